@@ -1,0 +1,95 @@
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is not Python 3.11 or newer: install that, or say where it is with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+	  { echo "$(PYTHON) cannot make virtual environments: install the Debian package python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Two sizes of one environment: what it takes to run, and what it takes to work on it.
+$(VENV)/.run $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml | $(BIN)/pip
+	@echo "installing $< into $(VENV), which takes a minute or two"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo
+demo: $(if $(wildcard $(VENV)/.dev),$(VENV)/.dev,$(VENV)/.run) ## watch 12 simulated engines wear out; DEMO_SECONDS=30 ends by itself
+	@$(BIN)/spoolwatch-simulate fleet $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
+
+.PHONY: check
+check: $(VENV)/.dev ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: test
+test: $(VENV)/.dev ## every test of CI, with coverage; installs Debian packages that it needs
+	tests/system-packages.sh
+	$(BIN)/pytest -m "not long" --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+.PHONY: test-long
+test-long: $(VENV)/.dev ## the tests that take longer than CI may
+	tests/system-packages.sh
+	$(BIN)/pytest -m long
+
+ROUNDS ?= 20
+SEED ?= 1
+STORE ?= sqlite
+
+.PHONY: crash-matrix
+crash-matrix: $(VENV)/.dev ## seeded faults against real programs: make crash-matrix ROUNDS=200 SEED=1 STORE=postgresql
+	tests/system-packages.sh
+	@$(BIN)/python -m tests.crash_matrix --rounds $(ROUNDS) --seed $(SEED) --store $(STORE)
+
+.PHONY: contracts
+contracts: $(VENV)/.dev ## write docs/asyncapi.json and docs/openapi.json from the code
+	$(BIN)/python -m shared.asyncapi docs/asyncapi.json
+	$(BIN)/python -m aggregator.api.openapi docs/openapi.json
+
+.PHONY: bench-ingest
+bench-ingest: $(VENV)/.dev ## how many records the centre commits and acknowledges, beside a bare aiomqtt loop
+	@$(BIN)/python -m benchmarks.ingest
+
+.PHONY: bench-outbox
+bench-outbox: $(VENV)/.dev ## how fast rows become durable at the agent, on one core
+	@$(BIN)/python -m benchmarks.outbox
+
+.PHONY: bench-catch-up
+bench-catch-up: $(VENV)/.dev ## how fast a gateway catches up after an outage, and what live rows feel of it
+	@$(BIN)/python -m benchmarks.catch_up
+
+PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate pyproject.toml requirements/build.in
+
+.PHONY: requirements
+requirements: $(VENV)/.dev ## pin the dependencies of pyproject.toml again, with hashes
+	$(PIN) --extra agent -o requirements/agent.txt
+	$(PIN) --extra agent --extra aggregator --extra simulators -o requirements/run.txt
+	$(PIN) --all-extras -o requirements/dev.txt
+
+# Training has an environment of its own: TensorFlow is large, wants Python 3.11, and nothing else needs it.
+TRAIN := .venv-train
+TRAIN_PYTHON ?= python3.11
+
+$(TRAIN)/.installed: requirements/train.txt
+	@$(TRAIN_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "training needs Python 3.11: install it, or say where it is with TRAIN_PYTHON=..." >&2; exit 1; }
+	test -x $(TRAIN)/bin/pip || $(TRAIN_PYTHON) -m venv $(TRAIN)
+	$(TRAIN)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/train.txt
+	@touch $@
+
+.PHONY: train
+train: ## train the RUL model again from the C-MAPSS files: make train DATA=FOLDER
+	@test -n "$(DATA)" || { echo "say where the C-MAPSS files are: make train DATA=FOLDER" >&2; exit 1; }
+	@$(MAKE) --no-print-directory $(TRAIN)/.installed
+	@PYTHONPATH=. TF_CPP_MIN_LOG_LEVEL=3 $(TRAIN)/bin/python -m models.training --data "$(DATA)"
