@@ -1,0 +1,181 @@
+"""What a released model says of itself: ``manifest.json``, strict, beside its ``model.tflite``."""
+
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from shared.errors import BundleError
+
+FORMAT = 1
+FILE_NAME = "manifest.json"
+HEADS = ("mean", "q05", "q50", "q95")
+
+Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all parts share: immutable, fields by name, nothing unknown let through."""
+
+
+class Channel(_Part, frozen=True, kw_only=True):
+    """A channel a row may carry; a value outside the range is flagged and not used."""
+
+    name: str
+    unit: str
+    minimum: float
+    maximum: float
+
+
+class Regime(_Part, frozen=True, kw_only=True):
+    """One operating condition: its nominal setting, and mean and sd of each feature channel in it."""
+
+    nominal: float
+    mean: list[float]
+    sd: list[Positive]
+
+
+class FeatureSpec(_Part, frozen=True, kw_only=True):
+    """All that ``shared.features`` needs; ``version`` names the implementation.
+
+    Attributes:
+        channels: the channels that features are made of, in order.
+        regime_channel: the operating setting whose nearest nominal value names the regime.
+        health: directions of wear, each a weight per channel on z-scores.
+        center, scale: standardise each feature; then it is clipped to ± ``clip``.
+    """
+
+    version: Count
+    channels: list[str]
+    regime_channel: str
+    regimes: Annotated[list[Regime], Meta(min_length=1)]
+    z_clip: Positive
+    ewma_alpha: Annotated[float, Meta(gt=0, le=1)]
+    window_rows: Count
+    mean_rows: list[Count]
+    lag_rows: Count
+    slope_rows: list[Count]
+    baseline_rows: Count
+    health: list[list[float]]
+    center: list[float]
+    scale: list[Positive]
+    clip: Positive
+
+
+class Quantisation(_Part, frozen=True, kw_only=True):
+    """Affine int8 quantisation: real = (stored - zero_point) × scale."""
+
+    scale: Positive
+    zero_point: Annotated[int, Meta(ge=-128, le=127)]
+
+
+class Calibration(_Part, frozen=True, kw_only=True):
+    """Offsets in cycles that held-out engines ask for, by the median as the network predicts it.
+
+    Between two nodes an offset is linear, beyond the outermost ones constant.
+
+    Attributes:
+        nodes: predicted medians, ascending.
+        mean, q05, q50, q95: per node, what is added to this head.
+    """
+
+    nodes: Annotated[list[float], Meta(min_length=1)]
+    mean: list[float]
+    q05: list[float]
+    q50: list[float]
+    q95: list[float]
+
+
+class GoldenTensor(_Part, frozen=True, kw_only=True):
+    """An input tensor and the output tensor it must give, both int8; one step of difference is allowed."""
+
+    input: bytes
+    output: bytes
+
+
+class GoldenHistory(_Part, frozen=True, kw_only=True):
+    """Rows of one engine from cycle 1, null where missing, and the input tensor that the last row must give."""
+
+    rows: list[list[float | None]]
+    input: bytes
+
+
+class Manifest(_Part, frozen=True, kw_only=True):
+    """The whole manifest.
+
+    Attributes:
+        head_scale_cycles: the network's outputs are RUL in this unit, one per name in ``HEADS``.
+        max_missing_channels: with more feature channels missing or out of range, a prediction is refused.
+        training_files: sha256 of each file of training rows (uncompressed text).
+        figures: by column (``C125``, ``RAW``) the error figures on pseudo-test folds of training engines.
+    """
+
+    format: int
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$(?!\n)")]
+    version: Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+$(?!\n)")]
+    created: date
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+    seed: int
+    channels: list[Channel]
+    features: FeatureSpec
+    max_missing_channels: Annotated[int, Meta(ge=0)]
+    input: Quantisation
+    output: Quantisation
+    head_scale_cycles: Positive
+    cap_cycles: Positive
+    calibration: Calibration
+    golden_tensors: Annotated[list[GoldenTensor], Meta(min_length=1)]
+    golden_histories: list[GoldenHistory]
+    training_files: dict[str, str]
+    figures: dict[str, dict[str, float]]
+
+
+def read(folder: Path) -> Manifest:
+    """Read and check the manifest of a bundle.
+
+    Raises:
+        BundleError: it is missing, not JSON, breaks the schema, or its parts do not fit together.
+    """
+    path = folder / FILE_NAME
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror}; a bundle holds model.tflite and {FILE_NAME}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} is not a valid manifest: {error}; install the released bundle again") from error
+    _check(manifest, path)
+    return manifest
+
+
+def write(manifest: Manifest, folder: Path) -> None:
+    """Write the manifest of a bundle."""
+    content = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+    (folder / FILE_NAME).write_bytes(content + b"\n")
+
+
+def _check(manifest: Manifest, path: Path) -> None:
+    if manifest.format != FORMAT:
+        raise BundleError(
+            f"{path} has format {manifest.format}; this program reads format {FORMAT}: update one of them"
+        )
+    spec, names = manifest.features, [channel.name for channel in manifest.channels]
+    widths = [len(spec.channels), *(len(part) for regime in spec.regimes for part in (regime.mean, regime.sd))]
+    nodes = manifest.calibration.nodes
+    offsets = [getattr(manifest.calibration, head) for head in HEADS]
+    problems = {
+        "channel names repeat": len(set(names)) != len(names),
+        "features use an unknown channel": not {spec.regime_channel, *spec.channels} <= set(names),
+        "regimes and health directions do not fit the feature channels": len({*widths, *map(len, spec.health)}) != 1,
+        "center and scale differ in length": len(spec.center) != len(spec.scale),
+        "a feature window is longer than window_rows": spec.window_rows
+        < max([2 * spec.lag_rows, *spec.mean_rows, *spec.slope_rows]),
+        "calibration nodes do not ascend": any(first >= second for first, second in pairwise(nodes)),
+        "calibration nodes and offsets do not fit": {*map(len, offsets)} != {len(nodes)},
+    }
+    for problem, found in problems.items():
+        if found:
+            raise BundleError(f"{path}: {problem}; install the released bundle again")

@@ -1,0 +1,374 @@
+"""The records and envelopes on the wire: frozen, versioned, strict UTF-8 JSON.
+
+An envelope carries ``[seq, record]`` pairs of one stream. A record's bytes are frozen when the gateway accepts
+it, without seq or stream, so that renumbering keeps them; envelopes embed those bytes verbatim and the centre
+takes its digest over them.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from shared.errors import MessageError
+
+VERSION = 1
+ENVELOPE_MAX_RECORDS = 500
+ENVELOPE_MAX_BYTES = 256 * 1024
+CYCLE_MAX = 2**31 - 1
+REASON_MAX_CHARS = 1000
+
+Utc = Annotated[datetime, Meta(tz=True)]
+Serial = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$(?!\n)")]
+Cycle = Annotated[int, Meta(ge=1, le=CYCLE_MAX)]
+Seq = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+SeqRange = tuple[Seq, Seq]
+StreamId = Annotated[str, Meta(min_length=1, max_length=64)]
+Reason = Annotated[str, Meta(max_length=REASON_MAX_CHARS)]
+Flags = dict[str, list[str]]
+StatusEvent = Literal["birth", "heartbeat", "stopped", "will"]
+
+
+class _Wire(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all wire types share: immutable, fields by name, nothing unknown let through."""
+
+
+class _Record(_Wire, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
+    """What all records share: the JSON field ``kind`` says which one it is; fields at their default are left out."""
+
+
+class RulCycles(_Wire, frozen=True, kw_only=True):
+    """Remaining useful life in cycles: the mean and the 5, 50 and 95 % quantiles, unclipped, q05 ≤ q50 ≤ q95."""
+
+    mean: float
+    q05: float
+    q50: float
+    q95: float
+
+
+class ModelRef(_Wire, frozen=True, kw_only=True):
+    """Which released model made a prediction; ``sha256`` is of the .tflite file."""
+
+    name: str
+    version: str
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+
+
+class Window(_Wire, frozen=True, kw_only=True):
+    """The cycle rows that a prediction rests on: first and last cycle (inclusive) and how many were present."""
+
+    first_cycle: Cycle
+    last_cycle: Cycle
+    rows: Annotated[int, Meta(ge=1)]
+
+
+class Telemetry(_Record, frozen=True, kw_only=True, tag="telemetry"):
+    """One cycle row of one engine: every channel of one instant, NaN as null, with its quality flags.
+
+    ``refusal`` says why no prediction was made from this row, where none was.
+    """
+
+    engine: Serial
+    installation_id: str | None = None
+    cycle: Cycle
+    observed_at: Utc
+    clock_unsynced: bool = False
+    channels: dict[str, float | None]
+    flags: Flags = {}
+    refusal: Reason | None = None
+
+
+class Prediction(_Record, frozen=True, kw_only=True, tag="prediction"):
+    """One RUL prediction with its lineage; ``input`` is the quantised input tensor (base64 on the wire)."""
+
+    engine: Serial
+    installation_id: str | None = None
+    cycle: Cycle
+    observed_at: Utc
+    predicted_at: Utc
+    rul_cycles: RulCycles
+    cap_cycles: Annotated[float, Meta(gt=0)]
+    model: ModelRef
+    runtime: str
+    window: Window
+    flags: Flags = {}
+    input: bytes
+    origin: Literal["edge", "command", "centre", "replay"] = "edge"
+    request_id: str | None = None
+
+
+class Gap(_Record, frozen=True, kw_only=True, tag="gap"):
+    """Says that the gateway dropped the listed seqs of its stream by policy, and why."""
+
+    gap_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    ranges: list[SeqRange]
+    reason: Reason
+    noticed_at: Utc
+
+
+Record = Telemetry | Prediction | Gap
+
+
+class Envelope(_Wire, frozen=True, kw_only=True):
+    """Records of one stream on their way to the centre, each still as the bytes frozen at acceptance."""
+
+    v: int = VERSION
+    stream_id: StreamId
+    records: list[tuple[Seq, Raw]]
+
+
+class Quarantined(_Wire, frozen=True, kw_only=True):
+    """A record the centre keeps but does not use, and why."""
+
+    seq: Seq
+    reason: Reason
+
+
+class Deferred(_Wire, frozen=True, kw_only=True):
+    """Records the centre cannot take now; send them again after ``retry_after_s`` seconds."""
+
+    range: SeqRange
+    reason: Reason
+    retry_after_s: Annotated[float, Meta(ge=0)]
+
+
+class Ack(_Wire, frozen=True, kw_only=True):
+    """What the centre has done with records of one stream; ranges are inclusive.
+
+    ``conflict`` says why the stream is refused as a whole: the gateway must open a new one.
+    """
+
+    v: int = VERSION
+    stream_id: StreamId
+    committed: list[SeqRange] = []
+    quarantined: list[Quarantined] = []
+    deferred: list[Deferred] = []
+    conflict: Reason | None = None
+
+
+class Session(_Wire, frozen=True, kw_only=True):
+    """One start of one agent: a counter kept in the outbox and a nonce drawn at start."""
+
+    counter: Annotated[int, Meta(ge=1)]
+    boot_nonce: str
+
+
+class SourceStatus(_Wire, frozen=True, kw_only=True):
+    """How the sensor source is doing; ``last_row_at`` is when the last row was accepted, by the gateway's clock."""
+
+    kind: str
+    state: Literal["waiting", "reading", "ended", "failed"]
+    rows: int = 0
+    refused_rows: int = 0
+    last_row_at: Utc | None = None
+    last_error: Reason | None = None
+
+
+class OutboxStatus(_Wire, frozen=True, kw_only=True):
+    """How full the outbox is, and for how long it will do.
+
+    ``unacked`` records are not yet committed at the centre, ``dead_letters`` were quarantined by it, ``dropped``
+    ones were given up by policy. ``used_bytes`` of ``capacity_bytes`` cannot be given up without a loss; committed
+    records (``history_bytes``) can. ``accepted_per_s`` counts records over the last ten minutes; at that rate the
+    outbox does for ``hours_left`` more without the centre (null at a rate of zero). ``damage`` tells of the last
+    outbox file that was damaged and set aside. ``parked`` records get no answer even alone and are tried seldom.
+    """
+
+    unacked: int = 0
+    dead_letters: int = 0
+    dropped: int = 0
+    size_bytes: int = 0
+    capacity_bytes: int = 0
+    used_bytes: int = 0
+    history_bytes: int = 0
+    accepted_per_s: float = 0.0
+    hours_left: float | None = None
+    damage: Reason | None = None
+    parked: int = 0
+
+
+class Status(_Wire, frozen=True, kw_only=True):
+    """Birth, heartbeat, farewell and last will of an agent; retained.
+
+    A birth names the ``store_epoch`` of the centre that the agent last delivered to, and under ``held`` the seqs of
+    its stream that it still has, acknowledged or not: a centre restored from a backup asks for what it lacks.
+    """
+
+    v: int = VERSION
+    event: StatusEvent
+    session: Session
+    stream_id: StreamId
+    next_seq: Seq
+    sent_at: Utc
+    heartbeat_interval_s: Annotated[float, Meta(gt=0)]
+    agent_version: str
+    engines: list[Serial]
+    model: ModelRef | None = None
+    source: SourceStatus
+    outbox: OutboxStatus
+    store_epoch: str | None = None
+    held: list[SeqRange] = []
+
+    @property
+    def online(self) -> bool:
+        """Whether the agent was running when it said this."""
+        return self.event in ("birth", "heartbeat")
+
+
+class CentreStatus(_Wire, frozen=True, kw_only=True):
+    """Whether one aggregator replica accepts records, and which store it writes to; retained."""
+
+    v: int = VERSION
+    replica: str
+    accepting: bool
+    store_epoch: str
+    sent_at: Utc
+
+
+class Resend(_Wire, frozen=True, kw_only=True, tag_field="action", tag="resend"):
+    """Send these records of a stream again, although they were acknowledged."""
+
+    stream_id: StreamId
+    ranges: list[SeqRange]
+
+
+class Command(_Wire, frozen=True, kw_only=True):
+    """What the centre asks of one gateway; obeyed once, before it expires, and never retained."""
+
+    command_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    site: str
+    gateway: str
+    issued_at: Utc
+    expires_at: Utc
+    order: Resend
+
+
+class SignedCommand(_Wire, frozen=True, kw_only=True):
+    """An encoded ``Command`` with the Ed25519 signature (RFC 8032) of its bytes by the centre's key."""
+
+    v: int = VERSION
+    command: bytes
+    signature: bytes
+
+
+class Reply(_Wire, frozen=True, kw_only=True):
+    """What a gateway did about a command; ``unavailable`` are the asked seqs that it no longer has."""
+
+    v: int = VERSION
+    command_id: str
+    outcome: Literal["done", "refused"]
+    reason: Reason | None = None
+    stream_id: StreamId | None = None
+    unavailable: list[SeqRange] = []
+
+
+Message = TypeVar("Message", bound=Struct)
+
+_encoder = msgspec.json.Encoder()
+_record_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+_envelope_decoder = msgspec.json.Decoder(Envelope)
+
+
+class _Head(Struct, frozen=True):
+    """The part of an envelope that every version of the contract has."""
+
+    v: int
+    stream_id: StreamId
+    records: list[tuple[Seq, Raw]]
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
+
+
+def encode(message: Struct) -> bytes:
+    """Encode a wire type as UTF-8 JSON; NaN becomes null."""
+    return _encoder.encode(message)
+
+
+def as_reason(text: str) -> str:
+    """Make any text a ``Reason``: cut to its length, with ? for what a text on the wire must not hold.
+
+    >>> len(as_reason("x" * 5000))
+    1000
+    """
+    cut = text if len(text) <= REASON_MAX_CHARS else f"{text[: REASON_MAX_CHARS - 1]}…"
+    return cut.replace("\0", "?").encode(errors="replace").decode()
+
+
+def decode_record(body: bytes | Raw) -> Record:
+    """Decode one record.
+
+    Raises:
+        MessageError: the bytes are not JSON or break the contract; says which field.
+    """
+    try:
+        return _record_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError(str(error)) from error
+
+
+def decode_envelope(payload: bytes) -> Envelope:
+    """Decode an envelope but not its records, which stay the sender's bytes; any version is let through.
+
+    Raises:
+        MessageError: the bytes are not JSON or not an envelope.
+    """
+    try:
+        return _envelope_decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        try:
+            head = _head_decoder.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise MessageError(str(error)) from error
+        if head.v == VERSION:
+            raise MessageError(str(error)) from error
+        return Envelope(v=head.v, stream_id=head.stream_id, records=head.records)
+
+
+def decode(payload: bytes, message_type: type[Message]) -> Message:
+    """Decode a message that is not an envelope.
+
+    Raises:
+        MessageError: the bytes are not JSON or break the contract; says which field.
+    """
+    try:
+        return msgspec.json.decode(payload, type=message_type)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError(str(error)) from error
+
+
+def digest(body: bytes | Raw) -> bytes:
+    """The 16-byte BLAKE2b digest by which a repeated record is recognised."""
+    return hashlib.blake2b(body, digest_size=16).digest()
+
+
+def envelope(stream_id: str, records: Iterable[tuple[int, bytes]]) -> bytes:
+    """Build an envelope around record bytes, verbatim."""
+    return encode(Envelope(stream_id=stream_id, records=[(seq, Raw(body)) for seq, body in records]))
+
+
+def as_ranges(seqs: Iterable[int]) -> list[SeqRange]:
+    """Fold seqs into sorted, inclusive, disjoint ranges.
+
+    >>> as_ranges([3, 1, 2, 7])
+    [(1, 3), (7, 7)]
+    """
+    ranges: list[SeqRange] = []
+    for seq in sorted(set(seqs)):
+        if ranges and ranges[-1][1] + 1 == seq:
+            ranges[-1] = (ranges[-1][0], seq)
+        else:
+            ranges.append((seq, seq))
+    return ranges
+
+
+def in_ranges(seq: int, ranges: Sequence[SeqRange]) -> bool:
+    """Whether a seq lies in one of the ranges.
+
+    >>> in_ranges(2, [(1, 3)])
+    True
+    """
+    return any(first <= seq <= last for first, last in ranges)

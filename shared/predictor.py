@@ -1,0 +1,232 @@
+"""Loads a proven model bundle and turns sensor rows into RUL predictions; the only importer of the TFLite runtimes."""
+
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.bundle import Bundle, find_bundle, read_bundle, try_bundle
+from shared.errors import BundleError
+from shared.features import Features, FeatureState
+from shared.manifest import HEADS, Calibration
+from shared.messages import Flags, ModelRef, RulCycles, Window
+from shared.quality import row_flags
+from shared.rows import SensorRow
+from shared.runtimes import MODULES, Runtime, choose_runtime
+
+__all__ = ["EngineState", "Outcome", "Predictor", "Step", "find_bundle", "load_bundle"]
+
+Int8 = NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A prediction: unclipped RUL, the rows it rests on, and the quantised input tensor."""
+
+    rul_cycles: RulCycles
+    window: Window
+    input: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one row gave: its quality flags and either an outcome or the reason for none."""
+
+    flags: Flags
+    outcome: Outcome | None = None
+    refusal: str | None = None
+
+
+class EngineState:
+    """What the predictor remembers of one engine's past rows: some 3 kB, to be stored with the outbox."""
+
+    def __init__(self, features: Features, past: FeatureState) -> None:
+        self._features = features
+        self.past = past
+
+    @property
+    def last_cycle(self) -> int | None:
+        """The last accepted cycle, None before the first."""
+        return int(self.past.cycles[-1]) if self.past.seen_rows else None
+
+    def to_bytes(self) -> bytes:
+        """Store the state; ``Predictor.state_from_bytes`` restores it."""
+        return self._features.to_bytes(self.past)
+
+
+class Predictor:
+    """One loaded model, for any number of engines; use it from one thread at a time.
+
+    Attributes:
+        model_ref: names the model in messages.
+        runtime: name and version of the runtime, such as ``tflite-runtime 2.14.0``.
+        network: the int8 network itself, for training and replay.
+    """
+
+    def __init__(self, bundle: Bundle, runtime: str) -> None:
+        self.manifest = bundle.manifest
+        self.runtime = runtime
+        self.model_ref = ModelRef(name=self.manifest.name, version=self.manifest.version, sha256=self.manifest.sha256)
+        self.network = Network(bundle, runtime.partition(" ")[0])
+        self._features = Features(self.manifest.features)
+        self._channels = self.manifest.features.channels
+        self._needed = frozenset(self._channels)
+
+    def new_state(self) -> EngineState:
+        """The state of an engine without rows."""
+        return EngineState(self._features, self._features.new_state())
+
+    def state_from_bytes(self, stored: bytes) -> EngineState:
+        """Restore a stored state.
+
+        Raises:
+            BundleError: it was stored by a model with other features, or is damaged.
+        """
+        return EngineState(self._features, self._features.from_bytes(stored))
+
+    def step(self, state: EngineState, row: SensorRow) -> Step:
+        """Take one row into the state and predict from it.
+
+        A channel that is missing or out of range is held at its smoothed value. With too many of them the row
+        still enters the state but the prediction is refused.
+
+        Raises:
+            RowError: the row cannot be used at all; the state is as before.
+        """
+        flags = row_flags(self.manifest, row, state.last_cycle)
+        unusable = flags.keys() & self._needed if flags else set()
+        values = np.array([np.nan if name in unusable else row.channels[name] for name in self._channels])
+        setting = row.channels.get(self.manifest.features.regime_channel, np.nan)
+        features = self._features.step(state.past, row.cycle, setting, values)
+        if len(unusable) > self.manifest.max_missing_channels:
+            return Step(flags, refusal=self._too_many_missing(unusable))
+        tensor = self.network.quantise(features)
+        outcome = Outcome(self._interpret(self.network.run(tensor)), _window(state.past), tensor.tobytes())
+        return Step(flags, outcome)
+
+    def predict_input(self, tensor: bytes) -> RulCycles:
+        """Predict again from a stored input tensor."""
+        return self._interpret(self.network.run(np.frombuffer(tensor, np.int8)))
+
+    def check_golden(self) -> None:
+        """Run the manifest's golden vectors.
+
+        Raises:
+            BundleError: an output or an input tensor differs by more than one quantisation step.
+        """
+        for number, golden in enumerate(self.manifest.golden_tensors):
+            output = self.network.run(np.frombuffer(golden.input, np.int8))
+            self._compare(f"golden tensor {number}", output, golden.output)
+        for number, history in enumerate(self.manifest.golden_histories):
+            self._compare(f"golden history {number}", self.history_input(history.rows), history.input)
+
+    def history_input(self, rows: list[list[float | None]]) -> Int8:
+        """The input tensor after the rows of one engine from cycle 1, values in the order of the manifest."""
+        names = [channel.name for channel in self.manifest.channels]
+        state = self._features.new_state()
+        for cycle, values in enumerate(rows, start=1):
+            row = {name: np.nan if value is None else value for name, value in zip(names, values, strict=True)}
+            setting = row[self.manifest.features.regime_channel]
+            features = self._features.step(state, cycle, setting, np.array([row[name] for name in self._channels]))
+        return self.network.quantise(features)
+
+    def _compare(self, what: str, found: Int8, expected: bytes) -> None:
+        wanted = np.frombuffer(expected, np.int8)
+        if found.shape != wanted.shape or np.abs(found.astype(int) - wanted).max() > 1:
+            raise BundleError(f"model {self.manifest.name}: {what} does not come out on {self.runtime}")
+
+    def _interpret(self, output: Int8) -> RulCycles:
+        """Stored outputs → calibrated cycles, q05 ≤ q50 ≤ q95."""
+        quantisation, unit = self.manifest.output, self.manifest.head_scale_cycles
+        mean, q05, q50, q95 = ((output.astype(float) - quantisation.zero_point) * (quantisation.scale * unit)).tolist()
+        return calibrate(self.manifest.calibration, RulCycles(mean=mean, q05=q05, q50=q50, q95=q95))
+
+    def _too_many_missing(self, unusable: set[str]) -> str:
+        return (
+            f"{len(unusable)} of {len(self._channels)} channels are missing or out of range "
+            f"({', '.join(sorted(unusable))}); the model allows {self.manifest.max_missing_channels}"
+        )
+
+
+class Network:
+    """The interpreter of one model file, int8 in, int8 out."""
+
+    def __init__(self, bundle: Bundle, runtime_name: str) -> None:
+        module = importlib.import_module(MODULES[runtime_name])
+        # Without delegates both runtimes run the same kernels and print nothing.
+        resolver = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self._interpreter: Any = module.Interpreter(
+            model_content=bundle.model, num_threads=1, experimental_op_resolver_type=resolver
+        )
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._quantisation = bundle.manifest.input
+
+    def quantise(self, features: NDArray[np.float32]) -> Int8:
+        """Features → input tensor."""
+        stored = np.rint(features / self._quantisation.scale) + self._quantisation.zero_point
+        tensor: Int8 = np.minimum(np.maximum(stored, -128), 127).astype(np.int8)
+        return tensor
+
+    def run(self, tensor: Int8) -> Int8:
+        """Input tensor → output tensor, one value per head."""
+        self._interpreter.set_tensor(self._input, tensor[None])
+        self._interpreter.invoke()
+        output: Int8 = self._interpreter.get_tensor(self._output)[0]
+        return output
+
+
+def load_bundle(path: Path, runtime: Runtime = "auto", trusted_cache: Path | None = None) -> Predictor:
+    """Load a bundle after its sha256, a trial in a child process and its golden vectors have come out right.
+
+    Args:
+        path: folder of the bundle, see ``find_bundle``.
+        runtime: which runtime to use; ``auto`` takes the one that is installed, tflite-runtime before ai-edge-litert.
+        trusted_cache: file that remembers which model files passed the trial on which runtime, for faster starts.
+
+    Raises:
+        BundleError: says what is wrong with the bundle and what to do.
+    """
+    bundle = read_bundle(path)
+    chosen = choose_runtime(runtime)
+    try_bundle(bundle, chosen, trusted_cache)
+    return _load(bundle, chosen)
+
+
+def calibrate(calibration: Calibration, raw: RulCycles) -> RulCycles:
+    """Add the offsets at the predicted median and keep q05 ≤ q50 ≤ q95."""
+    mean, q05, q50, q95 = (
+        getattr(raw, head) + float(np.interp(raw.q50, calibration.nodes, getattr(calibration, head))) for head in HEADS
+    )
+    return RulCycles(mean=mean, q05=min(q05, q50), q50=q50, q95=max(q95, q50))
+
+
+def _load(bundle: Bundle, runtime: str) -> Predictor:
+    try:
+        predictor = Predictor(bundle, runtime)
+    except (RuntimeError, ValueError) as error:
+        raise BundleError(f"{bundle.path}: {runtime} cannot load the model: {error}") from error
+    predictor.check_golden()
+    return predictor
+
+
+def _window(state: FeatureState) -> Window:
+    rows = min(state.seen_rows, len(state.cycles))
+    return Window(first_cycle=int(state.cycles[-rows]), last_cycle=int(state.cycles[-1]), rows=rows)
+
+
+def _try(path: str, runtime_name: Runtime) -> None:
+    """What the child process of ``shared.bundle`` runs."""
+    try:
+        _load(read_bundle(Path(path)), choose_runtime(runtime_name))
+    except BundleError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    _try(sys.argv[1], sys.argv[2])  # type: ignore[arg-type]  # the parent passes a known name
