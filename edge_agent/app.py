@@ -1,0 +1,176 @@
+"""Composition root of the agent: builds its parts from the settings and runs its two loops."""
+
+import asyncio
+import fcntl
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+
+from edge_agent.delivery import Delivery, subscriptions
+from edge_agent.mqtt import LinkOptions, MqttLink, Outgoing
+from edge_agent.outbox import Outbox
+from edge_agent.pipeline import Pipeline
+from edge_agent.ports import SensorSource
+from edge_agent.settings import AgentSettings, FileSource, MqttSource
+from edge_agent.status import LOCK_FILE, OUTBOX_FILE, SourceGauge, StatusBoard
+from edge_agent.watchdog import Watchdog
+from shared.errors import SettingsError, SpoolwatchError
+from shared.messages import encode
+from shared.predictor import find_bundle, load_bundle
+from shared.topics import GatewayTopic
+
+STATUS_FILE_INTERVAL_S = 2.0
+LOCK_TRIES = 5
+LOCK_PAUSE_S = 0.1
+
+log = structlog.get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+async def run(settings: AgentSettings, *, now: Callable[[], datetime] = utc_now) -> None:
+    """Run the agent until SIGTERM or SIGINT.
+
+    Raises:
+        SpoolwatchError: the agent cannot start: no usable bundle, outbox or data folder.
+    """
+    with _only_agent(settings.data_dir):
+        outbox = Outbox(settings.data_dir / OUTBOX_FILE, settings=settings.outbox, now=now)
+        try:
+            await _run(settings, outbox, now)
+        finally:
+            outbox.close()
+
+
+async def _run(settings: AgentSettings, outbox: Outbox, now: Callable[[], datetime]) -> None:
+    predictor = load_bundle(
+        find_bundle(settings.model), runtime=settings.runtime, trusted_cache=settings.data_dir / "trusted-models.txt"
+    )
+    source = build_source(settings, now)
+    serials = [engine.serial for engine in settings.engines]
+    gauge = SourceGauge(source.kind, outbox.refused_rows())
+    watchdog = Watchdog("sense", "deliver")
+    board = StatusBoard(
+        outbox,
+        outbox.begin_session(),
+        serials,
+        predictor.model_ref,
+        settings.delivery.heartbeat_interval_s,
+        source=gauge,
+        now=now,
+    )
+    link = MqttLink(link_options(settings), will=_will(settings, board))
+    delivery = Delivery(
+        settings, outbox, link, status=board.message, progress=watchdog.beat("deliver"), now_s=lambda: now().timestamp()
+    )
+    pipeline = Pipeline(
+        source,
+        predictor,
+        outbox,
+        serials,
+        gauge,
+        accepted=delivery.send_waiting,
+        progress=watchdog.beat("sense"),
+        now=now,
+        commit=settings.outbox,
+    )
+    link.open()
+    watchdog.ready()
+    log.info("agent_started", gateway=settings.gateway, model=predictor.model_ref.name, runtime=predictor.runtime)
+    try:
+        await _until_stopped(
+            pipeline.run(), delivery.run(), watchdog.run(), _keep_status_file(settings.data_dir, board, delivery)
+        )
+    finally:
+        watchdog.stopping()
+        await delivery.say_goodbye()
+        await link.close()
+        board.write(settings.data_dir, "stopped")
+        log.info("agent_stopped")
+
+
+def build_source(settings: AgentSettings, now: Callable[[], datetime]) -> SensorSource:
+    """The adapter that the settings ask for; its library is loaded only now."""
+    match settings.source:
+        case FileSource() as file:
+            from edge_agent.sources.file import CmapssFile
+
+            return CmapssFile(file, {engine.unit: engine.serial for engine in settings.engines}, now)
+        case MqttSource() as mqtt:
+            from edge_agent.sources.mqtt import MqttRows
+
+            return MqttRows(mqtt, {engine.serial for engine in settings.engines})
+
+
+def link_options(settings: AgentSettings) -> LinkOptions:
+    """How the link to the centre's broker is made.
+
+    Raises:
+        SettingsError: the password file cannot be read.
+    """
+    broker = settings.broker
+    return LinkOptions(
+        host=broker.host,
+        port=broker.port,
+        client_id=settings.gateway,
+        version=broker.mqtt_version,
+        keepalive_s=broker.keepalive_s,
+        username=broker.username,
+        password=broker.password(),
+        subscriptions=subscriptions(settings),
+    )
+
+
+def _will(settings: AgentSettings, board: StatusBoard) -> Outgoing:
+    topic = GatewayTopic(settings.site, settings.gateway, "status")
+    return Outgoing(str(topic), encode(board.message("will")), retain=True)
+
+
+@contextmanager
+def _only_agent(folder: Path) -> Iterator[None]:
+    """Hold the data folder for this process; the lock goes with the process, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        lock = (folder / LOCK_FILE).open("w")
+    except OSError as error:
+        raise SettingsError(f"data_dir {folder}: {error.strerror}") from error
+    with lock:
+        if not any(_try_lock(lock) for _ in range(LOCK_TRIES)):
+            raise SpoolwatchError(f"another agent is running on {folder}; stop it or set another data_dir")
+        yield
+
+
+def _try_lock(lock: TextIO) -> bool:
+    """Take the lock or wait a moment: ``spoolwatch-agent status`` holds it for an instant to see whether we run."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        time.sleep(LOCK_PAUSE_S)
+        return False
+    return True
+
+
+async def _keep_status_file(folder: Path, board: StatusBoard, delivery: Delivery) -> None:
+    while True:
+        board.write(folder, delivery.summary)
+        await asyncio.sleep(STATUS_FILE_INTERVAL_S)
+
+
+async def _until_stopped(*loops: Coroutine[None, None, None]) -> None:
+    stop = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(loop) for loop in loops]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()

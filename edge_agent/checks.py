@@ -1,0 +1,61 @@
+"""What ``spoolwatch-agent check`` looks at: everything that can be wrong before a start, without the runtime."""
+
+import os
+
+from edge_agent.settings import AgentSettings, FileSource
+from shared.bundle import find_bundle, read_bundle
+from shared.errors import BundleError, SettingsError
+from shared.runtimes import choose_runtime
+
+
+def check(settings: AgentSettings) -> list[str]:
+    """Look at the model, its runtime, the data folder, the source and the password file; returns what was found good.
+
+    Raises:
+        SettingsError: names each setting that cannot work, a line each.
+    """
+    found: list[str] = []
+    wrong: list[str] = []
+    for look in (_model, _runtime, _data_dir, _source, _password_file):
+        try:
+            found.append(look(settings))
+        except SettingsError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    return [line for line in found if line]
+
+
+def _model(settings: AgentSettings) -> str:
+    try:
+        manifest = read_bundle(find_bundle(settings.model)).manifest
+    except BundleError as error:
+        raise SettingsError(f"model: {error}") from error
+    return f"model      {manifest.name} {manifest.version} (sha256 {manifest.sha256[:12]}…)"
+
+
+def _runtime(settings: AgentSettings) -> str:
+    try:
+        return f"runtime    {choose_runtime(settings.runtime)}"
+    except BundleError as error:
+        raise SettingsError(f"runtime: {error}") from error
+
+
+def _data_dir(settings: AgentSettings) -> str:
+    existing = next(folder for folder in (settings.data_dir, *settings.data_dir.parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise SettingsError(f"data_dir: {settings.data_dir} cannot be written by this user ({existing})")
+    return f"data_dir   {settings.data_dir}"
+
+
+def _source(settings: AgentSettings) -> str:
+    source = settings.source
+    if not isinstance(source, FileSource):
+        return f"source     mqtt {source.topic} at {source.host}:{source.port}"
+    if source.path.is_dir() or not os.access(source.path, os.R_OK):
+        raise SettingsError(f"source.path: {source.path} is no file that this user can read")
+    return f"source     file {source.path}"
+
+
+def _password_file(settings: AgentSettings) -> str:
+    return "" if settings.broker.password() is None else f"password   {settings.broker.password_file}"

@@ -1,0 +1,92 @@
+"""The command line of the agent: ``spoolwatch-agent run | check | status``."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
+
+import structlog
+
+from edge_agent import checks, local
+from edge_agent.settings import AgentSettings
+from shared import log
+from shared.errors import SettingsError, SpoolwatchError
+from shared.settings import EX_CONFIG, add_flags, load
+
+EXAMPLES = """\
+examples:
+  spoolwatch-agent check --config /etc/spoolwatch/agent.toml
+  spoolwatch-agent run --config /etc/spoolwatch/agent.toml --log-level DEBUG
+  spoolwatch-agent status --config /etc/spoolwatch/agent.toml --json
+
+Every setting can stand in the file, in the environment (SPOOLWATCH_AGENT_BROKER__HOST) or be a flag
+(--broker.host); a flag wins over the environment, the environment over the file.
+"""
+
+COMMANDS = {
+    "run": "watch the engines until stopped",
+    "check": "look for wrong settings and a damaged model without starting",
+    "status": "show how the agent on this box is doing",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 good, 1 failed, 78 wrong settings."""
+    parser = argparse.ArgumentParser(
+        prog="spoolwatch-agent",
+        description="Predicts the remaining useful life of the engines at this gateway.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    flags = {}
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
+        if name == "status":
+            command.add_argument("--json", action="store_true", help="print JSON for scripts")
+        flags[name] = add_flags(AgentSettings, command)
+    arguments = parser.parse_args(argv)
+    try:
+        settings = load(AgentSettings, arguments.config, flags=flags[arguments.command], arguments=arguments)
+        _run(arguments, settings)
+    except SpoolwatchError as error:
+        _give_up([error])
+    except BaseExceptionGroup as group:
+        _give_up(list(_single(group)))
+
+
+def _give_up(errors: Sequence[BaseException]) -> NoReturn:
+    """Say why and exit: what is wrong on purpose in its own words, any other error, a defect, with its traceback."""
+    told = [error for error in errors if isinstance(error, SpoolwatchError)]
+    for error in errors:
+        if error not in told[:1]:
+            structlog.get_logger(__name__).error("agent_failed", exc_info=error)
+    if told:
+        print(told[0], file=sys.stderr)
+    sys.exit(EX_CONFIG if told and isinstance(told[0], SettingsError) else 1)
+
+
+def _single(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The errors in a group of errors and groups, as several loops that run at once leave it."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _single(error)
+        else:
+            yield error
+
+
+def _run(arguments: argparse.Namespace, settings: AgentSettings) -> None:
+    match arguments.command:
+        case "run":
+            from edge_agent import app
+
+            log.configure(settings.log_level, settings.log_format)
+            asyncio.run(app.run(settings))
+        case "check":
+            for finding in checks.check(settings):
+                print(finding)
+        case "status":
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly in a pipe that nobody reads to its end
+            print(local.render(local.look(settings.data_dir, settings.outbox), as_json=arguments.json))

@@ -1,0 +1,239 @@
+"""Second loop of the agent: outbox → broker; the newest records first, the backlog paced behind them.
+
+A record leaves the outbox only by the centre's answer. Whatever is unanswered when the connection is lost, or
+too late, is sent again.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from edge_agent.centre import Centre, Silence
+from edge_agent.commands import Commands
+from edge_agent.mqtt import Connected, Disconnected, LinkEvent, MqttLink, Outgoing, Publication, Received
+from edge_agent.outbox import Outbox, OutboxError
+from edge_agent.sender import Sender
+from edge_agent.settings import AgentSettings
+from shared.errors import MessageError
+from shared.messages import VERSION, Ack, CentreStatus, SeqRange, Status, StatusEvent, decode, encode
+from shared.topics import EVERY_CENTRE_STATUS, GatewayTopic, Kind
+
+TICK_S = 0.5
+FAREWELL_TIMEOUT_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+def subscriptions(settings: AgentSettings) -> list[str]:
+    """The topics that an agent listens to: its answers and commands, its own status and whether the centre accepts."""
+    kinds: tuple[Kind, ...] = ("ack", "status", "command")
+    return [*(str(GatewayTopic(settings.site, settings.gateway, kind)) for kind in kinds), EVERY_CENTRE_STATUS]
+
+
+class Delivery:
+    """Sends what waits in the outbox and settles it by the centre's answers.
+
+    Args:
+        settings: names, key, window and timeouts.
+        outbox: what to send.
+        link: the broker connection, subscribed to ``subscriptions``.
+        status: makes this gateway's status message for an event.
+        progress: called at least once a second while the loop is alive.
+        now_s: the wall clock, Unix time in seconds; it may jump.
+        monotonic_s: a clock that only goes forward, in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        outbox: Outbox,
+        link: MqttLink,
+        *,
+        status: Callable[[StatusEvent], Status],
+        progress: Callable[[], None],
+        now_s: Callable[[], float],
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._site, self._gateway = settings.site, settings.gateway
+        self._heartbeat_interval_s = settings.delivery.heartbeat_interval_s
+        self._outbox = outbox
+        self._link = link
+        self._status = status
+        self._progress = progress
+        self._now_s = now_s
+        self._monotonic_s = monotonic_s
+        self._sender = Sender(
+            outbox,
+            settings.delivery,
+            live=lambda payload: self._publish_records("records", payload),
+            backfill=lambda payload: self._publish_records("backfill", payload),
+            now_s=now_s,
+            monotonic_s=monotonic_s,
+        )
+        self._commands = Commands(settings, outbox, now_s)
+        self._centre = Centre()
+        self._silence = Silence(settings.delivery.silence_timeout_s)
+        self._announced_to: str | None = None
+        self._heartbeat_due_s = 0.0
+        self._link_state: Connected | Disconnected = Disconnected("not connected yet")
+
+    @property
+    def summary(self) -> str:
+        """The state of the way to the centre in one line, for people."""
+        if isinstance(self._link_state, Disconnected):
+            return f"down: {self._link_state.reason}"
+        state = "up" if self._centre.accepts else "up, but the centre accepts no records now"
+        parked = len(self._sender.parked)
+        return f"{state}; {parked} records get no answer and are tried seldom" if parked else state
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        while True:
+            self._progress()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    self.take(await self._link.events.get())
+            while not self._link.events.empty():
+                self.take(self._link.events.get_nowait())
+            self.keep_time()
+            self.send_waiting()
+
+    async def say_goodbye(self) -> None:
+        """Tell the centre that this stop is on purpose."""
+        if isinstance(self._link_state, Connected):
+            farewell = self._publish_status("stopped")
+            with contextlib.suppress(RuntimeError):  # the connection was lost at this very moment
+                await asyncio.to_thread(farewell.wait_for_publish, FAREWELL_TIMEOUT_S)
+
+    def send_waiting(self) -> None:
+        """Send what waits, as far as the window of unanswered envelopes allows."""
+        if isinstance(self._link_state, Connected) and self._centre.accepts:
+            try:
+                self._sender.send()
+            except OutboxError as error:
+                log.warning("outbox_not_read", reason=str(error))
+            if self._sender.is_waiting:
+                self._silence.asked(now_s=self._monotonic_s())
+
+    def take(self, event: LinkEvent) -> None:
+        """Take note of what happened to the link."""
+        match event:
+            case Connected():
+                log.info("link_up")
+                self._link_state = event
+                self._announced_to = None
+                self._publish_status("birth")
+                self._start_over()
+            case Disconnected(reason=reason):
+                if not isinstance(self._link_state, Disconnected) or self._link_state.reason != reason:
+                    log.warning("link_down", reason=reason)
+                self._link_state = event
+                if self._centre.accepts:
+                    self._sender.connection_lost()
+            case Received():
+                try:
+                    self._on_message(event)
+                except (MessageError, OutboxError) as error:
+                    log.warning("message_not_used", topic=event.topic, reason=str(error))
+
+    def keep_time(self) -> None:
+        """Do what is due: send again what is overdue, break a silence, send a heartbeat."""
+        now_s = self._monotonic_s()
+        if not isinstance(self._link_state, Connected):
+            return
+        if self._centre.accepts:
+            self._sender.look_back()
+            if self._silence.is_too_long(now_s=now_s):
+                reason = "the centre accepts records and answers none; connecting anew"
+                log.warning("no_answers", reason=reason)
+                self._link.reconnect(reason)
+        if now_s >= self._heartbeat_due_s:
+            self._publish_status("heartbeat")
+
+    def _on_message(self, message: Received) -> None:
+        if message.topic == self._topic("ack"):
+            self._on_ack(decode(message.payload, Ack))
+        elif message.topic == self._topic("status"):
+            self._on_own_status(decode(message.payload, Status))
+        elif message.topic == self._topic("command"):
+            self._on_command(message)
+        else:
+            self._on_centre_status(decode(message.payload, CentreStatus))
+
+    def _on_ack(self, ack: Ack) -> None:
+        if ack.v != VERSION or ack.stream_id != self._outbox.stream_id:
+            return
+        self._silence.heard()
+        if ack.conflict is not None:
+            stream_id = self._outbox.open_new_stream()
+            log.error("stream_conflict", reason=ack.conflict, new_stream_id=stream_id)
+            self._publish_status("birth")
+            self._sender.start_new_stream()
+            return
+        self._outbox.settle(ack, at=self._now_s())
+        self._sender.answered(ack)
+        self._remember_store_epoch()
+        for entry in ack.quarantined:
+            log.error("record_quarantined", seq=entry.seq, reason=entry.reason)
+        for deferred in ack.deferred:
+            log.warning("records_deferred", range=deferred.range, reason=deferred.reason)
+
+    def _on_own_status(self, status: Status) -> None:
+        """A last will of a lost connection may arrive after our birth; say again that we live."""
+        if not status.online:
+            self._publish_status("birth")
+
+    def _on_command(self, message: Received) -> None:
+        reply = self._commands.obey(message.payload, retained=message.retained)
+        self._link.publish(Outgoing(self._topic("reply"), encode(reply)))
+        self._sender.rescan()
+
+    def _on_centre_status(self, status: CentreStatus) -> None:
+        accepted_before = self._centre.accepts
+        self._centre.note(status)
+        if self._centre.accepts != accepted_before:
+            log.info("centre_status", replica=status.replica, accepting=status.accepting)
+        if self._centre.accepts:
+            self._tell_another_store()
+            if not accepted_before:
+                self._start_over()
+
+    def _tell_another_store(self) -> None:
+        """To a store other than the one that answered us last, say what we still hold: it may lack some of that.
+
+        Told on every connection until that store has answered.
+        """
+        epoch, answered_by = self._centre.store_epoch, self._outbox.store_epoch
+        if answered_by is not None and epoch not in (None, answered_by, self._announced_to):
+            held = self._outbox.held_ranges()
+            log.warning("another_store", store_epoch=epoch, answered_by=answered_by, held=len(held))
+            self._publish_status("birth", store_epoch=answered_by, held=held)
+            self._announced_to = epoch
+
+    def _remember_store_epoch(self) -> None:
+        epoch = self._centre.store_epoch
+        if epoch is not None and epoch != self._outbox.store_epoch:
+            self._outbox.remember_store_epoch(epoch)
+
+    def _start_over(self) -> None:
+        self._silence.restart()
+        self._sender.start_over()
+
+    def _publish_records(self, kind: Kind, payload: bytes) -> None:
+        self._link.publish(Outgoing(self._topic(kind), payload))
+
+    def _publish_status(
+        self, event: StatusEvent, *, store_epoch: str | None = None, held: list[SeqRange] | None = None
+    ) -> Publication:
+        self._heartbeat_due_s = self._monotonic_s() + self._heartbeat_interval_s
+        status = self._status(event)
+        outbox = msgspec.structs.replace(status.outbox, parked=len(self._sender.parked))
+        status = msgspec.structs.replace(status, outbox=outbox, store_epoch=store_epoch, held=held or [])
+        return self._link.publish(Outgoing(self._topic("status"), encode(status), retain=True))
+
+    def _topic(self, kind: Kind) -> str:
+        return str(GatewayTopic(self._site, self._gateway, kind))

@@ -1,0 +1,123 @@
+"""What ``spoolwatch-agent status`` shows: the outbox and the status file, whether or not the agent runs."""
+
+import fcntl
+from pathlib import Path
+
+import msgspec
+
+from edge_agent.outbox import Outbox
+from edge_agent.settings import OutboxSettings
+from edge_agent.status import LOCK_FILE, OUTBOX_FILE, LocalStatus, StatusFileError, read_local_status
+from shared.errors import SettingsError
+from shared.messages import OutboxStatus
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at an agent's data folder; ``last_error`` says why there is no ``last`` though there should be one."""
+
+    running: bool
+    stream_id: str
+    next_seq: int
+    outbox: OutboxStatus
+    refused_rows: int
+    last: LocalStatus | None
+    last_error: str | None = None
+
+
+def look(folder: Path, settings: OutboxSettings) -> View:
+    """Read the data folder of an agent.
+
+    Args:
+        folder: the agent's ``data_dir``.
+        settings: how much its outbox may hold.
+
+    Raises:
+        SettingsError: no agent has ever run on this folder, or this user may not read it.
+        OutboxError: the outbox is damaged; the agent sets it aside when it runs.
+    """
+    if not (folder / OUTBOX_FILE).exists():
+        raise SettingsError(f"data_dir: no agent has run on {folder} yet; start it with: spoolwatch-agent run")
+    outbox = Outbox(folder / OUTBOX_FILE, read_only=True, settings=settings)
+    running = _running(folder)
+    last, last_error = _last_status(folder)
+    try:
+        return View(
+            running=running,
+            stream_id=outbox.stream_id,
+            next_seq=outbox.next_seq,
+            outbox=_at_present_rate(outbox.status(), last if running else None),
+            refused_rows=outbox.refused_rows(),
+            last=last,
+            last_error=last_error,
+        )
+    finally:
+        outbox.close()
+
+
+def render(view: View, *, as_json: bool) -> str:
+    """The view as JSON, or as lines for people."""
+    if as_json:
+        return msgspec.json.encode(view).decode()
+    lines = [
+        f"agent      {'running' if view.running else 'not running'}",
+        f"outbox     {view.outbox.unacked} records wait for the centre, {view.outbox.size_bytes / 1e6:.1f} MB",
+        f"room       {_room(view)}",
+        f"set aside  {view.outbox.dead_letters} records quarantined by the centre, {view.refused_rows} rows refused",
+        f"stream     {view.stream_id}, next seq {view.next_seq}",
+    ]
+    if view.outbox.dropped:
+        lines.append(f"dropped    {view.outbox.dropped} records given up because the outbox or its disk was full")
+    if view.outbox.damage:
+        lines.append(f"damage     {view.outbox.damage}")
+    if view.last_error:
+        lines.append(f"status     {view.last_error}")
+    if view.last is not None:
+        source = view.last.status.source
+        lines += [
+            f"link       {view.last.link}",
+            f"source     {source.kind}: {source.state}, {source.rows} rows since the start of the agent",
+            f"engines    {', '.join(view.last.status.engines)}",
+            f"as of      {view.last.written_at:%Y-%m-%d %H:%M:%S} UTC",
+        ]
+        if source.last_error:
+            lines.append(f"last error {source.last_error}")
+    return "\n".join(lines)
+
+
+def _last_status(folder: Path) -> tuple[LocalStatus | None, str | None]:
+    try:
+        return read_local_status(folder), None
+    except StatusFileError as error:
+        return None, str(error)
+
+
+def _at_present_rate(outbox: OutboxStatus, last: LocalStatus | None) -> OutboxStatus:
+    """The rate is known to the running agent alone."""
+    if last is None:
+        return outbox
+    told = last.status.outbox
+    return msgspec.structs.replace(outbox, accepted_per_s=told.accepted_per_s, hours_left=told.hours_left)
+
+
+def _room(view: View) -> str:
+    outbox = view.outbox
+    space = f"{outbox.used_bytes / 1e6:.1f} of {outbox.capacity_bytes / 1e6:.1f} MB used"
+    if outbox.hours_left is not None:
+        return f"for {outbox.hours_left:,.1f} h without the centre at {outbox.accepted_per_s:.1f} records/s; {space}"
+    why = "no records in the last ten minutes" if view.running else "the agent is not running"
+    return f"hours unknown, {why}; {space}"
+
+
+def _running(folder: Path) -> bool:
+    try:
+        lock = (folder / LOCK_FILE).open()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise SettingsError(f"data_dir {folder}: {error.strerror}; ask as a user that may read it") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False

@@ -1,0 +1,6 @@
+"""The durable queue between sensing and delivery: one SQLite file, bounded, and the place reading goes on from."""
+
+from edge_agent.outbox.file import OutboxError
+from edge_agent.outbox.queue import Outbox, Stored
+
+__all__ = ["Outbox", "OutboxError", "Stored"]

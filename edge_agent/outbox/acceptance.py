@@ -1,0 +1,30 @@
+"""What a step of the pipeline writes: numbered records, the source's cursor, and rows that were refused."""
+
+from collections.abc import Sequence
+
+from edge_agent.outbox.file import OutboxFile
+
+REFUSED_ROWS_KEPT = 10_000
+
+
+def number_records(
+    file: OutboxFile, telemetry: Sequence[bytes], predictions: Sequence[bytes], cursor: str | None
+) -> None:
+    """Store records under the next seqs, telemetry first; call it in a transaction."""
+    first = file.head("next_seq")
+    middle = first + len(telemetry)
+    after = middle + len(predictions)
+    file.execute_many("INSERT INTO telemetry (seq, body) VALUES (?, ?)", enumerate(telemetry, start=first))
+    file.execute_many("INSERT INTO prediction (seq, body) VALUES (?, ?)", enumerate(predictions, start=middle))
+    file.execute(
+        "UPDATE head SET next_seq = ?, unacked = unacked + ?, cursor = coalesce(?, cursor)",
+        (after, after - first, cursor),
+    )
+
+
+def set_rows_aside(file: OutboxFile, rows: Sequence[tuple[bytes, str, float]]) -> None:
+    """Keep refused rows (bytes, reason, Unix time), the newest of them; call it in a transaction."""
+    if rows:
+        file.execute_many("INSERT INTO refused_row (body, reason, at) VALUES (?, ?, ?)", rows)
+        file.execute("UPDATE head SET refused_rows = refused_rows + ?", (len(rows),))
+        file.execute("DELETE FROM refused_row WHERE id <= (SELECT max(id) FROM refused_row) - ?", (REFUSED_ROWS_KEPT,))

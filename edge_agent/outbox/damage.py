@@ -1,0 +1,42 @@
+"""Sets a damaged outbox file aside, so that the agent can go on with a fresh one and people can look at the old."""
+
+import shutil
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from edge_agent.outbox.file import OutboxError
+
+KEPT = 3
+_SUFFIXES = ("", "-wal", "-shm")
+
+
+def set_aside(path: Path, now: datetime) -> Path:
+    """Move an outbox file and its log into a dated folder beside it; returns that folder.
+
+    Only the newest few such folders are kept.
+
+    Raises:
+        OutboxError: the file cannot be moved.
+    """
+    stem = f"{path.name}.damaged-"
+    folder = _free(path.with_name(f"{stem}{now:%Y%m%dT%H%M%SZ}"))
+    older = sorted(path.parent.glob(f"{stem}*"))
+    try:
+        folder.mkdir()
+        for suffix in _SUFFIXES:
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + suffix).rename(folder / (path.name + suffix))
+    except OSError as error:
+        raise OutboxError(
+            f"the outbox {path} is damaged and cannot be moved aside ({error.strerror}); move it yourself"
+        ) from error
+    for outdated in older[: max(0, len(older) + 1 - KEPT)]:
+        shutil.rmtree(outdated, ignore_errors=True)
+    return folder
+
+
+def _free(folder: Path) -> Path:
+    """The folder's name, or one with a number behind it where that is taken."""
+    candidates = (folder.with_name(f"{folder.name}-{number}") for number in range(2, 1000))
+    return folder if not folder.exists() else next(name for name in candidates if not name.exists())

@@ -1,0 +1,270 @@
+"""The SQLite file under the outbox: its tables, its errors told apart, its size, and a reserve for a full disk."""
+
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from shared.errors import SpoolwatchError
+
+LOG_BYTES = 4 * 2**20
+FLOOR_BYTES = 4 * 2**20
+# On a disk without any space: enough to start the log over and to grow to the floor.
+RESERVE_BYTES = LOG_BYTES + FLOOR_BYTES
+SLACK_PAGES = 256
+RECORD_TABLES = ("telemetry", "prediction", "gap")
+
+_APPLICATION_ID = 0x53706F6F  # "Spoo"
+_SCHEMA_VERSION = 3
+# Telemetry and predictions lie apart, so that giving up the oldest of one kind frees whole pages.
+_SCHEMA = """
+CREATE TABLE head (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    stream_id TEXT NOT NULL,
+    next_seq INTEGER NOT NULL DEFAULT 1,
+    cursor TEXT,
+    sessions INTEGER NOT NULL DEFAULT 0,
+    unacked INTEGER NOT NULL DEFAULT 0,
+    history_bytes INTEGER NOT NULL DEFAULT 0,
+    dropped INTEGER NOT NULL DEFAULT 0,
+    dead_letters INTEGER NOT NULL DEFAULT 0,
+    refused_rows INTEGER NOT NULL DEFAULT 0,
+    age_s REAL NOT NULL DEFAULT 0,
+    damage TEXT,
+    store_epoch TEXT
+);
+CREATE TABLE telemetry (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, retry_at REAL);
+CREATE TABLE prediction (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, retry_at REAL);
+CREATE TABLE gap (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, retry_at REAL);
+CREATE TABLE dropped_range (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
+CREATE TABLE history (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL, acked_age_s REAL NOT NULL);
+CREATE TABLE engine_state (serial TEXT PRIMARY KEY, model_sha256 TEXT NOT NULL, state BLOB NOT NULL);
+CREATE TABLE refused_row (id INTEGER PRIMARY KEY, body BLOB NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL);
+CREATE TABLE dead_letter (
+    id INTEGER PRIMARY KEY, stream_id TEXT NOT NULL, seq INTEGER NOT NULL,
+    body BLOB NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL
+);
+"""
+
+# A file that may not be opened or written, or that was moved away under us, is as lost to us as a malformed one.
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+Parameters = Sequence[object]
+
+
+class OutboxError(SpoolwatchError):
+    """The outbox file cannot be read or written at the moment."""
+
+
+class DiskError(OutboxError):
+    """The disk is full or failing."""
+
+
+class DamagedError(OutboxError):
+    """The file is not what this program wrote, or not for it to write."""
+
+
+class OutboxFile:
+    """One open outbox file; used from one thread.
+
+    Args:
+        path: the SQLite file; made where there is none.
+        read_only: only look; the file must exist, and another process may be writing it.
+
+    Raises:
+        DamagedError: what lies there is no outbox or a damaged one.
+        OutboxError: the file cannot be opened or is of another version.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._reserve = path.with_name(f"{path.name}.reserve")
+        try:
+            self._open()
+        except DiskError:
+            self._reserve.unlink(missing_ok=True)
+            self._open()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def execute(self, statement: str, parameters: Parameters = ()) -> int:
+        """Run one statement; returns how many rows it changed."""
+        with self._named_errors():
+            return self._db.execute(statement, parameters).rowcount
+
+    def execute_many(self, statement: str, parameters: Iterable[Parameters]) -> None:
+        """Run one statement for each set of parameters."""
+        with self._named_errors():
+            self._db.executemany(statement, parameters)
+
+    def rows(self, query: str, parameters: Parameters = ()) -> list[Any]:
+        """Every row that a query gives."""
+        with self._named_errors():
+            return self._db.execute(query, parameters).fetchall()
+
+    def each(self, query: str) -> Iterator[Any]:
+        """The rows of a query one by one, for what may be too much at once."""
+        with self._named_errors():
+            yield from self._db.execute(query)
+
+    def one(self, query: str, parameters: Parameters = ()) -> Any:
+        """The first value of a query that gives a row."""
+        return self.rows(query, parameters)[0][0]
+
+    def head(self, column: str) -> Any:
+        """One column of the outbox's only row of its kind."""
+        return self.one(f"SELECT {column} FROM head")  # noqa: S608  # our column
+
+    @contextmanager
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """All or nothing; fsynced when it ends if ``durable``, else with the next one that is."""
+        self._check_in_place()
+        self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.rollback()
+            raise
+
+    def used_pages(self) -> int:
+        """Pages of the file that hold something."""
+        return int(self.one("PRAGMA page_count")) - self.free_pages()
+
+    def free_pages(self) -> int:
+        """Pages inside the file that hold nothing."""
+        return int(self.one("PRAGMA freelist_count"))
+
+    @property
+    def page_bytes(self) -> int:
+        """Size of one page."""
+        return int(self.one("PRAGMA page_size"))
+
+    def disk_free_bytes(self) -> int:
+        """What the file system would still give to this user."""
+        try:
+            disk = os.statvfs(self.path.parent)
+        except OSError as error:
+            raise DiskError(f"cannot tell the free space of {self.path.parent}: {error.strerror}") from error
+        return disk.f_bavail * disk.f_frsize
+
+    def size_bytes(self) -> int:
+        """Size of the file and its log on the disk."""
+        size = 0
+        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+            with suppress(FileNotFoundError):
+                size += path.stat().st_size
+        return size
+
+    def give_back(self) -> None:
+        """Return free pages beyond a slack to the disk, some at a time."""
+        if self.free_pages() > SLACK_PAGES:
+            with self._named_errors():
+                # A script, because execute() takes a single step of this statement, which is one page.
+                self._db.executescript(f"PRAGMA incremental_vacuum({SLACK_PAGES})")
+
+    def relieve(self) -> None:
+        """After a failed write: give up the reserve, and start the log over if its end was the trouble."""
+        self._reserve.unlink(missing_ok=True)
+        with suppress(OutboxError):
+            self.empty_log()
+
+    def empty_log(self) -> None:
+        """Move what is in the log into the file."""
+        self.rows("PRAGMA wal_checkpoint(RESTART)")
+
+    def keep_reserve(self) -> None:
+        """Hold some disk space against the day on which there is none."""
+        if self._reserve.exists():
+            return
+        try:
+            with self._reserve.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+
+    def _open(self) -> None:
+        if not self.read_only and self._is_log_without_file():
+            raise DamagedError(f"the outbox {self.path} is empty but has a write-ahead log")
+        mode = "ro" if self.read_only else "rwc"
+        if self.read_only and self._is_at_rest():
+            mode += "&immutable=1"
+        with self._named_errors():
+            self._db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", isolation_level=None, uri=True)
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        self._inode = self.path.stat().st_ino
+        if not self.read_only:
+            self.rows("PRAGMA auto_vacuum = INCREMENTAL")
+            self.rows("PRAGMA journal_mode = WAL")
+            self.rows(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // self.page_bytes}")
+            self.rows(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+            self.rows("PRAGMA secure_delete = OFF")
+            if self.one("SELECT count(*) FROM sqlite_master") == 0:
+                self._make_tables()
+        self._check()
+
+    def _make_tables(self) -> None:
+        with self.transaction():
+            for statement in filter(str.strip, _SCHEMA.split(";")):
+                self.execute(statement)
+            self.execute("INSERT INTO head (only, stream_id) VALUES (1, ?)", (uuid.uuid4().hex,))
+            self.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            self.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+    def _check(self) -> None:
+        version = self.one("PRAGMA user_version")
+        if self.one("PRAGMA application_id") != _APPLICATION_ID:
+            raise DamagedError(f"{self.path} is no outbox but another database")
+        if version != _SCHEMA_VERSION:
+            raise OutboxError(
+                f"the outbox {self.path} is of version {version}; this agent reads version {_SCHEMA_VERSION}"
+            )
+        if len(self.rows("SELECT stream_id FROM head")) != 1:
+            raise DamagedError(f"the outbox {self.path} has lost its head")
+
+    def _check_in_place(self) -> None:
+        """SQLite would go on writing into a deleted file until the log is full."""
+        try:
+            in_place = self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            in_place = False
+        if not in_place:
+            raise DamagedError(f"the outbox {self.path} was deleted or replaced under the running agent")
+
+    def _is_log_without_file(self) -> bool:
+        """SQLite would throw such a log away without a word."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        empty = not self.path.exists() or self.path.stat().st_size == 0
+        return empty and log.exists() and log.stat().st_size > 0
+
+    def _is_at_rest(self) -> bool:
+        """A file without a log that lies where we may not write: SQLite would want to make one to read it."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        return not log.exists() and not os.access(self.path.parent, os.W_OK)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _kind(error)(f"cannot read or write the outbox {self.path}: {error}") from error
+
+
+def _kind(error: sqlite3.Error) -> type[OutboxError]:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return DamagedError if code in _DAMAGE else DiskError if code in _DISK else OutboxError

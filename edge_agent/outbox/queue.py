@@ -1,0 +1,321 @@
+"""The open outbox: takes steps of the pipeline, gives records to delivery, and settles them by the centre's answers.
+
+Accepted means: committed here with ``synchronous=FULL``. Source cursor, records and feature state of one step are
+one transaction. A record leaves by the centre's answer, or by the order of sacrifice with a gap record instead.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from edge_agent.outbox.acceptance import number_records, set_rows_aside
+from edge_agent.outbox.capacity import fill_level
+from edge_agent.outbox.damage import set_aside
+from edge_agent.outbox.file import (
+    RECORD_TABLES,
+    DamagedError,
+    DiskError,
+    OutboxError,
+    OutboxFile,
+)
+from edge_agent.outbox.history import expire, fold, keep, take_back
+from edge_agent.outbox.rate import Rate
+from edge_agent.outbox.sacrifice import make_room, renumber, seal_gap
+from edge_agent.outbox.settlement import MAX_DEFERRAL_S, defer, park
+from edge_agent.ports import RefusedRow
+from edge_agent.settings import OutboxSettings
+from shared.messages import Ack, OutboxStatus, SeqRange, Session
+
+_DEFAULTS = OutboxSettings()
+# A deferral further ahead than any centre may ask for comes from a clock that was set back; it is over.
+_WAITING = " UNION ALL ".join(
+    f"SELECT seq, body FROM {table} WHERE seq BETWEEN ?1 AND ?2 "  # noqa: S608  # our table
+    f"AND (retry_at IS NULL OR retry_at <= ?3 OR retry_at > ?3 + {MAX_DEFERRAL_S})"
+    for table in RECORD_TABLES
+)
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One record that waits for the centre's answer."""
+
+    seq: int
+    body: bytes
+
+
+class Outbox:
+    """The outbox of one gateway; used from one thread.
+
+    A damaged file is set aside, at the start or whenever it shows, and a fresh stream begins in a new one.
+
+    Args:
+        path: the SQLite file; made where there is none.
+        read_only: only look; the file must exist, and another process may be writing it.
+        settings: how much it may hold.
+        now: the clock, aware UTC; it may be wrong.
+        monotonic_s: a clock that only goes forward, in seconds.
+
+    Raises:
+        OutboxError: the file cannot be opened or set aside, or is of another version.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        settings: OutboxSettings = _DEFAULTS,
+        now: Callable[[], datetime] = _utc_now,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._now = now
+        self._monotonic_s = monotonic_s
+        self._rate = Rate(monotonic_s)
+        self._sessions = 0
+        try:
+            self._file = OutboxFile(path, read_only=read_only)
+        except DamagedError as error:
+            if read_only or not _anything_at(path):
+                raise
+            self._file = self._fresh_file(path, error)
+        self._start_age()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def stream_id(self) -> str:
+        """The id of the present stream."""
+        return str(self._head("stream_id"))
+
+    @property
+    def next_seq(self) -> int:
+        """The seq that the next accepted record will get."""
+        return int(self._head("next_seq"))
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the source goes on, or None before its first batch."""
+        cursor = self._head("cursor")
+        return None if cursor is None else str(cursor)
+
+    @property
+    def store_epoch(self) -> str | None:
+        """The epoch of the centre's store that last answered, or None before the first answer."""
+        epoch = self._head("store_epoch")
+        return None if epoch is None else str(epoch)
+
+    def remember_store_epoch(self, epoch: str) -> None:
+        """Keep the epoch of the centre's store that has answered."""
+
+        def write() -> None:
+            with self._file.transaction(durable=False):
+                self._file.execute("UPDATE head SET store_epoch = ?", (epoch,))
+
+        self._surely(write)
+
+    def engine_state(self, serial: str, model_sha256: str) -> bytes | None:
+        """The feature state of one engine as last accepted with this model."""
+        query = "SELECT state FROM engine_state WHERE serial = ? AND model_sha256 = ?"
+        found = self._surely(lambda: self._file.rows(query, (serial, model_sha256)))
+        return bytes(found[0][0]) if found else None
+
+    def begin_session(self) -> Session:
+        """Count one more start of the agent."""
+
+        def count() -> int:
+            with self._file.transaction():
+                self._file.execute("UPDATE head SET sessions = sessions + 1")
+                return int(self._file.head("sessions"))
+
+        self._sessions = self._surely(count)
+        return Session(counter=self._sessions, boot_nonce=uuid.uuid4().hex)
+
+    def accept(
+        self,
+        telemetry: Sequence[bytes] = (),
+        predictions: Sequence[bytes] = (),
+        *,
+        cursor: str | None = None,
+        states: Mapping[str, bytes] | None = None,
+        model_sha256: str = "",
+        refused: Iterable[RefusedRow] = (),
+        at: float = 0.0,
+    ) -> None:
+        """Make one step durable, all of it or nothing; what is full gives up the oldest of what it holds.
+
+        Args:
+            telemetry: encoded records, numbered in this order.
+            predictions: encoded records, numbered after the telemetry.
+            cursor: where the source goes on after this step.
+            states: feature state per engine after this step.
+            model_sha256: the model that the states belong to.
+            refused: rows set aside with their reason.
+            at: Unix time in seconds noted with refused rows.
+
+        Raises:
+            OutboxError: nothing was stored (the disk is full or failing); the same call may be made again.
+        """
+        refused_rows = [(row.raw, row.reason, at) for row in refused]
+        state_rows = [(serial, model_sha256, state) for serial, state in (states or {}).items()]
+        size_bytes = sum(map(len, telemetry)) + sum(map(len, predictions))
+        need_bytes = size_bytes + sum(len(row[0]) for row in refused_rows)
+
+        def write(*, may_grow: bool = True) -> int:
+            with self._file.transaction():
+                dropped = make_room(self._file, need_bytes, self._settings, may_grow=may_grow)
+                number_records(self._file, telemetry, predictions, cursor)
+                self._file.execute_many("INSERT OR REPLACE INTO engine_state VALUES (?, ?, ?)", state_rows)
+                set_rows_aside(self._file, refused_rows)
+                return dropped
+
+        try:
+            dropped = self._surely(write)
+        except DiskError:
+            dropped = self._surely(lambda: write(may_grow=False))
+        self._rate.note(len(telemetry) + len(predictions), size_bytes)
+        if dropped:
+            log.error("records_dropped", records=dropped, reason="the outbox or its disk is full")
+
+    def waiting(self, first: int, last: int, *, limit: int, at: float) -> list[Stored]:
+        """Records with ``first`` ≤ seq ≤ ``last`` that may be sent at Unix time ``at``, in order of seq.
+
+        Whoever asks for the newest gets a gap record too where something was dropped.
+        """
+        if last >= self.next_seq:
+            self._seal_gap()
+        query = f"{_WAITING} ORDER BY seq LIMIT ?4"
+        return [Stored(*row) for row in self._surely(lambda: self._file.rows(query, (first, last, at, limit)))]
+
+    def settle(self, ack: Ack, *, at: float) -> None:
+        """Do what the centre's answer says: committed becomes history, quarantined a dead letter, deferred waits.
+
+        Not fsynced: what a power cut undoes here is sent and answered again. An answer about another stream
+        changes nothing.
+        """
+
+        def write() -> None:
+            if ack.stream_id == self._file.head("stream_id"):
+                with self._file.transaction(durable=False):
+                    park(self._file, ack, at)
+                    keep(self._file, ack.committed, age_s=self._age_s(), forget=not self._settings.history_max_bytes)
+                    defer(self._file, ack.deferred, at)
+                    self._tidy()
+
+        self._surely(write)
+        self._surely(self._file.give_back)
+
+    def open_new_stream(self) -> str:
+        """Leave a stream the centre refuses: a new id, and what is unacked renumbered from 1 in the same order.
+
+        History is forgotten: it is the centre's, under the stream that is left.
+        """
+
+        def write() -> None:
+            with self._file.transaction():
+                renumber(self._file)
+                self._file.execute("DELETE FROM history")
+                self._file.execute("UPDATE head SET stream_id = ?, history_bytes = 0", (uuid.uuid4().hex,))
+
+        self._surely(write)
+        return self.stream_id
+
+    def held_ranges(self) -> list[SeqRange]:
+        """Seqs of the present stream whose records are here, acked or not, as sorted ranges; reads the whole file."""
+        query = " UNION ALL ".join(f"SELECT seq FROM {table}" for table in (*RECORD_TABLES, "history"))  # noqa: S608
+        return self._surely(lambda: fold(seq for (seq,) in self._file.each(f"{query} ORDER BY seq")))
+
+    def resend(self, ranges: Iterable[SeqRange]) -> int:
+        """Make acked records of the present stream unacked again, as far as they are here; returns how many."""
+        wanted = list(ranges)
+
+        def write() -> int:
+            with self._file.transaction():
+                return take_back(self._file, wanted)
+
+        return self._surely(write)
+
+    def refused_rows(self) -> int:
+        """How many rows were set aside so far."""
+        return int(self._head("refused_rows"))
+
+    def status(self) -> OutboxStatus:
+        """How full the outbox is and for how long it will do."""
+        return self._surely(lambda: fill_level(self._file, self._settings, self._rate))
+
+    def _tidy(self) -> None:
+        limits = self._settings
+        expire(
+            self._file,
+            max_bytes=limits.history_max_bytes,
+            acked_before_s=self._age_s() - limits.history_days * 86_400,
+        )
+        self._file.execute("UPDATE head SET age_s = ?", (self._age_s(),))
+
+    def _seal_gap(self) -> None:
+        """No room for a gap record now is no loss: the ranges stay, and the next call tries again."""
+
+        def write() -> None:
+            if self._file.rows("SELECT first FROM dropped_range LIMIT 1"):
+                with self._file.transaction():
+                    seal_gap(self._file, self._now())
+
+        try:
+            self._surely(write)
+        except OutboxError as error:
+            log.warning("gap_waits", reason=str(error))
+
+    def _head(self, column: str) -> Any:
+        return self._surely(lambda: self._file.head(column))
+
+    def _surely(self, work: Callable[[], T]) -> T:
+        """Do a piece of work; once more after a failing disk was relieved or a damaged file replaced."""
+        try:
+            return work()
+        except DiskError:
+            if self._file.read_only:
+                raise
+            self._file.relieve()
+        except DamagedError as error:
+            if self._file.read_only:
+                raise
+            damaged = self._file
+            self._file = self._fresh_file(damaged.path, error, close=damaged.close)
+        return work()
+
+    def _fresh_file(self, path: Path, error: DamagedError, close: Callable[[], None] = lambda: None) -> OutboxFile:
+        now = self._now()
+        folder = set_aside(path, now)
+        close()
+        file = OutboxFile(path)
+        damage = f"{error}; set aside as {folder.name} at {now:%Y-%m-%d %H:%M:%S} UTC"[:1000]
+        file.execute("UPDATE head SET damage = ?, sessions = ?", (damage, self._sessions))
+        log.error("outbox_damaged", reason=str(error), set_aside=str(folder))
+        return file
+
+    def _start_age(self) -> None:
+        """The outbox ages only while an agent works with it, so that no jump of the wall clock expires history."""
+        self._age_zero_s = self._monotonic_s() - float(self._head("age_s"))
+
+    def _age_s(self) -> float:
+        return self._monotonic_s() - self._age_zero_s
+
+
+def _anything_at(path: Path) -> bool:
+    return path.exists() or path.with_name(f"{path.name}-wal").exists()

@@ -1,0 +1,216 @@
+"""First loop of the agent: source rows → predictor → outbox; batches that come close together share one commit."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from edge_agent.engines import Engines
+from edge_agent.outbox import Outbox, OutboxError
+from edge_agent.ports import Batch, RefusedRow, SensorSource
+from edge_agent.seldom import Seldom
+from edge_agent.settings import OutboxSettings
+from edge_agent.status import SourceGauge
+from shared.errors import RowError, SourceError
+from shared.messages import as_reason
+from shared.predictor import Predictor
+from shared.rows import SensorRow
+
+PAUSE_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Step:
+    """Batches turned into what the outbox takes in one transaction."""
+
+    batches: list[Batch] = field(default_factory=list)
+    cursor: str | None = None
+    rows: int = 0
+    telemetry: list[bytes] = field(default_factory=list)
+    predictions: list[bytes] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+    refused: list[RefusedRow] = field(default_factory=list)
+
+
+class Pipeline:
+    """Turns sensor rows into durable telemetry and prediction records.
+
+    Args:
+        source: where rows come from.
+        predictor: the loaded model.
+        outbox: where records become durable.
+        engines: serials of this gateway's engines.
+        gauge: where the state of the source is noted.
+        accepted: called after each batch that became durable.
+        progress: called at least once a second while the loop is alive.
+        now: the clock, aware UTC.
+        commit: after how many rows or milliseconds a commit is due.
+    """
+
+    def __init__(
+        self,
+        source: SensorSource,
+        predictor: Predictor,
+        outbox: Outbox,
+        engines: Iterable[str],
+        gauge: SourceGauge,
+        *,
+        accepted: Callable[[], None],
+        progress: Callable[[], None],
+        now: Callable[[], datetime],
+        commit: OutboxSettings,
+    ) -> None:
+        self._source = source
+        self._outbox = outbox
+        self._accepted = accepted
+        self._progress = progress
+        self._now = now
+        self._model_sha256 = predictor.model_ref.sha256
+        self._engines = Engines(
+            predictor, engines, lambda serial: outbox.engine_state(serial, self._model_sha256), self._now
+        )
+        self._gauge = gauge
+        self._commit_rows = commit.commit_rows
+        self._commit_interval_s = commit.commit_interval_ms / 1000
+        self._committed_at_s = -self._commit_interval_s
+        self._step = _Step()
+        self._source_failure = Seldom()
+        self._write_failure = Seldom()
+
+    async def run(self) -> None:
+        """Read until cancelled; a failing source is opened again after a pause, one that has ended is left alone."""
+        ended = False
+        while True:
+            ended = ended or await self._read()
+            self._progress()
+            await asyncio.sleep(PAUSE_S)
+
+    async def _read(self) -> bool:
+        try:
+            async with aclosing(self._source.batches(self._outbox.cursor)) as batches:
+                await self._take_all(batches)
+        except SourceError as error:
+            await self._commit()
+            self._gauge.note(state="failed", last_error=str(error))
+            if self._source_failure.due(str(error)):
+                log.warning("source_failed", reason=str(error), retry_after_s=PAUSE_S)
+            return False
+        await self._commit()
+        self._gauge.note(state="ended")
+        log.info("source_ended", rows=self._gauge.status.rows)
+        return True
+
+    async def _take_all(self, batches: AsyncIterator[Batch]) -> None:
+        """Gather batches until a commit is due; after a pause it is due at once, so a lone row does not wait."""
+        upcoming = asyncio.ensure_future(anext(batches, None))
+        try:
+            while True:
+                await asyncio.wait({upcoming}, timeout=self._due_in_s())
+                self._progress()
+                if upcoming.done():
+                    batch = upcoming.result()
+                    if batch is None:
+                        return
+                    self._prepare(batch)
+                    upcoming = asyncio.ensure_future(anext(batches, None))
+                if self._due_in_s() == 0:
+                    await self._commit()
+        except asyncio.CancelledError:
+            self._try_commit()  # a stop on purpose costs no source its rows
+            raise
+        finally:
+            upcoming.cancel()
+            await asyncio.gather(upcoming, return_exceptions=True)
+
+    def _due_in_s(self) -> float | None:
+        """How long the step may wait for more rows; None while there is nothing to commit."""
+        if not self._step.batches:
+            return None
+        if self._step.rows >= self._commit_rows:
+            return 0
+        return max(0, self._committed_at_s + self._commit_interval_s - time.monotonic())
+
+    async def _commit(self) -> None:
+        while not self._try_commit():
+            await asyncio.sleep(PAUSE_S)
+            self._progress()
+
+    def _try_commit(self) -> bool:
+        if not self._step.batches:
+            return True
+        if not self._store(self._step):
+            return False
+        step, self._step = self._step, _Step()
+        self._committed_at_s = time.monotonic()
+        for batch in step.batches:
+            self._source.accepted(batch)
+        self._accepted()
+        return True
+
+    def _prepare(self, batch: Batch) -> None:
+        if not batch.readings:
+            return
+        step = self._step
+        step.batches.append(batch)
+        step.cursor = batch.cursor
+        step.rows += len(batch.readings)
+        for reading in batch.readings:
+            if isinstance(reading, RefusedRow):
+                _refuse(step, reading.raw, reading.reason)
+            else:
+                self._predict(reading, step)
+
+    def _predict(self, row: SensorRow, step: _Step) -> None:
+        try:
+            records = self._engines.take(row)
+        except RowError as error:
+            _refuse(step, row.raw, str(error))
+            return
+        step.touched.add(row.engine)
+        step.telemetry.append(records.telemetry)
+        if records.prediction is not None:
+            step.predictions.append(records.prediction)
+
+    def _store(self, step: _Step) -> bool:
+        try:
+            self._outbox.accept(
+                step.telemetry,
+                step.predictions,
+                cursor=step.cursor,
+                states=self._engines.stored(step.touched),
+                model_sha256=self._model_sha256,
+                refused=step.refused,
+                at=self._now().timestamp(),
+            )
+        except OutboxError as error:
+            if self._write_failure.due(str(error)):
+                log.warning("outbox_write_failed", reason=str(error), retry_after_s=PAUSE_S)
+            self._gauge.note(state="failed", last_error=str(error))
+            return False
+        if self._write_failure.over():
+            log.info("outbox_written_again")
+        self._count(step)
+        return True
+
+    def _count(self, step: _Step) -> None:
+        if self._source_failure.over():
+            log.info("source_recovered")
+        if step.refused:
+            log.warning("rows_refused", rows=len(step.refused), first_reason=step.refused[0].reason)
+        self._gauge.note(
+            state="reading",
+            rows=self._gauge.status.rows + len(step.telemetry),
+            refused_rows=self._gauge.status.refused_rows + len(step.refused),
+            last_row_at=self._now(),
+            last_error=step.refused[-1].reason if step.refused else None,
+        )
+
+
+def _refuse(step: _Step, raw: bytes, reason: str) -> None:
+    step.refused.append(RefusedRow(raw, as_reason(reason)))

@@ -1,0 +1,152 @@
+"""Settings of the agent: a TOML file, ``SPOOLWATCH_AGENT_*`` variables and flags, the last one winning."""
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from shared.errors import SettingsError
+from shared.runtimes import Runtime
+from shared.settings import MqttVersion, Name, ProgramSettings, Section, SiteName
+
+
+def _public_key(text: str) -> str:
+    try:
+        size = len(base64.b64decode(text, validate=True))
+    except binascii.Error as error:
+        raise ValueError(f"not base64: {error}") from error
+    if size != 32:
+        raise ValueError(f"{size} bytes; an Ed25519 public key has 32")
+    return text
+
+
+PublicKey = Annotated[str, AfterValidator(_public_key)]
+
+
+class EngineSettings(Section):
+    """One engine that this gateway watches."""
+
+    serial: Name = Field(description="serial number of the engine, as registered at the centre")
+    unit: int = Field(1, ge=1, description="the number that the source's rows carry for this engine")
+
+
+class BrokerSettings(Section):
+    """The MQTT broker between this gateway and the centre."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="host name or address of the broker")
+    port: int = Field(1883, ge=1, le=65535, description="TCP port of the broker")
+    mqtt_version: MqttVersion = Field(5, description="5, or 3 for MQTT 3.1.1")
+    username: str | None = Field(None, description="user name at the broker")
+    password_file: Path | None = Field(None, description="file that holds the password and nothing else")
+    keepalive_s: int = Field(20, ge=5, le=3600, description="MQTT keep-alive in seconds")
+
+    def password(self) -> str | None:
+        """Read the password file.
+
+        Raises:
+            SettingsError: it cannot be read.
+        """
+        try:
+            return self.password_file.read_text(encoding="utf-8").strip() if self.password_file else None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"broker.password_file: {self.password_file} cannot be read: {error}") from error
+
+
+class DeliverySettings(Section):
+    """How records travel from the outbox to the centre."""
+
+    in_flight_envelopes: int = Field(8, ge=2, le=64, description="envelopes sent and not yet answered, at most")
+    ack_timeout_s: float = Field(5.0, gt=0, description="seconds without an answer after which records go again")
+    heartbeat_interval_s: float = Field(15.0, gt=0, le=3600, description="seconds between two heartbeats")
+    silence_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        description="seconds without any answer after which the agent connects anew; twice as long each further time",
+    )
+
+
+class OutboxSettings(Section):
+    """How rows become durable and how much the gateway keeps while the centre is out of reach."""
+
+    commit_rows: int = Field(128, ge=1, le=10_000, description="rows after which a commit is due at once")
+    commit_interval_ms: float = Field(
+        5.0,
+        ge=0,
+        le=60_000,
+        description="milliseconds between two commits at least, unless commit_rows wait; a row that comes after a "
+        "pause is committed at once. A power cut costs a source that cannot wait for us what it gave in this time",
+    )
+    max_bytes: int = Field(512 * 2**20, ge=2**20, description="size of the outbox file at most, in bytes")
+    disk_reserve_bytes: int = Field(
+        128 * 2**20,
+        ge=16 * 2**20,
+        description="free disk left to the system: with less, an outbox of 4 MiB or more grows no further",
+    )
+    history_days: float = Field(7.0, ge=0, description="days of running for which committed records are kept")
+    history_max_bytes: int = Field(
+        128 * 2**20, ge=0, description="bytes of committed records kept at most, for a centre restored from a backup"
+    )
+
+
+class FileSource(Section):
+    """Rows from a C-MAPSS file (26 numbers a line); with ``follow`` the file is read on as it grows."""
+
+    kind: Literal["file"] = "file"
+    path: Path = Field(description="the file; .gz is read as gzip")
+    follow: bool = Field(False, description="wait for more rows at the end of the file")
+    poll_interval_s: float = Field(0.1, gt=0, description="seconds between two looks at the end of the file")
+
+    @model_validator(mode="after")
+    def _gzip_does_not_grow(self) -> "FileSource":
+        if self.follow and self.path.suffix == ".gz":
+            raise ValueError("a .gz file cannot be followed; set follow = false or name a plain file")
+        return self
+
+
+class MqttSource(Section):
+    """Rows as JSON from a topic of a local broker; a row is acknowledged only once it is durable."""
+
+    kind: Literal["mqtt"] = "mqtt"
+    topic: str = Field(min_length=1, description="topic filter of the rows")
+    host: str = Field("127.0.0.1", min_length=1, description="host name or address of the local broker")
+    port: int = Field(1883, ge=1, le=65535, description="TCP port of the local broker")
+    mqtt_version: MqttVersion = Field(5, description="5, or 3 for MQTT 3.1.1")
+    client_id: Name = Field("spoolwatch-source", description="MQTT client id; its session outlives restarts")
+
+
+SourceSettings = Annotated[FileSource | MqttSource, Field(discriminator="kind")]
+
+
+class AgentSettings(ProgramSettings):
+    """Everything that can be set about one agent process."""
+
+    model_config = SettingsConfigDict(env_prefix="SPOOLWATCH_AGENT_")
+
+    site: SiteName = Field(description="where the gateway stands")
+    gateway: Name = Field(description="name of this gateway, unique over all sites")
+    data_dir: Path = Field(Path("/var/lib/spoolwatch-agent"), description="folder of the outbox and its state")
+    model: str = Field("turbofan-fd001", description="released model (name or name@version) or a bundle's folder")
+    runtime: Runtime = Field("auto", description="TFLite runtime")
+    engines: list[EngineSettings] = Field(min_length=1, description="the engines this gateway watches")
+    source: SourceSettings = Field(description="where sensor rows come from")
+    broker: BrokerSettings = BrokerSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    outbox: OutboxSettings = OutboxSettings()
+    centre_key: PublicKey | None = Field(
+        None,
+        description="base64 of the centre's raw Ed25519 public key; without it no command is obeyed",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level to log")
+    log_format: Literal["text", "json"] = Field("text", description="text for people, json for machines")
+
+    @model_validator(mode="after")
+    def _engines_are_distinct(self) -> "AgentSettings":
+        for field in ("serial", "unit"):
+            values = [getattr(engine, field) for engine in self.engines]
+            twice = sorted({str(value) for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"engines: {field} {', '.join(twice)} is given twice")
+        return self

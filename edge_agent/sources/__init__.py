@@ -1,0 +1,1 @@
+"""Where sensor rows come from: one module per hardware protocol."""

@@ -1,0 +1,129 @@
+"""What the agent says of itself: to the centre over MQTT, and to people on the box through a file."""
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from edge_agent.outbox import Outbox, OutboxError
+from shared.errors import SpoolwatchError
+from shared.messages import ModelRef, Session, SourceStatus, Status, StatusEvent, Utc, as_reason
+
+STATUS_FILE = "status.json"
+OUTBOX_FILE = "outbox.db"
+LOCK_FILE = "lock"
+
+log = structlog.get_logger(__name__)
+
+
+class StatusFileError(SpoolwatchError):
+    """The status file is there and cannot be read."""
+
+
+class SourceGauge:
+    """How the sensor source is doing: the pipeline writes it, status messages read it.
+
+    Args:
+        kind: the source's ``kind`` setting.
+        refused_rows: rows set aside so far.
+    """
+
+    def __init__(self, kind: str, refused_rows: int = 0) -> None:
+        self.status = SourceStatus(kind=kind, state="waiting", refused_rows=refused_rows)
+
+    def note(self, *, last_error: str | None = None, **changes: object) -> None:
+        """Change some of the fields; the last error stays until there is another."""
+        if last_error is not None:
+            changes["last_error"] = as_reason(last_error)
+        self.status = msgspec.structs.replace(self.status, **changes)
+
+
+class LocalStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The status file: the last status message, and the link as the agent sees it."""
+
+    written_at: Utc
+    link: str
+    status: Status
+
+
+class StatusBoard:
+    """Makes this gateway's status messages.
+
+    Args:
+        outbox: whose stream and fill level are told.
+        session: this start of the agent.
+        engines: serials of this gateway's engines.
+        model: the loaded model.
+        heartbeat_interval_s: how often a heartbeat is promised.
+        source: how the sensor source is doing.
+        now: the clock, aware UTC.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        session: Session,
+        engines: list[str],
+        model: ModelRef,
+        heartbeat_interval_s: float,
+        *,
+        source: SourceGauge,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._outbox = outbox
+        self._session = session
+        self._engines = engines
+        self._model = model
+        self._heartbeat_interval_s = heartbeat_interval_s
+        self._source = source
+        self._now = now
+        self._writable = True
+
+    def message(self, event: StatusEvent) -> Status:
+        """The status as of now."""
+        return Status(
+            event=event,
+            session=self._session,
+            stream_id=self._outbox.stream_id,
+            next_seq=self._outbox.next_seq,
+            sent_at=self._now(),
+            heartbeat_interval_s=self._heartbeat_interval_s,
+            agent_version=version("spoolwatch"),
+            engines=self._engines,
+            model=self._model,
+            source=self._source.status,
+            outbox=self._outbox.status(),
+        )
+
+    def write(self, folder: Path, link: str) -> None:
+        """Replace the status file in one step, so that a reader never sees half of it; a full disk keeps the last."""
+        fresh = folder / f"{STATUS_FILE}.new"
+        try:
+            local = LocalStatus(written_at=self._now(), link=link, status=self.message("heartbeat"))
+            fresh.write_bytes(msgspec.json.encode(local))
+            os.replace(fresh, folder / STATUS_FILE)
+        except (OSError, OutboxError) as error:
+            if self._writable:
+                log.warning("status_file_not_written", reason=str(error))
+            self._writable = False
+        else:
+            self._writable = True
+
+
+def read_local_status(folder: Path) -> LocalStatus | None:
+    """The status file as last written, or None where there is none.
+
+    Raises:
+        StatusFileError: it cannot be read, or is not what this version of the agent writes.
+    """
+    path = folder / STATUS_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=LocalStatus)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StatusFileError(f"{path} cannot be read: {error}") from error
