@@ -1,0 +1,1 @@
+"""Second loop of the centre: the REST API, one router per resource."""

@@ -1,0 +1,117 @@
+"""Turns every error of the API into problem details, and documents them in the OpenAPI description."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
+from starlette.types import Receive, Scope, Send
+
+from aggregator.api.schemas.problem import FieldProblem, Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+log = structlog.get_logger(__name__)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that may answer with these problems, and with 500 as any may."""
+    return {status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in (*statuses, 500)}
+
+
+def invalid(location: str, detail: str) -> RequestValidationError:
+    """The error for one thing in a request that only the program can tell is wrong."""
+    return RequestValidationError([{"loc": (location,), "msg": detail}])
+
+
+def no_such_engine(serial: str) -> HTTPException:
+    """The error for a serial that nobody registered."""
+    return HTTPException(404, f"Engine {serial} is not registered; register it with POST /api/v1/engines.")
+
+
+def problem_response(
+    request: Request,
+    status: int,
+    detail: str,
+    errors: list[FieldProblem] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Answer a request with problem details."""
+    problem = Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, instance=request.url.path, errors=errors
+    )
+    return JSONResponse(problem.model_dump(exclude_none=True), status, headers, media_type=MEDIA_TYPE)
+
+
+def register(app: FastAPI) -> None:
+    """Make an app answer every error, unknown routes under its own prefixes included, with problem details."""
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(Exception, _on_defect)
+    # The pages are mounted at "/" and would answer these in their own way.
+    for prefix in ("/api", "/health"):
+        app.router.routes.append(Route(f"{prefix}{{path:path}}", _NoSuchRoute(app), include_in_schema=False))
+    app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+class _NoSuchRoute:
+    """Answers what no route wants: 405 where one would take another method, 404 otherwise."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        for route in self._app.routes:
+            match, child_scope = route.matches(scope)
+            if match is Match.PARTIAL:
+                scope.update(child_scope)
+                await route.handle(scope, receive, send)
+                return
+        raise HTTPException(404, f"There is nothing at {scope['path']}; see /api/docs.")
+
+
+async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 (what it is registered for)
+    detail = error.detail
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"{request.method} is not possible here; see /api/docs."
+    return problem_response(request, error.status_code, detail, headers=error.headers)
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 (what it is registered for)
+    errors = [
+        FieldProblem(location=".".join(str(part) for part in found["loc"]), detail=found["msg"])
+        for found in error.errors()
+    ]
+    return problem_response(request, 422, "The request is not valid; see errors.", errors)
+
+
+async def _on_defect(request: Request, _: Exception) -> JSONResponse:
+    # The server logs the exception itself, but not what was asked.
+    log.error("request_failed", method=request.method, path=request.url.path)
+    return problem_response(request, 500, "A defect in the aggregator; its log says more.")
+
+
+def _describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI description, with problems under their media type instead of FastAPI's own error shape."""
+    if app.openapi_schema is None:
+        description = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=app.openapi_tags,
+        )
+        for operation in (each for path in description["paths"].values() for each in path.values()):
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+        app.openapi_schema = description
+    return app.openapi_schema

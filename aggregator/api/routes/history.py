@@ -1,0 +1,69 @@
+"""The history of one engine: predictions with their lineage, and rows."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field, TypeAdapter
+
+from aggregator.api.deps import Serial, SessionDep
+from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
+from aggregator.api.problems import no_such_engine, problems
+from aggregator.api.schemas.history import HistoryQuery, PredictionQuery, PredictionRecord, TelemetryRow
+from aggregator.store.reads.engine import find_engine_id
+from aggregator.store.reads.history import Span, list_predictions, list_telemetry
+
+_Key = Annotated[int, Field(ge=0, lt=2**63)]
+_PLACE: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[_Key, _Key])
+
+router = APIRouter(prefix="/engines/{serial}", tags=["history"])
+
+
+@router.get("/predictions", summary="An engine's predictions", responses=problems(404, 422))
+def read_predictions(
+    serial: Serial,
+    session: SessionDep,
+    query: Annotated[PredictionQuery, Query()],
+    request: Request,
+    response: Response,
+) -> Page[PredictionRecord]:
+    """Predictions by cycle, each with its lineage."""
+    rows = list_predictions(session, _engine_id(session, serial), _span(query))
+    kept, last = take(rows, query.limit)
+    cursor = None if last is None else cursor_of((last[0].cycle, last[0].id))
+    link_next(request, response, cursor)
+    with_input = query.include == "input"
+    return Page(items=[PredictionRecord.of(*row, with_input=with_input) for row in kept], next=cursor)
+
+
+@router.get("/telemetry", summary="An engine's rows", responses=problems(404, 422))
+def read_telemetry(
+    serial: Serial,
+    session: SessionDep,
+    query: Annotated[HistoryQuery, Query()],
+    request: Request,
+    response: Response,
+) -> Page[TelemetryRow]:
+    """Cycle rows by cycle, each with its quality flags."""
+    rows = list_telemetry(session, _engine_id(session, serial), _span(query))
+    kept, last = take(rows, query.limit)
+    cursor = None if last is None else cursor_of((last.cycle, last.id))
+    link_next(request, response, cursor)
+    return Page(items=[TelemetryRow.of(row) for row in kept], next=cursor)
+
+
+def _engine_id(session: SessionDep, serial: str) -> int:
+    engine_id = find_engine_id(session, serial)
+    if engine_id is None:
+        raise no_such_engine(serial)
+    return engine_id
+
+
+def _span(query: HistoryQuery) -> Span:
+    return Span(
+        from_cycle=query.from_cycle,
+        to_cycle=query.to_cycle,
+        installation_id=query.installation_id,
+        descending=query.order == "desc",
+        after=place_of(query.cursor, _PLACE),
+        limit=query.limit + 1,
+    )

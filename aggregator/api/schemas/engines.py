@@ -1,0 +1,173 @@
+"""Engines as the API shows them: in a list, in detail, and as somebody registers them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aggregator.api.paging import PageQuery
+from aggregator.api.schemas.history import PredictionRecord, Rul, TelemetryRow
+from aggregator.api.schemas.names import Name
+from aggregator.fleet import liveness
+from aggregator.fleet.bands import Band
+from aggregator.fleet.channels import ChannelStatistics
+from aggregator.store.reads.engine import EngineDetail
+from aggregator.store.reads.fleet import EngineRow
+from aggregator.store.tables import CurrentState
+
+EngineStatus = Literal["operational", "maintenance", "retired"]
+EngineSort = Literal["serial", "-serial", "rul", "-rul", "last_seen", "-last_seen"]
+
+
+class Liveness(BaseModel):
+    """Whether an engine or gateway is heard from, and why we say so."""
+
+    state: liveness.LinkState = Field(description="`stale`: said to be online, but silent. Not a health band.")
+    reason: str = Field(description="The sentence that explains the state.", examples=["heartbeat 95 s late"])
+
+    @classmethod
+    def of(cls, judged: liveness.Liveness) -> Self:
+        """Show a judgement."""
+        return cls(state=judged.state, reason=judged.reason)
+
+
+class Engine(BaseModel):
+    """One engine with its latest state."""
+
+    serial: Name
+    site: Name
+    type: str = Field(description="The kind of engine.", examples=["turbofan"])
+    status: EngineStatus
+    gateway: str | None = Field(description="The gateway at which it is installed now.")
+    position: str | None = Field(description="Its place at that gateway.", examples=["1"])
+    cycle: int | None = Field(description="The cycle of its latest row, as its source counts them.")
+    rul: Rul | None = Field(description="Its latest prediction; null where there is none.")
+    band: Band = Field(description="Its health band, by the median; `unknown` without a prediction.")
+    liveness: Liveness
+    last_record_at: datetime | None = Field(description="When the centre received its latest row or prediction.")
+
+    @classmethod
+    def of(cls, row: EngineRow, now: datetime) -> Self:
+        """Show an engine of the store."""
+        return cls(**_shown(row, now))
+
+
+class EngineInstallation(BaseModel):
+    """Where an engine hangs now."""
+
+    id: str
+    gateway: str
+    position: str
+    installed_from: datetime
+
+
+class ChannelSummary(BaseModel):
+    """One channel over an engine's latest rows, in the channel's unit."""
+
+    count: int = Field(description="How many rows had a value.")
+    mean: float
+    min: float
+    max: float
+    std: float | None = Field(description="The sample standard deviation; null for a single value.")
+
+
+class EngineDetails(Engine):
+    """One engine with all that is known of its present state."""
+
+    registered_at: datetime
+    installation: EngineInstallation | None
+    row: TelemetryRow | None = Field(description="Its latest row.")
+    prediction: PredictionRecord | None = Field(description="Its latest prediction, with its lineage.")
+    statistics_rows: int = Field(
+        description="Over how many of the latest rows `statistics` go; at most 1,000, of the latest installation."
+    )
+    statistics: dict[str, ChannelSummary] = Field(description="Per channel.")
+
+    @classmethod
+    def of_detail(
+        cls, detail: EngineDetail, rows: int, statistics: Mapping[str, ChannelStatistics], now: datetime
+    ) -> Self:
+        """Show an engine of the store in detail."""
+        return cls(
+            **_shown(detail.row, now),
+            registered_at=detail.engine.registered_at,
+            installation=_installation(detail),
+            row=None if detail.current is None else _latest_row(detail.current),
+            prediction=None if detail.prediction is None else PredictionRecord.of(*detail.prediction),
+            statistics_rows=rows,
+            statistics={
+                channel: ChannelSummary.model_validate(each, from_attributes=True)
+                for channel, each in statistics.items()
+            },
+        )
+
+
+class EngineRegistration(BaseModel):
+    """An engine that is to be known, and where it hangs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    serial: Name
+    site: Name = Field(description="`centre` is reserved.")
+    type: str = Field(default="turbofan", min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")
+    gateway: Name = Field(description="Registered with the engine where it is not known yet.")
+    position: Name = Field(default="1", description="Its place at that gateway.")
+
+
+class EngineQuery(PageQuery):
+    """Which engines are wanted, and in what order."""
+
+    site: Name | None = None
+    status: EngineStatus | None = None
+    gateway: Name | None = Field(default=None, description="Those installed there now.")
+    band: Band | None = None
+    sort: EngineSort = Field(
+        default="serial",
+        description="`rul`: by predicted median, engines without one as if they had the longest life; "
+        "`last_seen`: by `last_record_at`, engines without one as if it was long ago; `-` reverses.",
+    )
+
+
+def _shown(row: EngineRow, now: datetime) -> dict[str, Any]:
+    return {
+        "serial": row.serial,
+        "site": row.site,
+        "type": row.type,
+        "status": row.status,
+        "gateway": row.gateway,
+        "position": row.position,
+        "cycle": row.cycle,
+        "rul": None if row.rul is None else Rul.of(row.rul),
+        "band": row.band,
+        "liveness": Liveness.of(row.liveness(now)),
+        "last_record_at": row.last_record_at,
+    }
+
+
+def _installation(detail: EngineDetail) -> EngineInstallation | None:
+    if detail.installation is None or detail.row.gateway is None:
+        return None
+    return EngineInstallation(
+        id=detail.installation.id,
+        gateway=detail.row.gateway,
+        position=detail.installation.position,
+        installed_from=detail.installation.installed_from,
+    )
+
+
+def _latest_row(current: CurrentState) -> TelemetryRow | None:
+    if current.telemetry_cycle is None:
+        return None
+    return TelemetryRow.model_validate(
+        {
+            "cycle": current.telemetry_cycle,
+            "installation_id": current.installation_id,
+            "observed_at": current.telemetry_observed_at,
+            "received_at": current.telemetry_received_at,
+            "clock_unsynced": current.clock_unsynced,
+            "channels": current.channels,
+            "flags": current.telemetry_flags,
+            "refusal": current.refusal,
+        }
+    )

@@ -1,0 +1,29 @@
+"""Whether this process lives, and whether it can do its work."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class IngestCounts(BaseModel):
+    """What ingest has done since this process started."""
+
+    committed_records: int
+    duplicate_records: int = Field(description="Records that were in the store already; to send again is normal.")
+    quarantined_records: int
+    last_commit_at: datetime | None
+
+
+class Ready(BaseModel):
+    """The store takes writes and gives them back, and the broker is connected."""
+
+    status: Literal["ready"] = "ready"
+    broker_connected_since: datetime | None
+    ingest: IngestCounts

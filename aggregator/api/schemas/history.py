@@ -1,0 +1,155 @@
+"""What was recorded of an engine: its predictions with their lineage, and its rows."""
+
+from base64 import b64encode
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field
+
+from aggregator.api.paging import PageQuery
+from aggregator.api.schemas.names import Flags
+from aggregator.fleet import rul
+from aggregator.store.reads.history import rul_of
+from aggregator.store.tables import Model, Prediction, Telemetry
+
+CYCLE_MAX = 2**31 - 1
+
+
+class AtCap(BaseModel):
+    """Per value, whether it is at the model's cap and so only says "at least `cap_cycles`"."""
+
+    mean: bool
+    q05: bool
+    q50: bool
+    q95: bool
+
+
+class Rul(BaseModel):
+    """Remaining useful life as a distribution in cycles, unclipped: near failure a value may be negative.
+
+    Show none below 0 and none above `cap_cycles`, as the pages do.
+    """
+
+    mean_cycles: float = Field(description="The mean, in cycles.")
+    q05_cycles: float = Field(description="With 95 % probability it lasts at least this long, in cycles.")
+    q50_cycles: float = Field(description="The median, in cycles; the health band goes by it.")
+    q95_cycles: float = Field(description="With 5 % probability it lasts longer than this, in cycles.")
+    cap_cycles: float = Field(description="The model does not tell lives longer than this apart, in cycles.")
+    at_cap: AtCap
+
+    @classmethod
+    def of(cls, life: rul.Rul) -> Self:
+        """Show a distribution."""
+        return cls(
+            mean_cycles=life.mean,
+            q05_cycles=life.q05,
+            q50_cycles=life.q50,
+            q95_cycles=life.q95,
+            cap_cycles=life.cap,
+            at_cap=AtCap(
+                mean=life.at_cap(life.mean),
+                q05=life.at_cap(life.q05),
+                q50=life.at_cap(life.q50),
+                q95=life.at_cap(life.q95),
+            ),
+        )
+
+
+class ModelReference(BaseModel):
+    """The released model that made a prediction."""
+
+    name: str
+    version: str
+    sha256: str = Field(description="Of its .tflite file, in hexadecimal.")
+
+
+class PredictionWindow(BaseModel):
+    """The rows that a prediction rests on."""
+
+    first_cycle: int
+    last_cycle: int = Field(description="Inclusive.")
+    rows: int = Field(description="How many rows of that range were present.")
+
+
+class PredictionRecord(BaseModel):
+    """One prediction with its lineage."""
+
+    cycle: int = Field(description="The cycle after which it was made.")
+    installation_id: str
+    observed_at: datetime = Field(description="When the row of that cycle was taken, by the gateway's clock.")
+    predicted_at: datetime = Field(description="When it was made, by the gateway's clock.")
+    received_at: datetime = Field(description="When the centre received it.")
+    rul: Rul
+    model: ModelReference
+    runtime: str = Field(description="What ran the model.", examples=["tflite-runtime 2.14.0"])
+    window: PredictionWindow
+    flags: Flags
+    origin: str = Field(examples=["edge", "command", "centre", "replay"], description="Where it was made and why.")
+    request_id: str | None = Field(description="The request that it answers, where it answers one.")
+    input: str | None = Field(
+        default=None,
+        json_schema_extra={"contentEncoding": "base64"},
+        description="The quantised input tensor in base64; only with `include=input`.",
+    )
+
+    @classmethod
+    def of(cls, prediction: Prediction, model: Model, *, with_input: bool = False) -> Self:
+        """Show a prediction of the store."""
+        return cls(
+            cycle=prediction.cycle,
+            installation_id=prediction.installation_id,
+            observed_at=prediction.observed_at,
+            predicted_at=prediction.predicted_at,
+            received_at=prediction.received_at,
+            rul=Rul.of(rul_of(prediction)),
+            model=ModelReference(name=model.name, version=model.version, sha256=model.sha256),
+            runtime=prediction.runtime,
+            window=PredictionWindow(
+                first_cycle=prediction.window_first_cycle,
+                last_cycle=prediction.window_last_cycle,
+                rows=prediction.window_rows,
+            ),
+            flags=prediction.flags,
+            origin=prediction.origin,
+            request_id=prediction.request_id or None,
+            input=b64encode(prediction.input).decode() if with_input else None,
+        )
+
+
+class TelemetryRow(BaseModel):
+    """One cycle row: every channel of one instant."""
+
+    cycle: int
+    installation_id: str
+    observed_at: datetime = Field(description="When it was taken, by the gateway's clock.")
+    received_at: datetime = Field(description="When the centre received it.")
+    clock_unsynced: bool = Field(description="Whether the gateway's clock was not to be trusted.")
+    channels: dict[str, float | None] = Field(
+        description="Value per channel in the unit that the model's manifest states; null where it had none."
+    )
+    flags: Flags
+    refusal: str | None = Field(description="Why no prediction was made from it, where none was.")
+
+    @classmethod
+    def of(cls, row: Telemetry) -> Self:
+        """Show a row of the store."""
+        return cls.model_validate(row, from_attributes=True)
+
+
+class HistoryQuery(PageQuery):
+    """Which part of an engine's history is wanted."""
+
+    from_cycle: int = Field(default=1, ge=1, le=CYCLE_MAX, description="The first cycle wanted.")
+    to_cycle: int = Field(default=CYCLE_MAX, ge=1, le=CYCLE_MAX, description="The last cycle wanted, inclusive.")
+    installation_id: str | None = Field(
+        default=None,
+        pattern=r"^[0-9A-Za-z-]{1,64}$",
+        description="Only what was recorded in this installation; counters start again with a new one.",
+    )
+    order: Literal["asc", "desc"] = Field(default="asc", description="By cycle, rising or falling.")
+
+
+class PredictionQuery(HistoryQuery):
+    """Which predictions are wanted, and how much of them."""
+
+    include: Literal["input"] | None = Field(default=None, description="`input` adds the input tensor.")

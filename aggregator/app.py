@@ -1,0 +1,129 @@
+"""Composition root of the aggregator: builds store, broker, ingest and API, and runs them until told to stop."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from shlex import quote
+
+import structlog
+import uvicorn
+from sdnotify import SystemdNotifier
+
+from aggregator.api.app import create_app
+from aggregator.broker import embedded_broker
+from aggregator.dashboard.pages import mount
+from aggregator.ingest.connection import Identity
+from aggregator.ingest.pipeline import Ingest
+from aggregator.settings import AggregatorSettings, ApiSettings
+from aggregator.signing import open_command_key
+from aggregator.store.backup import in_use
+from aggregator.store.database import Store, open_store
+from shared.errors import SpoolwatchError
+
+log = structlog.get_logger(__name__)
+
+GRACE_S = 2  # for open pages; ingest and store need about as long again
+WATCH_INTERVAL_S = 1.0
+STALL_S = 60.0  # a connection may rightly wait 30 s to try again and 10 s more for an answer
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its own signals, which would stop the API alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: AggregatorSettings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: a setting cannot be used on this machine.
+        SpoolwatchError: the store or the broker cannot be used.
+    """
+    stop = _stop_on_signals()
+    async with AsyncExitStack() as stack:
+        store = open_store(settings.store_url())
+        stack.callback(store.close)
+        stack.enter_context(in_use(store))
+        listener = stack.enter_context(_listen(settings.api))
+        if settings.broker.kind == "embedded":
+            await stack.enter_async_context(embedded_broker(settings.broker.host, settings.broker.port))
+        key = open_command_key(settings.command_key_path())
+        ingest = Ingest(store, settings.broker, Identity(settings.replica, store.epoch()), key)
+        api = create_app(store, ingest.status)
+        mount(api, store, _store_flag(settings, store))
+        server = _Server(
+            uvicorn.Config(
+                api,
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+        _say_where(listener)
+        async with asyncio.TaskGroup() as tasks:
+            loops = [tasks.create_task(ingest.run()), tasks.create_task(_watch(server, ingest))]
+            tasks.create_task(_serve_api(server, listener, stop))
+            await stop.wait()
+            log.info("stopping")
+            server.should_exit = True
+            for task in loops:
+                task.cancel()
+    if not server.started:
+        raise SpoolwatchError("the API did not start; the log above says why")
+    log.info("stopped")
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _store_flag(settings: AggregatorSettings, store: Store) -> str:
+    """What a command on this machine is given to use the same store; a password stays out."""
+    if settings.database_url is None:
+        return f"--data-dir {quote(str(settings.data_dir.absolute()))}"
+    return f"--database-url {quote(store.engine.url.render_as_string())}"
+
+
+def _listen(api: ApiSettings) -> socket.socket:
+    try:
+        listener = socket.create_server((api.host, api.port))
+    except OSError as error:
+        # A port may be free again soon, so that this is tried again and not taken for a wrong setting.
+        raise SpoolwatchError(
+            f"api: cannot listen on {api.host}:{api.port}: {error.strerror}; choose another --api.port"
+        ) from error
+    return listener
+
+
+def _say_where(listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    log.info("serving", page=f"http://{host}:{port}/", docs=f"http://{host}:{port}/api/docs")
+    log.info("loopback_only", reason="there are no accounts yet, so nobody else may reach this page")
+
+
+async def _serve_api(server: uvicorn.Server, listener: socket.socket, stop: asyncio.Event) -> None:
+    await server.serve(sockets=[listener])
+    stop.set()  # for whatever reason it ended, the rest ends with it
+
+
+async def _watch(server: uvicorn.Server, ingest: Ingest) -> None:
+    """Tell systemd that we are ready, and from then on that the loops make progress."""
+    notifier = SystemdNotifier() if "NOTIFY_SOCKET" in os.environ else None
+    ready = False
+    while notifier is not None:
+        if not ready and server.started and ingest.status.since is not None:
+            ready = True
+            notifier.notify("READY=1")
+        # This very loop serves the pages too, so that to get here proves it alive.
+        if asyncio.get_running_loop().time() - ingest.oldest_beat() < STALL_S:
+            notifier.notify("WATCHDOG=1")
+        await asyncio.sleep(WATCH_INTERVAL_S)

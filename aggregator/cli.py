@@ -1,0 +1,195 @@
+"""The command line of the aggregator: ``spoolwatch-aggregator serve | check | backup | …``."""
+
+import argparse
+import asyncio
+import gc
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic_settings import CliSettingsSource
+
+from aggregator.settings import AggregatorSettings
+from shared import log
+from shared.errors import SettingsError, SpoolwatchError
+from shared.settings import EX_CONFIG, add_flags, load
+
+if TYPE_CHECKING:
+    from aggregator.store.database import Store
+
+SWITCH_INTERVAL_S = 0.001  # Python's own 5 ms would be felt by every request while a batch is decoded
+EXAMPLES = """\
+examples:
+  spoolwatch-aggregator engine add ESN-1001 --site hamburg --gateway gw-7 --position left --data-dir ./centre
+  spoolwatch-aggregator serve --data-dir ./centre
+  spoolwatch-aggregator serve --broker.kind external --broker.host mqtt.example.org
+
+Every setting can stand in a file (--config), in the environment (SPOOLWATCH_AGGREGATOR_API__PORT) or be a flag
+(--api.port); a flag wins over the environment, the environment over the file.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 good, 1 failed, 78 wrong settings."""
+    parser, flags = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        settings = load(AggregatorSettings, arguments.config, flags=flags[arguments.run], arguments=arguments)
+        arguments.run(settings, arguments)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EX_CONFIG)
+    except SpoolwatchError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[Any, CliSettingsSource[Any]]]:
+    parser = argparse.ArgumentParser(
+        prog="spoolwatch-aggregator",
+        description="Collects what the gateways send and serves the state of the fleet.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="take in records and serve the API and the page until stopped")
+    check = commands.add_parser("check", help="look for wrong settings without starting")
+    migrate = commands.add_parser("migrate", help="bring the store to this version of the program")
+    backup = commands.add_parser("backup", help="copy the store into a file, also while it is served")
+    backup.add_argument("file", metavar="FILE", type=Path, help="a file that does not exist yet")
+    restoring = commands.add_parser("restore", help="put a backup in the place of the store, while it is not served")
+    restoring.add_argument("file", metavar="FILE", type=Path, help="what the command backup has written")
+    epoch = commands.add_parser("new-epoch", help="after a restore on a server: ask gateways for what the store lacks")
+    key = commands.add_parser("command-key", help="print the public key that agents pin as centre_key")
+    missing = commands.add_parser("missing", help="list records that the store has not got and that will not come")
+    engine = commands.add_parser("engine", help="register engines, or list those that are")
+    actions = engine.add_subparsers(required=True, metavar="ACTION")
+    add = actions.add_parser("add", help="register an engine, installed at a position of a gateway")
+    add.add_argument("serial", metavar="SERIAL", help="serial number of the engine")
+    add.add_argument("--site", required=True, help="where the gateway stands")
+    add.add_argument("--gateway", required=True, help="name of the gateway, unique over all sites")
+    add.add_argument("--position", required=True, help="where at the gateway the engine hangs, e.g. left")
+    listing = actions.add_parser("list", help="list the engines and where they are installed")
+    flags = {}
+    for command, run in (
+        *((serve, _serve), (check, _check), (migrate, _migrate), (add, _add), (listing, _list)),
+        *((backup, _backup), (restoring, _restore), (epoch, _new_epoch), (key, _command_key), (missing, _missing)),
+    ):
+        command.set_defaults(run=run)
+        flags[run] = add_flags(AggregatorSettings, command)
+    return parser, flags
+
+
+# Each command imports what it needs itself, so that `--help` and wrong settings are answered at once.
+
+
+def _serve(settings: AggregatorSettings, _: argparse.Namespace) -> None:
+    from aggregator import app
+
+    log.configure(settings.log_level, settings.log_format)
+    _prepare_interpreter()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(app.serve(settings))
+
+
+def _prepare_interpreter() -> None:
+    """Trade memory for time: batches make many objects and no cycles; and let the event loop's thread in sooner."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:  # it exists for CPython on Linux and macOS only
+        return None
+    return uvloop.new_event_loop
+
+
+def _check(settings: AggregatorSettings, _: argparse.Namespace) -> None:
+    from aggregator.store.database import check_reachable
+
+    settings.broker.password()
+    settings.check_data_dir()
+    check_reachable(settings.store_url())
+    print("the settings are good")
+
+
+def _migrate(settings: AggregatorSettings, _: argparse.Namespace) -> None:
+    from aggregator.store.database import open_store
+
+    open_store(settings.store_url(), migrate=True).close()
+    print("the store is up to date")
+
+
+def _backup(settings: AggregatorSettings, arguments: argparse.Namespace) -> None:
+    from aggregator.store.backup import back_up
+    from aggregator.store.database import Store
+
+    store = Store(settings.store_url())
+    back_up(store, arguments.file)
+    store.close()
+    print(f"the store is backed up in {arguments.file}")
+
+
+def _restore(settings: AggregatorSettings, arguments: argparse.Namespace) -> None:
+    from aggregator.store.backup import restore
+    from aggregator.store.database import Store
+
+    store = Store(settings.store_url())
+    epoch = restore(store, arguments.file)
+    store.close()
+    print(f"the store is restored; its new epoch is {epoch}")
+
+
+def _new_epoch(settings: AggregatorSettings, _: argparse.Namespace) -> None:
+    from aggregator.store.backup import in_use
+
+    store = _open(settings)
+    with in_use(store, alone=True):
+        print(f"the store's new epoch is {store.renew_epoch()}; start the aggregators again")
+    store.close()
+
+
+def _command_key(settings: AggregatorSettings, _: argparse.Namespace) -> None:
+    from aggregator.signing import open_command_key
+
+    print(open_command_key(settings.command_key_path()).public)
+
+
+def _missing(settings: AggregatorSettings, _: argparse.Namespace) -> None:
+    from aggregator.store.missing import list_missing
+
+    store = _open(settings)
+    for one in list_missing(store):
+        print(f"{one.gateway}\t{one.stream_id}\t{one.first_seq}\t{one.last_seq}\t{one.reason}")
+    store.close()
+
+
+def _open(settings: AggregatorSettings) -> "Store":
+    """Open the store that an aggregator uses, and say which one it is."""
+    from aggregator.store.database import open_existing_store
+
+    store = open_existing_store(settings.store_url())
+    print(f"store: {store.engine.url!r}", file=sys.stderr)
+    return store
+
+
+def _add(settings: AggregatorSettings, arguments: argparse.Namespace) -> None:
+    from aggregator.store.registry import Registration, register_engine
+
+    store = _open(settings)
+    register_engine(store, Registration(arguments.serial, arguments.site, arguments.gateway, arguments.position))
+    store.close()
+    print(f"engine {arguments.serial} is registered at {arguments.site}/{arguments.gateway}")
+
+
+def _list(settings: AggregatorSettings, _: argparse.Namespace) -> None:
+    from aggregator.store.registry import list_registrations
+
+    store = _open(settings)
+    for one in list_registrations(store):
+        print(f"{one.serial}\t{one.site}\t{one.gateway}\t{one.position}")
+    store.close()

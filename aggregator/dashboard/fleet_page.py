@@ -1,0 +1,82 @@
+"""The fleet page: counts as cards, and a table with one row per engine."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from aggregator.dashboard import wording
+from aggregator.dashboard.elements import FleetView
+from aggregator.dashboard.frame import Source, open_page
+from aggregator.fleet.bands import THRESHOLDS, Band
+from aggregator.fleet.liveness import LinkState
+from aggregator.fleet.rul import Rul
+from aggregator.fleet.summary import FleetSummary, summarise
+from aggregator.store.reads import Session
+from aggregator.store.reads.fleet import EngineRow, list_engines
+
+Shown = dict[str, Any]
+State = tuple[Shown, list[Shown]]
+
+_NOTES = {
+    Band.CRITICAL: f"under {THRESHOLDS.critical_below_cycles:g} cycles",
+    Band.WARNING: f"{THRESHOLDS.critical_below_cycles:g} to {THRESHOLDS.warning_below_cycles - 1:g} cycles",
+    Band.HEALTHY: f"{THRESHOLDS.warning_below_cycles:g} cycles or more",
+}
+
+
+async def show_fleet(source: Source) -> None:
+    """Build the page for one browser and keep it current."""
+
+    def ask(session: Session) -> State:
+        return fleet_shown(list_engines(session), source.now())
+
+    def build(state: State) -> Callable[[State], None]:
+        view = FleetView(*state, source.now().timestamp(), wording.register_command("SERIAL", source.store_flag))
+        return lambda later: view.show(*later)
+
+    await open_page(source, ask, build)
+
+
+def fleet_shown(rows: Sequence[EngineRow], now: datetime) -> State:
+    """What the page's element shows of these engines: the fleet in numbers, and a row each; no retired ones."""
+    kept = [row for row in rows if row.status != "retired"]
+    summary = summarise((row.band, row.liveness(now).state, row.rul) for row in kept)
+    return _summary(summary), [_engine(row, now) for row in kept]
+
+
+def _summary(summary: FleetSummary) -> Shown:
+    bands = {band.value: summary.bands[band] for band in Band}
+    links = {state.value: summary.links[state] for state in LinkState}
+    return {
+        "counts": {"total": summary.total, **bands, **links},
+        "notes": {band.value: note for band, note in _NOTES.items()},
+        "median": wording.average(summary.median),
+        "mean": wording.average(summary.mean),
+    }
+
+
+def _engine(row: EngineRow, now: datetime) -> Shown:
+    liveness = row.liveness(now)
+    return {
+        "serial": row.serial,
+        "site": row.site,
+        "gateway": row.gateway,
+        "status": row.status,
+        "cycle": row.cycle,
+        "refusal": row.refusal,
+        "band": row.band.value,
+        "rul": None if row.rul is None else _rul(row.rul),
+        "link": {"state": liveness.state.value, "reason": liveness.reason},
+        "at": None if row.last_record_at is None else row.last_record_at.timestamp(),
+    }
+
+
+def _rul(rul: Rul) -> Shown:
+    return {
+        "median": wording.median(rul),
+        "interval": wording.interval(rul),
+        "q05": round(rul.clipped(rul.q05), 1),
+        "q50": round(rul.clipped(rul.q50), 1),
+        "q95": round(rul.clipped(rul.q95), 1),
+        "cap": rul.cap,
+    }

@@ -1,0 +1,112 @@
+"""What every page has: its frame, its way to the store, and the loop that keeps it current without a reload."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
+
+from aggregator.store.database import Store
+from aggregator.store.reads import DatabaseError, Session
+
+REFRESH_S = 1.0
+STYLE = (Path(__file__).parent / "static" / "style.css").read_text(encoding="utf-8")
+LOGO = """
+<svg width="24" height="24" viewBox="0 0 24 24" fill="none" stroke="#2f7cf0" stroke-width="2" aria-hidden="true">
+  <circle cx="12" cy="12" r="10"/><circle cx="12" cy="12" r="2.4" fill="#2f7cf0"/>
+  <path d="M12 9.6C12 6 14.5 4 18 4.6M14.1 13.2c3.1 1.8 3.6 5 1.3 7.7M9.9 13.2C6.8 15 3.8 13.9 2.6 10.6"/>
+</svg>
+"""
+
+State = TypeVar("State")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where pages read from, their clock, aware UTC, and the flag that leads a command to the same store."""
+
+    store: Store
+    now: Callable[[], datetime]
+    store_flag: str
+
+    async def read(self, question: Callable[[Session], State]) -> State:
+        """Ask the store, off the event loop."""
+
+        def ask() -> State:
+            with self.store.session() as session:
+                return question(session)
+
+        return await asyncio.to_thread(ask)
+
+
+@contextmanager
+def frame() -> Iterator[None]:
+    """Lay out a page: the bar on top, and below it what the caller adds."""
+    ui.add_head_html(f"<style>{STYLE}</style>")
+    with ui.element("header").classes("sw-top"):
+        ui.html(f'<a class="sw-brand" href="/">{LOGO}<span>Spoolwatch</span></a>', sanitize=False)
+        ui.html('<nav><a href="/">Fleet</a><a href="/api/docs">API</a></nav>', sanitize=False)
+    with ui.element("main").classes("sw-page"):
+        yield
+
+
+@contextmanager
+def notice(title: str) -> Iterator[None]:
+    """Say on a page of its own why there is nothing to show; the caller adds what to do."""
+    with ui.element("section").classes("sw-panel sw-empty"):
+        TextElement(tag="h1", text=title)
+        yield
+
+
+async def open_page(
+    source: Source, question: Callable[[Session], State], build: Callable[[State], Callable[[State], None] | None]
+) -> None:
+    """Build a page from the answer to a question, and keep it current as long as it is open.
+
+    Args:
+        source: where to ask.
+        question: asked at first, and again whenever a second has passed.
+        build: lays out the first answer and returns what shows a later one, if any is to follow.
+    """
+    try:
+        state = await source.read(question)
+    except DatabaseError as error:
+        log.warning("page_read_failed", error=str(error))
+        _show_no_store()
+        return
+    with frame():
+        show = build(state)
+        if show is not None:
+            _follow(source, question, show)
+
+
+def _show_no_store() -> None:
+    ui.add_head_html('<meta http-equiv="refresh" content="5">')
+    with frame(), notice("The store cannot be read at the moment"):
+        TextElement(tag="p", text="This page tries again every five seconds; the aggregator's log says why.")
+
+
+def _follow(source: Source, question: Callable[[Session], State], show: Callable[[State], None]) -> None:
+    trouble = ui.label("The store cannot be read at the moment; what you see may be old.").classes("sw-trouble")
+    trouble.set_visibility(False)
+
+    async def refresh() -> None:
+        try:
+            state = await source.read(question)
+        except DatabaseError as error:
+            if not trouble.visible:
+                log.warning("page_read_failed", error=str(error))
+            trouble.set_visibility(True)
+        else:
+            trouble.set_visibility(False)
+            show(state)
+
+    ui.timer(REFRESH_S, refresh, immediate=False)

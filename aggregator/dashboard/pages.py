@@ -1,0 +1,68 @@
+"""Puts the pages onto the server of the API, at its root."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from fastapi import FastAPI, Request, Response
+from nicegui import Client, ui
+from nicegui import app as nicegui_app
+from nicegui.elements.mixins.text_element import TextElement
+
+from aggregator.api.problems import problem_response
+from aggregator.dashboard.engine_page import show_engine
+from aggregator.dashboard.fleet_page import show_fleet
+from aggregator.dashboard.frame import Source, frame, notice
+from aggregator.store.database import Store
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _show_not_found(request: Request, _: Exception) -> Response:
+    """Answer an unknown page: a person with a page, a program with problem details."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return problem_response(request, 404, f"There is nothing at {request.url.path}; see /api/docs.")
+    with Client(ui.page(""), request=request) as client:
+        with frame(), notice("There is no such page"):
+            ui.link("To the fleet", "/")
+        return client.build_response(request, 404)
+
+
+async def _refuse_method(request: Request, _: Exception) -> Response:
+    """Answer another method than a page takes, which only programs use."""
+    detail = f"{request.method} is not possible here; see /api/docs."
+    return problem_response(request, 405, detail, headers={"Allow": "GET"})
+
+
+async def _show_defect(request: Request, _: Exception) -> Response:
+    with Client(ui.page(""), request=request) as client:
+        with frame(), notice("This page has a defect"):
+            TextElement(tag="p", text="The log of the aggregator says more.")
+        return client.build_response(request, 500)
+
+
+def mount(app: FastAPI, store: Store, store_flag: str, now: Callable[[], datetime] = _utc_now) -> None:
+    """Serve the pages with an app, below every route it has; once per process, as NiceGUI has it.
+
+    Args:
+        app: the API.
+        store: what the pages read from.
+        store_flag: what leads a command on this machine to that store, such as ``--data-dir /srv/centre``.
+        now: the clock, aware UTC.
+    """
+    source = Source(store, now, store_flag)
+
+    @ui.page("/", title="Fleet · Spoolwatch")
+    async def fleet() -> None:
+        await show_fleet(source)
+
+    @ui.page("/engines/{serial}")
+    async def engine(serial: str) -> None:
+        await show_engine(source, serial)
+
+    nicegui_app.add_exception_handler(404, _show_not_found)
+    nicegui_app.add_exception_handler(405, _refuse_method)
+    nicegui_app.add_exception_handler(Exception, _show_defect)
+    # Nothing is kept per visitor, so that NiceGUI writes no files; `None` follows the system's dark mode.
+    ui.run_with(app, title="Spoolwatch", dark=None, tailwind=False, show_welcome_message=False)

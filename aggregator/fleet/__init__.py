@@ -1,0 +1,1 @@
+"""Pure rules over fleet state: health bands and liveness."""

@@ -1,0 +1,1 @@
+"""First loop of the centre: subscribe, validate, commit, acknowledge."""

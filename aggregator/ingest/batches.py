@@ -1,0 +1,133 @@
+"""Middle step of ingest: takes what waits, commits it in a thread, and hands on the answers; retries an outage."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import structlog
+
+from aggregator.ingest.acks import PendingAcks
+from aggregator.ingest.inbox import Inbox, Letter
+from aggregator.ingest.intake import arrive
+from aggregator.ingest.orders import PendingOrders
+from aggregator.ingest.status import IngestStatus
+from aggregator.store.arrivals import Outcome
+from aggregator.store.commit import commit
+from aggregator.store.database import Store
+from shared.backoff import full_jitter_s
+from shared.topics import GatewayTopic
+
+log = structlog.get_logger(__name__)
+
+LINGER_S = 0.03
+BATCH_MESSAGES = 2000
+BATCH_BYTES = 2 * 1024 * 1024
+IDLE_S = 1.0
+RETRY_CAP_S = 5.0
+STRANGERS = 1000  # told of once each; beyond so many they are told of again
+
+
+class Batches:
+    """The loop from the inbox to the pending acks.
+
+    Args:
+        store: where batches are committed.
+        inbox: where they come from.
+        pending: where their answers go.
+        orders: where commands to gateways go.
+        status: what this loop says of itself.
+        changed: set whenever there is something to publish.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        inbox: Inbox,
+        pending: PendingAcks,
+        orders: PendingOrders,
+        status: IngestStatus,
+        changed: asyncio.Event,
+    ) -> None:
+        self._store, self._inbox, self._pending, self._orders = store, inbox, pending, orders
+        self._status, self._changed = status, changed
+        self.beat_at = 0.0
+        self._reported_drops = 0
+        self._strangers: set[GatewayTopic] = set()
+
+    async def run(self) -> None:
+        """Commit batch after batch until cancelled."""
+        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+        try:
+            while True:
+                self._beat()
+                if await self._inbox.wait(IDLE_S):
+                    if not self._inbox.holds(BATCH_MESSAGES, BATCH_BYTES):
+                        await asyncio.sleep(LINGER_S)
+                    await self._commit(executor, self._inbox.take(BATCH_MESSAGES, BATCH_BYTES))
+                if not len(self._inbox):
+                    self._report_drops()
+        finally:
+            executor.shutdown(wait=False)
+
+    async def _commit(self, executor: ThreadPoolExecutor, letters: Sequence[Letter]) -> None:
+        loop = asyncio.get_running_loop()
+        attempt = 1
+        while True:
+            try:
+                outcome = await loop.run_in_executor(executor, _decode_and_commit, self._store, letters)
+            except Exception as error:
+                self._suspend(error)
+                await asyncio.sleep(full_jitter_s(attempt, cap_s=RETRY_CAP_S))
+                attempt += 1
+                self._beat()
+            else:
+                self._answer(outcome)
+                return
+
+    def _report_drops(self) -> None:
+        dropped = self._status.dropped_messages - self._reported_drops
+        if dropped:
+            log.warning("messages_dropped", messages=dropped, reason="more came in than the store could take")
+            self._reported_drops += dropped
+
+    def _suspend(self, error: Exception) -> None:
+        self._status.problem = f"the store takes no records: {error}"
+        log.warning("commit_failed", error=str(error), waiting_messages=len(self._inbox))
+        if self._status.accepting:
+            self._status.accepting = False
+            self._changed.set()
+
+    def _answer(self, outcome: Outcome) -> None:
+        status = self._status
+        status.committed_records += outcome.committed_records
+        status.duplicate_records += outcome.duplicate_records
+        status.quarantined_records += outcome.quarantined_records
+        status.last_commit_at = datetime.now(UTC)
+        if not status.accepting:
+            status.accepting, status.problem = True, None
+            log.info("commit_recovered")
+        self._pending.add(outcome)
+        self._orders.add(outcome)
+        self._changed.set()
+        self._tell(outcome)
+        log.debug(
+            "batch_committed",
+            records=outcome.committed_records,
+            duplicates=outcome.duplicate_records,
+            quarantined=outcome.quarantined_records,
+        )
+
+    def _tell(self, outcome: Outcome) -> None:
+        if outcome.quarantined_records:
+            log.info("records_quarantined", records=outcome.quarantined_records, first_reason=outcome.first_reason)
+        for topic in outcome.strangers - self._strangers:
+            log.warning("status_of_unknown_gateway", site=topic.site, gateway=topic.gateway)
+        self._strangers = self._strangers | outcome.strangers if len(self._strangers) < STRANGERS else outcome.strangers
+
+    def _beat(self) -> None:
+        self.beat_at = asyncio.get_running_loop().time()
+
+
+def _decode_and_commit(store: Store, letters: Sequence[Letter]) -> Outcome:
+    return commit(store, [arrive(one.topic, one.payload, one.received_at) for one in letters])

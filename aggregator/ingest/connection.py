@@ -1,0 +1,214 @@
+"""First and last step of ingest: the MQTT connection that fills the inbox and publishes acks and status."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import aiomqtt
+import structlog
+
+from aggregator.ingest.acks import PendingAcks
+from aggregator.ingest.inbox import Inbox, Letter
+from aggregator.ingest.orders import PendingOrders
+from aggregator.ingest.status import IngestStatus
+from aggregator.settings import BrokerSettings
+from shared import messages
+from shared.backoff import full_jitter_s
+from shared.errors import SpoolwatchError
+from shared.messages import CentreStatus
+from shared.topics import CENTRE, ROOT, Kind, centre_status, every_gateway
+
+log = structlog.get_logger(__name__)
+
+KEEPALIVE_S = 20
+IDLE_S = 1.0
+FAREWELL_S = 1.0
+STEADY_S = 10.0  # a connection that lived shorter does not reset the backoff
+PUBLISHES_AT_ONCE = 100
+SHARED_KINDS: tuple[Kind, ...] = ("records", "backfill", "reply")
+
+
+class SubscriptionError(SpoolwatchError):
+    """The broker does not let the aggregator read what it must read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which aggregator this is, and which store it writes to."""
+
+    replica: str
+    store_epoch: str
+
+
+class Connection:
+    """Keeps one connection to the broker, with a new client each time, until cancelled."""
+
+    def __init__(
+        self,
+        broker: BrokerSettings,
+        identity: Identity,
+        inbox: Inbox,
+        pending: PendingAcks,
+        orders: PendingOrders,
+        status: IngestStatus,
+        changed: asyncio.Event,
+    ) -> None:
+        self._broker, self._identity = broker, identity
+        self._inbox, self._pending, self._orders = inbox, pending, orders
+        self._status, self._changed = status, changed
+        self._password = broker.password()
+        self.beat_at = 0.0
+
+    async def run(self) -> None:
+        """Connect, serve, and connect again with full-jitter backoff."""
+        loop = asyncio.get_running_loop()
+        attempt = 0
+        while True:
+            began_at = loop.time()
+            try:
+                async with self._client() as client:
+                    await self._serve(client)
+            except Exception as error:  # whatever it was, a new client may do better
+                self._disconnected(error)
+            if _is_cancelled():  # which an error of the dying client would hide
+                raise asyncio.CancelledError
+            attempt = 1 if loop.time() - began_at > STEADY_S else attempt + 1
+            self._beat()
+            await asyncio.sleep(full_jitter_s(attempt))
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        client.pending_calls_threshold = PUBLISHES_AT_ONCE
+        await self._subscribe(client)
+        self._connected()
+        # No TaskGroup: before Python 3.13 it leaves its parent counted as cancelled when a child fails.
+        tasks = [asyncio.create_task(_watch(client)), asyncio.create_task(self._publish(client))]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if _is_cancelled():
+                with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
+                    async with asyncio.timeout(FAREWELL_S):
+                        await self._announce(client, accepting=False)
+
+    async def _subscribe(self, client: aiomqtt.Client) -> None:
+        # The retained births come before the records that follow them.
+        shared = (self._shared(every_gateway(kind)) for kind in SHARED_KINDS)
+        for topic in (every_gateway("status"), *shared):
+            codes = await client.subscribe(topic, qos=1)
+            refused = [str(code) for code in codes if isinstance(code, int) or code.is_failure]
+            if refused:
+                raise SubscriptionError(
+                    f"the broker refuses the subscription to {topic} ({refused[0]}); "
+                    "check the access rules of this aggregator's user"
+                )
+
+    def _shared(self, topic: str) -> str:
+        """Let each message go to one replica of the group; statuses go to all, because a share gets none retained."""
+        group = self._broker.share_group
+        return topic if group is None else f"$share/{group}/{topic}"
+
+    async def _publish(self, client: aiomqtt.Client) -> None:
+        announced: bool | None = None
+        while True:
+            self._changed.clear()
+            accepting = self._status.accepting
+            if accepting != announced:
+                await self._announce(client, accepting=accepting)
+                announced = accepting
+            await self._publish_acks(client)
+            await self._publish_orders(client)
+            self._beat()
+            try:
+                async with asyncio.timeout(min(IDLE_S, max(0.0, self._pending.due_in_s()))):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _publish_acks(self, client: aiomqtt.Client) -> None:
+        acks = self._pending.take()
+        for first in range(0, len(acks), PUBLISHES_AT_ONCE):
+            portion = acks[first : first + PUBLISHES_AT_ONCE]
+            await asyncio.gather(*(client.publish(str(topic), messages.encode(ack), qos=1) for topic, ack in portion))
+
+    async def _publish_orders(self, client: aiomqtt.Client) -> None:
+        while (order := self._orders.first()) is not None:
+            topic, command = order
+            await client.publish(str(topic), command, qos=1)
+            self._orders.published()
+
+    async def _announce(self, client: aiomqtt.Client, *, accepting: bool) -> None:
+        topic = centre_status(self._identity.replica)
+        await client.publish(topic, self._centre_status(accepting=accepting), qos=1, retain=True)
+
+    def _centre_status(self, *, accepting: bool) -> bytes:
+        return messages.encode(
+            CentreStatus(
+                replica=self._identity.replica,
+                accepting=accepting,
+                store_epoch=self._identity.store_epoch,
+                sent_at=datetime.now(UTC),
+            )
+        )
+
+    def _client(self) -> aiomqtt.Client:
+        is_v5 = self._broker.kind == "external" and self._broker.mqtt_version == 5
+        return aiomqtt.Client(
+            self._broker.host,
+            self._broker.port,
+            identifier=f"spoolwatch-centre-{self._identity.replica}",
+            username=self._broker.username,
+            password=self._password,
+            protocol=aiomqtt.ProtocolVersion.V5 if is_v5 else aiomqtt.ProtocolVersion.V311,
+            clean_session=None if is_v5 else True,
+            keepalive=KEEPALIVE_S,
+            will=aiomqtt.Will(
+                centre_status(self._identity.replica), self._centre_status(accepting=False), qos=1, retain=True
+            ),
+            queue_type=self._tap(),
+        )
+
+    def _tap(self) -> type[asyncio.Queue[aiomqtt.Message]]:
+        """A queue that hands each message on at once; aiomqtt's own would cost a task per message."""
+        receive = self._receive
+
+        class Tap(asyncio.Queue[aiomqtt.Message]):
+            def put_nowait(self, item: aiomqtt.Message) -> None:
+                receive(item)
+
+        return Tap
+
+    def _receive(self, message: aiomqtt.Message) -> None:
+        topic = str(message.topic)
+        if topic.startswith(f"{ROOT}/{CENTRE}/"):  # the aggregators' own, matched by the filter for statuses
+            return
+        if not self._inbox.put(Letter(topic, message.payload, datetime.now(UTC))):
+            self._status.dropped_messages += 1
+
+    def _connected(self) -> None:
+        self._status.connected, self._status.since = True, datetime.now(UTC)
+        log.info("broker_connected", host=self._broker.host, port=self._broker.port)
+
+    def _disconnected(self, error: Exception) -> None:
+        if self._status.connected or self._status.since is None:
+            self._status.connected, self._status.since = False, datetime.now(UTC)
+        log.warning("broker_disconnected", host=self._broker.host, port=self._broker.port, error=str(error))
+
+    def _beat(self) -> None:
+        self.beat_at = asyncio.get_running_loop().time()
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _watch(client: aiomqtt.Client) -> None:
+    """Wait for the end of the connection; the tap leaves nothing to iterate over."""
+    async for _ in client.messages:
+        raise AssertionError("the tap hands messages on and keeps none")

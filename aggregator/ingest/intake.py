@@ -1,0 +1,121 @@
+"""First step of ingest: turns a message from the broker into an arrival; pure, and never fails."""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from aggregator.store.arrivals import (
+    Arrival,
+    DeferredArrival,
+    Entry,
+    EnvelopeArrival,
+    MalformedArrival,
+    ReplyArrival,
+    StatusArrival,
+)
+from shared import messages
+from shared.errors import MessageError, TopicError
+from shared.messages import ENVELOPE_MAX_BYTES, ENVELOPE_MAX_RECORDS, VERSION, Reply, Status
+from shared.topics import GatewayTopic
+
+_NUL = b"\\u0000"
+_parse = lru_cache(maxsize=4096)(GatewayTopic.parse)
+
+
+def arrive(topic: str, payload: bytes, received_at: datetime) -> Arrival:
+    """Decode and check a message; what cannot be used says why."""
+    topic = topic.replace("\0", "\\0")  # which MQTT forbids, and not every broker refuses
+    try:
+        parsed = _parse(topic)
+        if parsed.kind == "status":
+            return StatusArrival(parsed, _decode_status(payload), received_at)
+        if parsed.kind == "reply":
+            return ReplyArrival(parsed, _decode_reply(payload), received_at)
+        return _arrive_envelope(parsed, payload, received_at)
+    except (MessageError, TopicError) as error:
+        return MalformedArrival(topic, payload, str(error), received_at)
+    except RecursionError:
+        return MalformedArrival(topic, payload, "nested too deeply", received_at)
+
+
+def _arrive_envelope(topic: GatewayTopic, payload: bytes, received_at: datetime) -> Arrival:
+    if len(payload) > ENVELOPE_MAX_BYTES:
+        raise MessageError(f"an envelope of {len(payload)} bytes; at most {ENVELOPE_MAX_BYTES} are allowed")
+    envelope = messages.decode_envelope(payload)
+    if len(envelope.records) > ENVELOPE_MAX_RECORDS:
+        raise MessageError(
+            f"an envelope of {len(envelope.records)} records; at most {ENVELOPE_MAX_RECORDS} are allowed"
+        )
+    if "\0" in envelope.stream_id:
+        raise MessageError("stream_id holds a NUL character")
+    if envelope.v != VERSION:
+        reason = f"envelope version {envelope.v} is unknown here, this centre knows {VERSION}: upgrade the centre"
+        return DeferredArrival(topic, envelope.stream_id, [seq for seq, _ in envelope.records], reason)
+    has_nul = _NUL in payload
+    entries = [_entry(seq, bytes(body), has_nul=has_nul) for seq, body in envelope.records]
+    return EnvelopeArrival(topic, envelope.stream_id, entries, received_at)
+
+
+def _entry(seq: int, body: bytes, *, has_nul: bool) -> Entry:
+    digest = messages.digest(body)
+    try:
+        return Entry(seq, body, digest, record=_decode_record(body, has_nul=has_nul))
+    except MessageError as error:
+        return Entry(seq, body, digest, reason=str(error))
+    except RecursionError:
+        return Entry(seq, body, digest, reason="nested too deeply")
+
+
+def _decode_record(body: bytes, *, has_nul: bool) -> messages.Record:
+    record = messages.decode_record(body)
+    if has_nul:
+        _check_text(body)
+    if isinstance(record, messages.Telemetry):
+        _check_time("observed_at", record.observed_at)
+    elif isinstance(record, messages.Prediction):
+        _check_prediction(record)
+    else:
+        _check_time("noticed_at", record.noticed_at)
+    return record
+
+
+def _check_prediction(record: messages.Prediction) -> None:
+    _check_time("observed_at", record.observed_at)
+    _check_time("predicted_at", record.predicted_at)
+    rul, window = record.rul_cycles, record.window
+    if not rul.q05 <= rul.q50 <= rul.q95:
+        raise MessageError(f"quantiles are out of order - at `$.rul_cycles`: {rul.q05}, {rul.q50}, {rul.q95}")
+    if not window.rows <= window.last_cycle - window.first_cycle + 1:
+        raise MessageError(
+            f"{window.rows} rows do not fit cycles {window.first_cycle} to {window.last_cycle} - at `$.window`"
+        )
+
+
+def _decode_status(payload: bytes) -> Status:
+    status = messages.decode(payload, Status)
+    if status.v != VERSION:
+        raise MessageError(f"status version {status.v} is unknown here, this centre knows {VERSION}: upgrade it")
+    _check_text(payload)
+    _check_time("sent_at", status.sent_at)
+    if status.session.counter >= 2**63:
+        raise MessageError(f"{status.session.counter} is no session counter - at `$.session.counter`")
+    return status
+
+
+def _decode_reply(payload: bytes) -> Reply:
+    reply = messages.decode(payload, Reply)
+    _check_text(payload)
+    return reply
+
+
+def _check_text(body: bytes) -> None:
+    if _NUL in body:  # PostgreSQL stores no NUL characters
+        raise MessageError("a text holds a NUL character")
+
+
+def _check_time(field: str, time: datetime) -> None:
+    if time.tzinfo is UTC:
+        return
+    try:
+        time.astimezone(UTC)
+    except OverflowError as error:
+        raise MessageError(f"{time.isoformat()} is outside of the years 1 to 9999 in UTC - at `$.{field}`") from error

@@ -1,0 +1,42 @@
+"""Ingest as a whole: broker → inbox → batches → store → acks → broker."""
+
+import asyncio
+
+from aggregator.ingest.acks import PendingAcks
+from aggregator.ingest.batches import Batches
+from aggregator.ingest.connection import Connection, Identity
+from aggregator.ingest.inbox import Inbox
+from aggregator.ingest.orders import PendingOrders
+from aggregator.ingest.status import IngestStatus
+from aggregator.settings import BrokerSettings
+from aggregator.signing import CommandKey
+from aggregator.store.database import Store
+
+
+class Ingest:
+    """Takes records from the broker into the store; ``status`` says how it is doing."""
+
+    def __init__(
+        self,
+        store: Store,
+        broker: BrokerSettings,
+        identity: Identity,
+        key: CommandKey,
+        *,
+        inbox: Inbox | None = None,
+    ) -> None:
+        self.status = IngestStatus()
+        inbox, changed = Inbox() if inbox is None else inbox, asyncio.Event()
+        pending, orders = PendingAcks(), PendingOrders(key)
+        self._batches = Batches(store, inbox, pending, orders, self.status, changed)
+        self._connection = Connection(broker, identity, inbox, pending, orders, self.status, changed)
+
+    async def run(self) -> None:
+        """Run until cancelled; the last thing it does is to say that it no longer accepts."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._batches.run())
+            tasks.create_task(self._connection.run())
+
+    def oldest_beat(self) -> float:
+        """When the slower of both loops last made progress, by the event loop's clock."""
+        return min(self._batches.beat_at, self._connection.beat_at)

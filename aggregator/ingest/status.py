@@ -1,0 +1,26 @@
+"""What ingest says of itself: read by the API, the page, the watchdog and the announcement to the gateways."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(slots=True)
+class IngestStatus:
+    """The state of ingest; written by the ingest tasks only, on the event loop.
+
+    Attributes:
+        connected: whether the broker is connected and every subscription granted.
+        since: when ``connected`` last changed, or null before the first attempt has ended.
+        accepting: whether the store takes records; gateways do not resend while it does not.
+        problem: why ingest is not connected or not accepting, for a person; null if all is well.
+    """
+
+    connected: bool = False
+    since: datetime | None = None
+    accepting: bool = True
+    problem: str | None = None
+    committed_records: int = 0
+    duplicate_records: int = 0
+    quarantined_records: int = 0
+    dropped_messages: int = 0
+    last_commit_at: datetime | None = None

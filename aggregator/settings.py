@@ -1,0 +1,139 @@
+"""Settings of the aggregator: a TOML file, ``SPOOLWATCH_AGGREGATOR_*`` variables and flags, the last one winning."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from shared.errors import SettingsError, TopicError
+from shared.settings import ProgramSettings
+from shared.topics import check_level
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _level(name: str) -> str:
+    try:
+        return check_level(name)
+    except TopicError as error:
+        raise ValueError(str(error)) from error
+
+
+def _loopback(host: str) -> str:
+    if not _is_loopback(host):
+        raise ValueError(
+            f"{host} is not a loopback address; there are no accounts yet, so anyone who reaches the page could "
+            "read and change everything: use 127.0.0.1, and a reverse proxy or an SSH tunnel with its own login"
+        )
+    return host
+
+
+MqttVersion = Annotated[Literal[3, 5], BeforeValidator(int)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ApiSettings(_Section):
+    """Where the API and the page are served."""
+
+    host: Annotated[str, AfterValidator(_loopback)] = Field("127.0.0.1", description="loopback address to serve on")
+    port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes any free one")
+
+
+class BrokerSettings(_Section):
+    """The MQTT broker between the gateways and this aggregator."""
+
+    kind: Literal["embedded", "external"] = Field(
+        "embedded", description="embedded: in this process, on loopback, for a first look; external: e.g. Mosquitto"
+    )
+    host: str = Field("127.0.0.1", description="host name or address of the broker")
+    port: int = Field(1883, ge=1, le=65535, description="TCP port of the broker")
+    mqtt_version: MqttVersion = Field(5, description="5, or 3 for MQTT 3.1.1; the embedded broker speaks 3.1.1")
+    share_group: Annotated[str, AfterValidator(_level)] | None = Field(
+        None, description="name that aggregators over one database have in common, to share the records among them"
+    )
+    username: str | None = Field(None, description="user name at the broker")
+    password_file: Path | None = Field(None, description="file that holds the password and nothing else")
+
+    @model_validator(mode="after")
+    def _embedded_stays_on_loopback(self) -> "BrokerSettings":
+        if self.kind == "embedded" and not _is_loopback(self.host):
+            raise ValueError(f"host {self.host}: the embedded broker knows no passwords and serves loopback only")
+        return self
+
+    @model_validator(mode="after")
+    def _share_by_mqtt_5(self) -> "BrokerSettings":
+        if self.share_group is not None and (self.kind == "embedded" or self.mqtt_version != 5):
+            raise ValueError("share_group needs an external broker and MQTT 5, which knows shared subscriptions")
+        return self
+
+    def password(self) -> str | None:
+        """Read the password.
+
+        Raises:
+            SettingsError: the file cannot be read.
+        """
+        if self.password_file is None:
+            return None
+        try:
+            return self.password_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(f"broker.password_file {self.password_file}: {error.strerror}") from error
+
+
+class AggregatorSettings(ProgramSettings):
+    """Everything that can be set about one aggregator process."""
+
+    model_config = SettingsConfigDict(env_prefix="SPOOLWATCH_AGGREGATOR_")
+
+    data_dir: Path = Field(Path("/var/lib/spoolwatch-aggregator"), description="folder of the store and its keys")
+    database_url: str | None = Field(
+        None, description="sqlite:///FILE or postgresql://…; without it, SQLite in the data folder"
+    )
+    command_key_file: Path | None = Field(
+        None,
+        description="private key that signs commands to gateways, made if there is none; the same for all replicas; "
+        "without it, command.key in the data folder",
+    )
+    replica: Annotated[str, AfterValidator(_level)] = Field("a", description="name of this aggregator among several")
+    api: ApiSettings = ApiSettings()
+    broker: BrokerSettings = BrokerSettings()
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level to log")
+    log_format: Literal["text", "json"] = Field("text", description="text for people, json for machines")
+
+    def check_data_dir(self) -> None:
+        """Make sure that the data folder can be made and written to; nothing is left there.
+
+        Raises:
+            SettingsError: it cannot.
+        """
+        folder = self.data_dir.absolute()
+        try:
+            nearest = next(path for path in (folder, *folder.parents) if path.exists())
+            with TemporaryDirectory(dir=nearest):  # permissions alone do not tell, to root least of all
+                pass
+        except OSError as error:
+            raise SettingsError(
+                f"data_dir {self.data_dir}: this user cannot make or write to it ({error.strerror}); "
+                "name another folder with --data-dir"
+            ) from error
+
+    def command_key_path(self) -> Path:
+        """Where the key is that signs commands."""
+        return self.command_key_file or self.data_dir / "command.key"
+
+    def store_url(self) -> str:
+        """The URL of the store."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'store.db'}"

@@ -1,0 +1,104 @@
+"""Lets envelopes of registered gateways in and opens their streams; sets aside what nobody may have sent."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, select
+
+from aggregator.store.arrivals import EnvelopeArrival, MalformedArrival, Outcome
+from aggregator.store.ledger import Item, open_streams
+from aggregator.store.quarantine import SetAside, set_aside
+from aggregator.store.tables import Gateway, core
+from shared.errors import TopicError
+from shared.topics import GatewayTopic
+
+_gateway = core(Gateway)
+
+Registered = dict[str, tuple[int, str]]
+
+
+def admit(connection: Connection, envelopes: Sequence[EnvelopeArrival], outcome: Outcome) -> list[Item]:
+    """Take the envelopes of registered gateways apart; the records of others are answered as quarantined."""
+    gateways = _find_gateways(connection, {envelope.topic.gateway for envelope in envelopes})
+    known: dict[tuple[int, str], list[EnvelopeArrival]] = {}
+    for envelope in envelopes:
+        if not envelope.entries:
+            continue
+        reason = _why_strange(envelope.topic, gateways)
+        if reason is None:
+            key = (gateways[envelope.topic.gateway][0], envelope.stream_id)
+            known.setdefault(key, []).append(envelope)
+        else:
+            _turn_away(connection, envelope, reason, outcome)
+    if not known:
+        return []
+    streams = open_streams(connection, known, envelopes[0].received_at)
+    for key, of_stream in known.items():
+        streams[key].answer = outcome.answer(of_stream[0].topic, of_stream[0].stream_id)
+    return [
+        Item(streams[key], entry, envelope)
+        for key, of_stream in known.items()
+        for envelope in of_stream
+        for entry in envelope.entries
+    ]
+
+
+def keep_malformed(connection: Connection, arrivals: Sequence[MalformedArrival], outcome: Outcome) -> None:
+    """Set messages aside that cannot be answered."""
+    set_aside(connection, [_malformed(arrival) for arrival in arrivals])
+    if arrivals:
+        outcome.count_quarantined(len(arrivals), arrivals[0].reason)
+
+
+def _find_gateways(connection: Connection, names: Iterable[str]) -> Registered:
+    query = select(_gateway.c.name, _gateway.c.id, _gateway.c.site).where(_gateway.c.name.in_(list(names)))
+    return {name: (gateway_id, site) for name, gateway_id, site in connection.execute(query)}
+
+
+def _why_strange(topic: GatewayTopic, gateways: Registered) -> str | None:
+    if topic.gateway not in gateways:
+        return f"gateway {topic.gateway} is not registered"
+    site = gateways[topic.gateway][1]
+    if site != topic.site:
+        return f"gateway {topic.gateway} is registered at site {site}, not at {topic.site}"
+    return None
+
+
+def _turn_away(connection: Connection, envelope: EnvelopeArrival, reason: str, outcome: Outcome) -> None:
+    topic = envelope.topic
+    set_aside(
+        connection,
+        [
+            SetAside(
+                topic=str(topic),
+                site=topic.site,
+                gateway=topic.gateway,
+                stream_id=envelope.stream_id,
+                seq=entry.seq,
+                reason=reason,
+                body=entry.body,
+                received_at=envelope.received_at,
+            )
+            for entry in envelope.entries
+        ],
+    )
+    answer = outcome.answer(topic, envelope.stream_id)
+    answer.quarantined |= {entry.seq: reason for entry in envelope.entries}
+    outcome.count_quarantined(len(envelope.entries), reason)
+
+
+def _malformed(arrival: MalformedArrival) -> SetAside:
+    try:
+        topic = GatewayTopic.parse(arrival.topic)
+        site, gateway = topic.site, topic.gateway
+    except TopicError:
+        site = gateway = ""
+    return SetAside(
+        topic=arrival.topic,
+        site=site,
+        gateway=gateway,
+        stream_id=None,
+        seq=None,
+        reason=arrival.reason,
+        body=arrival.body,
+        received_at=arrival.received_at,
+    )

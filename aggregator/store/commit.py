@@ -1,0 +1,85 @@
+"""Commits one batch of arrivals, against races with other replicas and against content a database refuses."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+import structlog
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError, StatementError
+
+from aggregator.store.arrivals import (
+    Arrival,
+    EnvelopeArrival,
+    MalformedArrival,
+    Outcome,
+    ReplyArrival,
+    StatusArrival,
+)
+from aggregator.store.database import Store
+from aggregator.store.transaction import write
+from shared import messages
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS = 5
+DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE
+
+
+def commit(store: Store, arrivals: Sequence[Arrival]) -> Outcome:
+    """Commit a batch in one transaction and say what became of each record.
+
+    A batch that cannot be written for its content is halved until the culprit stands alone, which is
+    quarantined. What a database raises that is busy, broken or gone is raised, with nothing written.
+    """
+    try:
+        return _commit_racing(store, arrivals)
+    except Exception as error:
+        if _is_outage(error):
+            raise
+        parts = _apart(arrivals, f"the store cannot take it: {error}")
+        if not parts:
+            raise
+        outcome = Outcome()
+        for part in parts:
+            outcome.add(commit(store, part))
+        return outcome
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether an error is the database's state and not the batch's content."""
+    if isinstance(error, DBAPIError):
+        return not isinstance(error, DataError)
+    return isinstance(error, SQLAlchemyError) and not isinstance(error, StatementError)
+
+
+def _commit_racing(store: Store, arrivals: Sequence[Arrival]) -> Outcome:
+    """Commit, again and warily if a key was there already, and again if another replica took the same locks."""
+    attempt = 1
+    while True:
+        try:
+            with store.writing() as connection:
+                return write(connection, arrivals, wary=attempt > 1)
+        except (IntegrityError, OperationalError) as error:
+            raced = isinstance(error, IntegrityError) or getattr(error.orig, "sqlstate", None) == DEADLOCK
+            if not raced or attempt == ATTEMPTS:
+                raise
+            attempt += 1
+            log.debug("batch_tried_again", attempt=attempt, error=str(error.orig))
+
+
+def _apart(arrivals: Sequence[Arrival], reason: str) -> list[list[Arrival]]:
+    """Two halves of a batch, or of its only envelope; a culprit that stands alone, made harmless if it can be."""
+    if len(arrivals) > 1:
+        half = len(arrivals) // 2
+        return [list(arrivals[:half]), list(arrivals[half:])]
+    match arrivals[0]:
+        case EnvelopeArrival(entries=[entry]) as envelope if entry.record is not None:
+            log.warning("record_refused_by_store", topic=str(envelope.topic), seq=entry.seq, reason=reason)
+            return [[replace(envelope, entries=[msgspec.structs.replace(entry, record=None, reason=reason)])]]
+        case EnvelopeArrival(entries=[_, _, *_] as entries) as envelope:
+            half = len(entries) // 2
+            return [[replace(envelope, entries=part)] for part in (entries[:half], entries[half:])]
+        case StatusArrival(topic, message, received_at) | ReplyArrival(topic, message, received_at):
+            return [[MalformedArrival(str(topic), messages.encode(message), reason, received_at)]]
+        case _:
+            return []

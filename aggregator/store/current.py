@@ -1,0 +1,117 @@
+"""The current state of each engine: one row, whose halves (telemetry, prediction) move only forward."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from aggregator.store.placements import Placed
+from aggregator.store.tables import CurrentState, Installation, core
+from shared import messages
+
+_state = core(CurrentState)
+_installation = core(Installation)
+
+Row = dict[str, Any]
+
+
+def advance(connection: Connection, placed: Iterable[Placed]) -> None:
+    """Move the current states on to the records just placed, wherever those are later.
+
+    Later is: a later installation of the engine; within one, a later stream; within one, a later seq.
+    """
+    latest = _latest(placed)
+    states = _find_states(connection, {engine_id for engine_id, _ in latest})
+    changed: dict[int, Row] = {}
+    for (engine_id, half), one in latest.items():
+        later = _later(changed.get(engine_id, states.get(engine_id)), half, one)
+        if later is not None:
+            changed[engine_id] = later
+    _write(connection, changed, known=states.keys())
+
+
+def _latest(placed: Iterable[Placed]) -> dict[tuple[int, str], Placed]:
+    """The latest record of each engine and half."""
+    latest: dict[tuple[int, str], Placed] = {}
+    for one in placed:
+        key = (one.place.engine_id, "telemetry" if isinstance(one.record, messages.Telemetry) else "prediction")
+        best = latest.get(key)
+        if best is None or _is_later(one, best):
+            latest[key] = one
+    return latest
+
+
+def _is_later(one: Placed, best: Placed) -> bool:
+    if one.item.stream is best.item.stream and one.place is best.place:  # nearly always, and all that it takes
+        return one.item.entry.seq > best.item.entry.seq
+    return _rank(one) > _rank(best)
+
+
+def _rank(one: Placed) -> tuple[Any, ...]:
+    place, stream = one.place, one.item.stream
+    return place.installed_from, place.id, stream.ordinal, one.item.entry.seq
+
+
+def _find_states(connection: Connection, engine_ids: Iterable[int]) -> dict[int, Row]:
+    """The rows of these engines, locked against other replicas, always in the same order."""
+    query = (
+        select(_state, _installation.c.installed_from)
+        .join(_installation, _installation.c.id == _state.c.installation_id)
+        .where(_state.c.engine_id.in_(list(engine_ids)))
+        .order_by(_state.c.engine_id)
+        .with_for_update(of=_state)
+    )
+    return {row["engine_id"]: dict(row) for row in connection.execute(query).mappings()}
+
+
+def _later(state: Row | None, half: str, one: Placed) -> Row | None:
+    """The state after this record, or nothing if the record changes nothing."""
+    place = one.place
+    if state is None or (state["installed_from"], state["installation_id"]) < (place.installed_from, place.id):
+        state = dict.fromkeys(_state.c.keys()) | place._asdict() | {"installation_id": place.id}
+    elif state["installation_id"] != place.id:
+        return None
+    reached = (state[f"{half}_stream_ordinal"] or 0, state[f"{half}_seq"] or 0)
+    stream, seq = one.item.stream, one.item.entry.seq
+    if (stream.ordinal, seq) <= reached:
+        return None
+    progress = {f"{half}_stream_ordinal": stream.ordinal, f"{half}_seq": seq}
+    return state | progress | _content(one)
+
+
+def _content(one: Placed) -> Row:
+    record, received_at = one.record, one.item.envelope.received_at
+    if isinstance(record, messages.Telemetry):
+        return {
+            "telemetry_cycle": record.cycle,
+            "telemetry_observed_at": record.observed_at,
+            "telemetry_received_at": received_at,
+            "clock_unsynced": record.clock_unsynced,
+            "channels": record.channels,
+            "telemetry_flags": record.flags,
+            "refusal": record.refusal,
+        }
+    return {
+        "prediction_cycle": record.cycle,
+        "prediction_observed_at": record.observed_at,
+        "predicted_at": record.predicted_at,
+        "prediction_received_at": received_at,
+        "rul_mean_cycles": record.rul_cycles.mean,
+        "rul_q05_cycles": record.rul_cycles.q05,
+        "rul_q50_cycles": record.rul_cycles.q50,
+        "rul_q95_cycles": record.rul_cycles.q95,
+        "cap_cycles": record.cap_cycles,
+        "model_id": one.model_id,
+        "prediction_flags": record.flags,
+    }
+
+
+def _write(connection: Connection, states: dict[int, Row], known: Iterable[int]) -> None:
+    rows = {engine_id: {column.name: row[column.name] for column in _state.c} for engine_id, row in states.items()}
+    old = set(known)
+    added = [row for engine_id, row in rows.items() if engine_id not in old]
+    moved = [row | {"this_engine_id": engine_id} for engine_id, row in rows.items() if engine_id in old]
+    if added:
+        connection.execute(insert(_state), added)
+    if moved:
+        connection.execute(update(_state).where(_state.c.engine_id == bindparam("this_engine_id")), moved)

@@ -1,0 +1,174 @@
+"""The ledger: which (stream, seq) this store has taken, so that a repeat changes nothing and a clone is noticed."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection, func, insert, select, text, tuple_, update
+
+from aggregator.store.arrivals import Answer, Entry, EnvelopeArrival
+from aggregator.store.bulk import insert_rows, utc_text
+from aggregator.store.ranges import union
+from aggregator.store.tables import Receipt, Stream, core
+from shared.messages import SeqRange, as_ranges
+
+DIGEST_BYTES = 16
+RUN_MAX_RECORDS = 1000
+
+_stream = core(Stream)
+_receipt = core(Receipt)
+
+_WANTED = {
+    "sqlite": "SELECT json_extract(value, '$[0]') AS stream, json_extract(value, '$[1]') AS first_seq, "
+    "json_extract(value, '$[2]') AS last_seq FROM json_each(:wanted)",
+    "postgresql": "SELECT (value->>0)::int AS stream, (value->>1)::bigint AS first_seq, "
+    "(value->>2)::bigint AS last_seq FROM json_array_elements(CAST(:wanted AS json))",
+}
+# No run is longer than a maximum, so that those which reach into a range end at most so far behind it.
+_OVERLAPPING = {
+    dialect: text(
+        f"WITH wanted AS ({wanted}) "  # noqa: S608  # a constant from above
+        "SELECT receipt.stream, receipt.first_seq, receipt.last_seq, digests, quarantine_reason, "
+        "wanted.first_seq, wanted.last_seq FROM wanted JOIN receipt ON receipt.stream = wanted.stream "
+        f"AND receipt.last_seq BETWEEN wanted.first_seq AND wanted.last_seq + {RUN_MAX_RECORDS - 1} "
+        "AND receipt.first_seq <= wanted.last_seq"
+    )
+    for dialect, wanted in _WANTED.items()
+}
+_COLUMNS = ("stream", "last_seq", "first_seq", "digests", "quarantine_reason", "received_at")
+
+
+@dataclass(slots=True)
+class OpenStream:
+    """A stream as the store knows it, and what its gateway will be told."""
+
+    id: int
+    gateway_id: int
+    stream_id: str
+    ordinal: int
+    conflict: str | None
+    answer: Answer = field(default_factory=Answer)
+
+
+class Item(Struct, frozen=True, gc=False):
+    """One record on its way into the tables."""
+
+    stream: OpenStream
+    entry: Entry
+    envelope: EnvelopeArrival
+
+
+StreamKey = tuple[int, str]
+
+
+def open_streams(connection: Connection, keys: Iterable[StreamKey], now: datetime) -> dict[StreamKey, OpenStream]:
+    """Find the streams of (gateway id, stream id) keys; one that is new gets its gateway's next ordinal.
+
+    Until this transaction ends no other replica takes records of these streams.
+    """
+    wanted = list(dict.fromkeys(keys))
+    known = _find_streams(connection, wanted)
+    missing = [key for key in wanted if key not in known]
+    if not missing:
+        return known
+    highest = (
+        select(_stream.c.gateway_id, func.max(_stream.c.ordinal))
+        .where(_stream.c.gateway_id.in_({gateway_id for gateway_id, _ in missing}))
+        .group_by(_stream.c.gateway_id)
+    )
+    ordinals: dict[int, int] = dict(connection.execute(highest).all())
+    for gateway_id, stream_id in missing:
+        ordinals[gateway_id] = ordinals.get(gateway_id, 0) + 1
+        connection.execute(
+            insert(_stream).values(
+                gateway_id=gateway_id, stream_id=stream_id, ordinal=ordinals[gateway_id], created_at=now
+            )
+        )
+    return known | _find_streams(connection, missing)
+
+
+def _find_streams(connection: Connection, keys: Sequence[StreamKey]) -> dict[StreamKey, OpenStream]:
+    columns = (_stream.c.id, _stream.c.gateway_id, _stream.c.stream_id, _stream.c.ordinal, _stream.c.conflict)
+    query = (
+        select(*columns)
+        .where(tuple_(_stream.c.gateway_id, _stream.c.stream_id).in_(keys))
+        .order_by(_stream.c.id)
+        .with_for_update(key_share=True)
+    )
+    found = (OpenStream(*row) for row in connection.execute(query))
+    return {(stream.gateway_id, stream.stream_id): stream for stream in found}
+
+
+def mark_conflict(connection: Connection, stream: OpenStream, reason: str) -> None:
+    """Refuse a stream from now on; the first reason stays."""
+    if stream.conflict is None:
+        stream.conflict = reason
+        connection.execute(update(_stream).where(_stream.c.id == stream.id).values(conflict=reason))
+
+
+def find_receipts(connection: Connection, items: Sequence[Item]) -> dict[tuple[int, int], tuple[bytes, str | None]]:
+    """What the ledger holds of these records: digest and quarantine reason by (stream, seq)."""
+    seqs: dict[int, list[int]] = {}
+    for item in items:
+        seqs.setdefault(item.stream.id, []).append(item.entry.seq)
+    wanted = [(stream, *one) for stream, of_stream in seqs.items() for one in as_ranges(of_stream)]
+    found: dict[tuple[int, int], tuple[bytes, str | None]] = {}
+    query = _OVERLAPPING[connection.dialect.name]
+    rows = connection.execute(query, {"wanted": msgspec.json.encode(wanted).decode()})
+    for stream, first, last, digests, reason, wanted_first, wanted_last in rows:
+        for seq in range(max(first, wanted_first), min(last, wanted_last) + 1):
+            at = (seq - first) * DIGEST_BYTES
+            found[stream, seq] = bytes(digests[at : at + DIGEST_BYTES]), reason
+    return found
+
+
+def taken_ranges(connection: Connection, stream: OpenStream) -> list[SeqRange]:
+    """Every seq that the ledger has taken of a stream."""
+    query = select(_receipt.c.first_seq, _receipt.c.last_seq).where(_receipt.c.stream == stream.id)
+    return union((first, last) for first, last in connection.execute(query))
+
+
+def highest_seq(connection: Connection, stream: OpenStream, before: datetime) -> int:
+    """The highest seq that the ledger took of a stream before an instant; 0 where there is none."""
+    query = (
+        select(_receipt.c.last_seq)
+        .where(_receipt.c.stream == stream.id, _receipt.c.received_at < before)
+        .order_by(_receipt.c.last_seq.desc())
+        .limit(1)
+    )
+    return connection.scalar(query) or 0
+
+
+def write_receipts(connection: Connection, taken: Iterable[Item], refused: Iterable[tuple[Item, str]]) -> None:
+    """Note new records as taken, and others as quarantined with their reasons."""
+    rows = [_row(run, None) for run in _runs(taken)]
+    rows += [_row([item], reason) for item, reason in refused]
+    insert_rows(connection, "receipt", _COLUMNS, rows)
+
+
+def _runs(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Cut records into runs of one stream and consecutive seqs."""
+    run: list[Item] = []
+    for item in sorted(items, key=_place):
+        if run and (item.stream is not run[-1].stream or item.entry.seq != run[-1].entry.seq + 1):
+            yield run
+            run = []
+        run.append(item)
+        if len(run) == RUN_MAX_RECORDS:
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+def _place(item: Item) -> tuple[int, int]:
+    return item.stream.id, item.entry.seq
+
+
+def _row(run: Sequence[Item], reason: str | None) -> tuple[object, ...]:
+    first, last = run[0].entry, run[-1].entry
+    received_at = max(item.envelope.received_at for item in run)
+    digests = b"".join([item.entry.digest for item in run])
+    return run[0].stream.id, last.seq, first.seq, digests, reason, utc_text(received_at)

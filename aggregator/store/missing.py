@@ -1,0 +1,88 @@
+"""Remembers which seqs will never come, and why: dropped by a gateway's policy, or lost with an old store."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import Connection, insert, select
+
+from aggregator.store.arrivals import ReplyArrival
+from aggregator.store.database import Store
+from aggregator.store.ledger import Item, OpenStream, open_streams, taken_ranges
+from aggregator.store.ranges import subtract
+from aggregator.store.tables import Gateway, MissingRange, Stream, core
+from shared.messages import Gap, SeqRange
+
+log = structlog.get_logger(__name__)
+
+UNAVAILABLE = "the gateway was asked for them and no longer has them"
+
+_gateway = core(Gateway)
+_stream = core(Stream)
+_missing = core(MissingRange)
+
+
+class Missing(NamedTuple):
+    """Seqs of a gateway's stream that will not come."""
+
+    gateway: str
+    stream_id: str
+    first_seq: int
+    last_seq: int
+    reason: str
+    noticed_at: datetime
+
+
+def list_missing(store: Store) -> Sequence[Missing]:
+    """Everything that is known to be missing, by gateway and seq."""
+    names = (_gateway.c.name, _stream.c.stream_id)
+    query = (
+        select(*names, *(_missing.c[name] for name in Missing._fields[2:]))
+        .join(_stream, _stream.c.id == _missing.c.stream)
+        .join(_gateway, _gateway.c.id == _missing.c.gateway_id)
+        .order_by(_gateway.c.name, _missing.c.stream, _missing.c.first_seq)
+    )
+    with store.engine.connect() as connection:
+        return [Missing(*row) for row in connection.execute(query)]
+
+
+def missing_ranges(connection: Connection, stream: OpenStream) -> list[SeqRange]:
+    """What is known to be missing of a stream."""
+    query = select(_missing.c.first_seq, _missing.c.last_seq).where(_missing.c.stream == stream.id)
+    return [(first, last) for first, last in connection.execute(query)]
+
+
+def miss(
+    connection: Connection, stream: OpenStream, ranges: Iterable[SeqRange], reason: str, noticed_at: datetime
+) -> None:
+    """Note seqs as missing for good, as far as they are neither taken nor noted."""
+    new = subtract(ranges, [*taken_ranges(connection, stream), *missing_ranges(connection, stream)])
+    if new:
+        shared = {"gateway_id": stream.gateway_id, "stream": stream.id, "reason": reason, "noticed_at": noticed_at}
+        rows = [shared | {"first_seq": first, "last_seq": last} for first, last in new]
+        connection.execute(insert(_missing), rows)
+        log.warning("records_missing", stream_id=stream.stream_id, ranges=new[:10], reason=reason)
+
+
+def miss_dropped(connection: Connection, gaps: Iterable[tuple[Item, Gap]]) -> None:
+    """Settle what gateways have dropped: nobody waits for these any more."""
+    for item, gap in gaps:
+        miss(connection, item.stream, gap.ranges, gap.reason, item.envelope.received_at)
+
+
+def miss_unavailable(connection: Connection, arrival: ReplyArrival) -> None:
+    """Settle what a gateway was asked for and no longer has."""
+    topic, reply = arrival.topic, arrival.reply
+    if reply.outcome == "refused":
+        log.warning("command_refused", gateway=topic.gateway, command_id=reply.command_id, reason=reply.reason)
+    if reply.stream_id is None or not reply.unavailable:
+        return
+    query = select(_gateway.c.id).where(_gateway.c.name == topic.gateway, _gateway.c.site == topic.site)
+    gateway_id = connection.scalar(query)
+    if gateway_id is None:
+        log.warning("reply_of_unknown_gateway", site=topic.site, gateway=topic.gateway)
+        return
+    key = (gateway_id, reply.stream_id)
+    stream = open_streams(connection, [key], arrival.received_at)[key]
+    miss(connection, stream, reply.unavailable, UNAVAILABLE, arrival.received_at)

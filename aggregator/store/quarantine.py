@@ -1,0 +1,58 @@
+"""The quarantine: what the centre keeps but does not use, with its raw bytes and the reason."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, tuple_
+
+from aggregator.store.tables import Quarantine, core
+from shared.messages import ENVELOPE_MAX_BYTES, digest
+
+_quarantine = core(Quarantine)
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """One message or record to keep; ``stream_id`` and ``seq`` are null where they could not be read."""
+
+    topic: str
+    site: str
+    gateway: str
+    stream_id: str | None
+    seq: int | None
+    reason: str
+    body: bytes
+    received_at: datetime
+
+
+def set_aside(connection: Connection, kept: list[SetAside]) -> None:
+    """Keep messages that no ledger remembers; one that is here already is not kept twice."""
+    if not kept:
+        return
+    columns = (_quarantine.c.topic, _quarantine.c.stream_id, _quarantine.c.seq, _quarantine.c.digest)
+    by_key = {(one.topic, one.stream_id, one.seq, digest(one.body)): one for one in kept}
+    query = select(*columns).where(
+        tuple_(_quarantine.c.topic, _quarantine.c.digest).in_([(key[0], key[3]) for key in by_key])
+    )
+    present = {tuple(row) for row in connection.execute(query)}
+    keep_records(connection, [one for key, one in by_key.items() if key not in present])
+
+
+def keep_records(connection: Connection, kept: list[SetAside]) -> None:
+    """Keep records that the ledger tells from repeats."""
+    rows = [
+        {
+            "gateway": one.gateway,
+            "site": one.site,
+            "topic": one.topic,
+            "stream_id": one.stream_id,
+            "seq": one.seq,
+            "reason": one.reason,
+            "body": one.body[:ENVELOPE_MAX_BYTES],  # nothing longer is a legal message
+            "digest": digest(one.body),
+            "received_at": one.received_at,
+        }
+        for one in kept
+    ]
+    if rows:
+        connection.execute(insert(_quarantine), rows)

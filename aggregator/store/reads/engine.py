@@ -1,0 +1,92 @@
+"""Reads one engine: where it is installed, its latest row and prediction, and its latest rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import sqlalchemy
+from sqlalchemy import and_
+from sqlmodel import Session, col, select
+
+from aggregator.fleet.rul import Rul
+from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines
+from aggregator.store.reads.history import latest_prediction
+from aggregator.store.tables import CurrentState, Engine, Installation, Model, Prediction, Telemetry, core
+
+
+class CycleRow(NamedTuple):
+    """One row of an engine: value and quality flags per channel."""
+
+    cycle: int
+    channels: Mapping[str, float | None]
+    flags: Mapping[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDetail:
+    """One engine; what it does not have yet is None.
+
+    Attributes:
+        row: how lists show it.
+        engine: as it was registered.
+        installation: where it hangs now.
+        current: its latest row and how far its state has come.
+        prediction: its latest prediction with its model.
+    """
+
+    row: EngineRow
+    engine: Engine
+    installation: Installation | None
+    current: CurrentState | None
+    prediction: tuple[Prediction, Model] | None
+
+
+def find_engine(session: Session, serial: str) -> EngineDetail | None:
+    """Read one engine in at most three statements."""
+    rows = list_engines(session, EngineFilter(serial=serial))
+    if not rows:
+        return None
+    installed_now = and_(col(Installation.engine_id) == col(Engine.id), col(Installation.installed_to).is_(None))
+    engine, installation, current = session.exec(
+        select(Engine, Installation, CurrentState)
+        .outerjoin(Installation, installed_now)
+        .outerjoin(CurrentState, col(CurrentState.engine_id) == col(Engine.id))
+        .where(col(Engine.serial) == serial)
+    ).one()
+    prediction = None if current is None else latest_prediction(session, current)
+    return EngineDetail(rows[0], engine, installation, current, prediction)
+
+
+def find_engine_id(session: Session, serial: str) -> int | None:
+    """Read the key under which the history of an engine is kept."""
+    return session.exec(select(Engine.id).where(Engine.serial == serial)).first()
+
+
+def latest_rows(session: Session, current: CurrentState, limit: int) -> Sequence[CycleRow]:
+    """The last rows of an engine in its latest installation, newest first."""
+    statement = (
+        select(Telemetry.cycle, Telemetry.channels, Telemetry.flags)
+        .where(Telemetry.engine_id == current.engine_id, Telemetry.installation_id == current.installation_id)
+        .order_by(col(Telemetry.cycle).desc())
+        .limit(limit)
+    )
+    return [CycleRow(*row) for row in session.exec(statement)]
+
+
+def latest_curve(session: Session, current: CurrentState, limit: int) -> Sequence[tuple[int, Rul]]:
+    """Cycle and distribution of an engine's last predictions in its latest installation, newest first."""
+    table = core(Prediction).c
+    statement = (
+        sqlalchemy.select(
+            table.cycle,
+            table.rul_mean_cycles,
+            table.rul_q05_cycles,
+            table.rul_q50_cycles,
+            table.rul_q95_cycles,
+            table.cap_cycles,
+        )
+        .where(table.engine_id == current.engine_id, table.installation_id == current.installation_id)
+        .order_by(table.cycle.desc(), table.id.desc())
+        .limit(limit)
+    )
+    return [(row[0], Rul(*row[1:])) for row in session.connection().execute(statement)]

@@ -1,0 +1,200 @@
+"""Reads the fleet: one row per engine with its latest state, filtered and ordered."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Row, and_, case, func, literal, select, tuple_
+from sqlmodel import Session
+
+from aggregator.fleet.bands import Band, band_of, limits_of
+from aggregator.fleet.liveness import LastStatus, Liveness, Signs, liveness_of
+from aggregator.fleet.rul import Rul
+from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, UtcDateTime, core
+
+SortKey = Literal["serial", "rul", "last_seen"]
+SortValue = str | float | datetime
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_UNPREDICTED_CYCLES = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRow:
+    """One engine as lists show it; what it does not have yet is None.
+
+    Attributes:
+        gateway: where it is installed now, and there at ``position``.
+        cycle: of its latest row.
+        refusal: why that row gave no prediction, where it gave none.
+        rul: its latest prediction.
+        last_record_at: when the centre received its latest row or prediction.
+        signs: what was heard from its gateway.
+    """
+
+    serial: str
+    site: str
+    type: str
+    status: str
+    gateway: str | None
+    position: str | None
+    cycle: int | None
+    refusal: str | None
+    rul: Rul | None
+    last_record_at: datetime | None
+    signs: Signs | None
+
+    @property
+    def band(self) -> Band:
+        """Its health band, by the predicted median."""
+        return band_of(None if self.rul is None else self.rul.q50)
+
+    def liveness(self, now: datetime) -> Liveness:
+        """Whether it is heard from, and why we say so."""
+        return liveness_of(self.signs, now)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFilter:
+    """Which engines are wanted; None means any."""
+
+    serial: str | None = None
+    site: str | None = None
+    status: str | None = None
+    gateway: str | None = None
+    band: Band | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOrder:
+    """By what engines are ordered; those without the value come last by ``rul`` and first by ``last_seen``."""
+
+    key: SortKey = "serial"
+    descending: bool = False
+
+    def value_of(self, row: EngineRow) -> SortValue:
+        """What this order compares, the same as the store does."""
+        if self.key == "serial":
+            return row.serial
+        if self.key == "rul":
+            return _UNPREDICTED_CYCLES if row.rul is None else row.rul.q50
+        return row.last_record_at or _NEVER
+
+
+EVERY_ENGINE = EngineFilter()
+BY_SERIAL = EngineOrder()
+
+_engine, _gateway, _installation, _current = core(Engine), core(Gateway), core(Installation), core(CurrentState)
+_INSTALLED_NOW = and_(_installation.c.engine_id == _engine.c.id, _installation.c.installed_to.is_(None))
+LAST_RECORD_AT = case(
+    (_current.c.telemetry_received_at > _current.c.prediction_received_at, _current.c.telemetry_received_at),
+    else_=func.coalesce(_current.c.prediction_received_at, _current.c.telemetry_received_at),
+)
+_SORT_COLUMNS: dict[SortKey, ColumnElement[Any]] = {
+    "serial": _engine.c.serial,
+    "rul": func.coalesce(_current.c.rul_q50_cycles, _UNPREDICTED_CYCLES),
+    "last_seen": func.coalesce(LAST_RECORD_AT, literal(_NEVER, UtcDateTime())),
+}
+_LIST = (
+    select(
+        _engine.c.serial,
+        _engine.c.site,
+        _engine.c.type,
+        _engine.c.status,
+        _gateway.c.name.label("gateway"),
+        _installation.c.position,
+        _current.c.telemetry_cycle,
+        _current.c.refusal,
+        _current.c.rul_mean_cycles,
+        _current.c.rul_q05_cycles,
+        _current.c.rul_q50_cycles,
+        _current.c.rul_q95_cycles,
+        _current.c.cap_cycles,
+        LAST_RECORD_AT.label("last_record_at"),
+        _gateway.c.event,
+        _gateway.c.received_at,
+        _gateway.c.heartbeat_interval_s,
+    )
+    .select_from(_engine)
+    .outerjoin(_installation, _INSTALLED_NOW)
+    .outerjoin(_gateway, _gateway.c.id == _installation.c.gateway_id)
+    .outerjoin(_current, _current.c.engine_id == _engine.c.id)
+)
+
+
+def list_engines(
+    session: Session,
+    wanted: EngineFilter = EVERY_ENGINE,
+    order: EngineOrder = BY_SERIAL,
+    after: tuple[SortValue, str] | None = None,
+    limit: int | None = None,
+) -> list[EngineRow]:
+    """Read engines in one statement.
+
+    Args:
+        session: of the store.
+        wanted: which ones.
+        order: by what, with the serial as tie-breaker.
+        after: ``order.value_of`` and serial of the row to go on behind.
+        limit: how many at most.
+    """
+    key, serial = _SORT_COLUMNS[order.key], _engine.c.serial
+    statement = _LIST.where(*_conditions(wanted)).limit(limit)
+    if after is not None:
+        here, place = tuple_(key, serial), tuple_(literal(after[0], key.type), literal(after[1]))
+        statement = statement.where(here < place if order.descending else here > place)
+    directed = (key.desc(), serial.desc()) if order.descending else (key, serial)
+    rows = session.connection().execute(statement.order_by(*directed))
+    return [_to_row(row) for row in rows]
+
+
+def signs_of(gateway: Gateway, last_record_at: datetime | None) -> Signs:
+    """What liveness is judged by, from the last known status of a gateway."""
+    return _signs(gateway.event, gateway.received_at, gateway.heartbeat_interval_s, last_record_at)
+
+
+def _conditions(wanted: EngineFilter) -> list[ColumnElement[bool]]:
+    equal = (
+        (_engine.c.serial, wanted.serial),
+        (_engine.c.site, wanted.site),
+        (_engine.c.status, wanted.status),
+        (_gateway.c.name, wanted.gateway),
+    )
+    conditions = [column == value for column, value in equal if value is not None]
+    q50 = _current.c.rul_q50_cycles
+    if wanted.band is Band.UNKNOWN:
+        conditions.append(q50.is_(None))
+    elif wanted.band is not None:
+        lowest, above = limits_of(wanted.band)
+        conditions += [q50 >= lowest, q50 < above]
+    return conditions
+
+
+def _to_row(row: Row[*tuple[Any, ...]]) -> EngineRow:
+    rul = None
+    if row.rul_q50_cycles is not None:
+        rul = Rul(row.rul_mean_cycles, row.rul_q05_cycles, row.rul_q50_cycles, row.rul_q95_cycles, row.cap_cycles)
+    signs = None
+    if row.gateway is not None:
+        signs = _signs(row.event, row.received_at, row.heartbeat_interval_s, row.last_record_at)
+    return EngineRow(
+        serial=row.serial,
+        site=row.site,
+        type=row.type,
+        status=row.status,
+        gateway=row.gateway,
+        position=row.position,
+        cycle=row.telemetry_cycle,
+        refusal=row.refusal,
+        rul=rul,
+        last_record_at=row.last_record_at,
+        signs=signs,
+    )
+
+
+def _signs(
+    event: str | None, heard_at: datetime | None, interval_s: float | None, last_record_at: datetime | None
+) -> Signs:
+    if event is None or heard_at is None or interval_s is None:
+        return Signs(None, last_record_at)
+    return Signs(LastStatus(event, heard_at, interval_s), last_record_at)

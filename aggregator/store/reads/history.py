@@ -1,0 +1,87 @@
+"""Reads the history of one engine: its predictions with their lineage, and its rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlmodel import Session, col, select, tuple_
+from sqlmodel.sql.expression import Select, SelectOfScalar
+
+from aggregator.fleet.rul import Rul
+from aggregator.store.tables import CurrentState, Model, Prediction, Telemetry
+
+S = TypeVar("S", Select[Prediction, Model], SelectOfScalar[Telemetry])
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which part of an engine's history is wanted, by cycle; bounds are inclusive, None means unbounded.
+
+    Attributes:
+        installation_id: only what was recorded in this installation.
+        after: cycle and row id to go on behind.
+        limit: how many at most.
+    """
+
+    from_cycle: int | None = None
+    to_cycle: int | None = None
+    installation_id: str | None = None
+    descending: bool = False
+    after: tuple[int, int] | None = None
+    limit: int | None = None
+
+
+def list_predictions(session: Session, engine_id: int, span: Span) -> Sequence[tuple[Prediction, Model]]:
+    """Read predictions with their models, ordered by cycle."""
+    statement = select(Prediction, Model).join(Model, col(Model.id) == col(Prediction.model_id))
+    return session.exec(_within(statement, Prediction, engine_id, span)).all()
+
+
+def list_telemetry(session: Session, engine_id: int, span: Span) -> Sequence[Telemetry]:
+    """Read rows, ordered by cycle."""
+    return session.exec(_within(select(Telemetry), Telemetry, engine_id, span)).all()
+
+
+def latest_prediction(session: Session, current: CurrentState) -> tuple[Prediction, Model] | None:
+    """Read the prediction that is an engine's latest state, with its lineage."""
+    statement = (
+        select(Prediction, Model)
+        .join(Model, col(Model.id) == col(Prediction.model_id))
+        .where(
+            Prediction.engine_id == current.engine_id,
+            Prediction.installation_id == current.installation_id,
+            Prediction.cycle == current.prediction_cycle,
+            Prediction.model_id == current.model_id,
+        )
+        .order_by(col(Prediction.id).desc())
+    )
+    return session.exec(statement).first()
+
+
+def rul_of(prediction: Prediction) -> Rul:
+    """The distribution that a prediction states."""
+    return Rul(
+        prediction.rul_mean_cycles,
+        prediction.rul_q05_cycles,
+        prediction.rul_q50_cycles,
+        prediction.rul_q95_cycles,
+        prediction.cap_cycles,
+    )
+
+
+def _within(statement: S, table: type[Prediction] | type[Telemetry], engine_id: int, span: Span) -> S:
+    cycle, row_id = col(table.cycle), col(table.id)
+    place = tuple_(cycle, row_id)
+    statement = statement.where(col(table.engine_id) == engine_id).limit(span.limit)
+    if span.from_cycle is not None:
+        statement = statement.where(cycle >= span.from_cycle)
+    if span.to_cycle is not None:
+        statement = statement.where(cycle <= span.to_cycle)
+    if span.installation_id is not None:
+        statement = statement.where(col(table.installation_id) == span.installation_id)
+    if span.after is not None:
+        after = tuple_(*span.after)
+        statement = statement.where(place < after if span.descending else place > after)
+    if span.descending:
+        return statement.order_by(cycle.desc(), row_id.desc())
+    return statement.order_by(cycle, row_id)

@@ -1,0 +1,111 @@
+"""Spells placed records as rows of plain values, and writes them."""
+
+from functools import lru_cache
+
+import msgspec
+from msgspec import Raw, Struct
+from sqlalchemy import Connection
+
+from aggregator.store import bulk
+from aggregator.store.bulk import Values, insert_rows
+from aggregator.store.ledger import Item
+from aggregator.store.placements import Placed, Sorted
+from shared import messages
+
+_LEDGER = ("stream", "seq", "received_at")
+_MEASURED = (*_LEDGER, "engine_id", "installation_id", "cycle", "observed_at", "flags")
+_TELEMETRY = (*_MEASURED, "clock_unsynced", "channels", "refusal")
+_PREDICTION = (
+    *_MEASURED,
+    *("predicted_at", "rul_mean_cycles", "rul_q05_cycles", "rul_q50_cycles", "rul_q95_cycles", "cap_cycles"),
+    *("model_id", "runtime", "window_first_cycle", "window_last_cycle", "window_rows"),
+    *("input", "origin", "request_id"),
+)
+_GAP = (*_LEDGER, "gap_id", "gateway_id", "ranges", "reason", "noticed_at")
+
+# A row and its prediction share a time, and so does all of an envelope.
+_utc_text = lru_cache(maxsize=4096)(bulk.utc_text)
+
+
+class _Spelt(Struct):
+    """The parts of a record that the store keeps as the JSON text they came in."""
+
+    channels: Raw = Raw(b"{}")
+    flags: Raw = Raw(b"{}")
+
+
+_spelt = msgspec.json.Decoder(_Spelt)
+
+
+def write_records(connection: Connection, result: Sorted) -> None:
+    """Write what is new, each record into the table of its kind."""
+    telemetry: list[Values] = []
+    predictions: list[Values] = []
+    for one in result.placed:
+        if isinstance(one.record, messages.Telemetry):
+            telemetry.append(_telemetry_row(one, one.record))
+        else:
+            predictions.append(_prediction_row(one, one.record))
+    insert_rows(connection, "telemetry", _TELEMETRY, telemetry)
+    insert_rows(connection, "prediction", _PREDICTION, predictions)
+    insert_rows(connection, "gap_record", _GAP, [_gap_row(item, gap) for item, gap in result.gaps])
+
+
+# These two run for every record, and are the longer for not taking tuples apart.
+
+
+def _telemetry_row(placed: Placed, record: messages.Telemetry) -> Values:
+    item, place = placed.item, placed.place
+    spelt = _spelt.decode(item.entry.body)
+    return (
+        item.stream.id,
+        item.entry.seq,
+        _utc_text(item.envelope.received_at),
+        place.engine_id,
+        place.id,
+        record.cycle,
+        _utc_text(record.observed_at),
+        str(spelt.flags, "utf-8"),
+        record.clock_unsynced,
+        str(spelt.channels, "utf-8"),
+        record.refusal,
+    )
+
+
+def _prediction_row(placed: Placed, record: messages.Prediction) -> Values:
+    item, place, rul, window = placed.item, placed.place, record.rul_cycles, record.window
+    return (
+        item.stream.id,
+        item.entry.seq,
+        _utc_text(item.envelope.received_at),
+        place.engine_id,
+        place.id,
+        record.cycle,
+        _utc_text(record.observed_at),
+        _json(record.flags) if record.flags else "{}",
+        _utc_text(record.predicted_at),
+        rul.mean,
+        rul.q05,
+        rul.q50,
+        rul.q95,
+        record.cap_cycles,
+        placed.model_id,
+        record.runtime,
+        window.first_cycle,
+        window.last_cycle,
+        window.rows,
+        record.input,
+        record.origin,
+        record.request_id or "",
+    )
+
+
+def _gap_row(item: Item, gap: messages.Gap) -> Values:
+    return (
+        *(item.stream.id, item.entry.seq, _utc_text(item.envelope.received_at)),
+        *(gap.gap_id, item.stream.gateway_id, _json(gap.ranges), gap.reason, _utc_text(gap.noticed_at)),
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

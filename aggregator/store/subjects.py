@@ -1,0 +1,112 @@
+"""The second key: tells records about something new from those about what is stored already, and compares these."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select
+
+from aggregator.store.placements import Measured, Placed, Sorted
+from aggregator.store.tables import Prediction, Telemetry, core
+from shared import messages
+from shared.messages import as_ranges
+
+RANGES_PER_QUERY = 200  # SQLite refuses expressions deeper than 1,000
+
+Content = tuple[Any, ...]
+
+_telemetry = core(Telemetry)
+_prediction = core(Prediction)
+_CONTENT = {
+    _telemetry: [_telemetry.c[name] for name in ("observed_at", "clock_unsynced", "channels", "flags", "refusal")],
+    _prediction: [
+        _prediction.c[name]
+        for name in (
+            *("observed_at", "rul_mean_cycles", "rul_q05_cycles", "rul_q50_cycles", "rul_q95_cycles", "cap_cycles"),
+            *("runtime", "window_first_cycle", "window_last_cycle", "window_rows", "flags", "input"),
+        )
+    ],
+}
+
+
+class Subject(NamedTuple):
+    """What a record is about: the second key. The last three are empty for telemetry."""
+
+    engine_id: int
+    installation_id: str
+    cycle: int
+    model_id: int = 0
+    origin: str = ""
+    request_id: str = ""
+
+
+def sort_out_known(connection: Connection, result: Sorted) -> None:
+    """Take out of ``placed`` what is here already, in the store or earlier in this batch: present, or refused."""
+    candidates, result.placed = result.placed, []
+    for table in (_telemetry, _prediction):
+        of_table = [one for one in candidates if _table_of(one.record) is table]
+        known = _find_known(connection, table, of_table)
+        for one in of_table:
+            subject, content = _subject(one), _content(one.record)
+            stored = known.setdefault(subject, content)
+            if stored is content:
+                result.placed.append(one)
+            elif stored == content:
+                result.present.append(one.item)
+            else:
+                result.refused.append((one.item, _contradiction(one.record)))
+
+
+def _table_of(record: Measured) -> Table:
+    return _telemetry if isinstance(record, messages.Telemetry) else _prediction
+
+
+def _subject(one: Placed) -> Subject:
+    record, place = one.record, one.place
+    if isinstance(record, messages.Telemetry):
+        return Subject(place.engine_id, place.id, record.cycle)
+    return Subject(place.engine_id, place.id, record.cycle, one.model_id, record.origin, record.request_id or "")
+
+
+def _content(record: Measured) -> Content:
+    """What a record says, in the order of ``_CONTENT``; when it was computed is no part of that."""
+    if isinstance(record, messages.Telemetry):
+        return (record.observed_at, record.clock_unsynced, record.channels, record.flags, record.refusal)
+    rul, window = record.rul_cycles, record.window
+    return (
+        *(record.observed_at, rul.mean, rul.q05, rul.q50, rul.q95, record.cap_cycles),
+        *(record.runtime, window.first_cycle, window.last_cycle, window.rows, record.flags, record.input),
+    )
+
+
+def _contradiction(record: Measured) -> str:
+    kind = _table_of(record).name
+    return f"{kind} of engine {record.engine}, cycle {record.cycle}, is already stored with other content"
+
+
+def _find_known(connection: Connection, table: Table, candidates: Sequence[Placed]) -> dict[Subject, Content]:
+    cycles: dict[tuple[int, str], list[int]] = {}
+    for one in candidates:
+        cycles.setdefault((one.place.engine_id, one.place.id), []).append(one.record.cycle)
+    terms = (
+        and_(
+            table.c.engine_id == engine_id,
+            table.c.installation_id == installation_id,
+            table.c.cycle.between(first, last),
+        )
+        for (engine_id, installation_id), of_place in cycles.items()
+        for first, last in as_ranges(of_place)
+    )
+    key = [table.c[name] for name in Subject._fields if name in table.c]
+    return {
+        Subject(*row[: len(key)]): tuple(row[len(key) :])
+        for condition in _any_of(terms)
+        for row in connection.execute(select(*key, *_CONTENT[table]).where(condition))
+    }
+
+
+def _any_of(terms: Iterable[ColumnElement[bool]]) -> Iterator[ColumnElement[bool]]:
+    """Join conditions by OR, in portions that every database takes."""
+    remaining = iter(terms)
+    while portion := list(islice(remaining, RANGES_PER_QUERY)):
+        yield or_(*portion)

@@ -1,0 +1,306 @@
+"""The centre's tables, portable between SQLite and PostgreSQL; ``migrations/`` creates them."""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
+
+import sqlalchemy as sa
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Integer,
+    LargeBinary,
+    MetaData,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlmodel import Field, SQLModel
+
+EngineStatus = Literal["operational", "maintenance", "retired"]
+
+NullableJson = JSON(none_as_null=True)  # without this, None would be stored as the JSON text null
+BigInt = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Stores and returns aware UTC times; SQLite, which knows no zones, gets them without one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn an aware time into UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value.isoformat()} has no time zone; the store takes aware times only")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Table(SQLModel):
+    """What all tables share: one metadata, whose constraints are named the same on every database."""
+
+    metadata: ClassVar[MetaData] = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+
+
+def core(table: type[Table]) -> sa.Table:
+    """The SQLAlchemy Core table behind a table class, for bulk statements."""
+    return Table.metadata.tables[str(table.__tablename__)]
+
+
+class Engine(Table, table=True):
+    """An engine that somebody registered; nothing creates one by itself."""
+
+    __tablename__ = "engine"
+
+    id: int | None = Field(default=None, primary_key=True)
+    serial: str = Field(unique=True)
+    site: str
+    type: str = "turbofan"
+    status: str = "operational"  # an EngineStatus
+    registered_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Gateway(Table, table=True):
+    """A gateway and the last status it sent; all of the latter is null until it is first heard of."""
+
+    __tablename__ = "gateway"
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+    site: str
+    event: str | None = None
+    session_counter: int | None = Field(default=None, sa_type=BigInteger)
+    boot_nonce: str | None = None
+    stream_id: str | None = None
+    next_seq: int | None = Field(default=None, sa_type=BigInteger)
+    heartbeat_interval_s: float | None = None
+    agent_version: str | None = None
+    sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    received_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    report: dict[str, Any] | None = Field(default=None, sa_type=NullableJson)
+
+
+class Installation(Table, table=True):
+    """Where an engine hangs, from … to; ``installed_to`` is null while it still does."""
+
+    __tablename__ = "installation"
+
+    id: str = Field(primary_key=True)
+    engine_id: int = Field(foreign_key="engine.id", index=True)
+    gateway_id: int = Field(foreign_key="gateway.id", index=True)
+    position: str
+    installed_from: datetime = Field(sa_type=UtcDateTime)
+    installed_to: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Stream(Table, table=True):
+    """One outbox file of one gateway; ``ordinal`` counts a gateway's streams from 1 by first sight."""
+
+    __tablename__ = "stream"
+    __table_args__ = (UniqueConstraint("gateway_id", "stream_id"), UniqueConstraint("gateway_id", "ordinal"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    gateway_id: int = Field(foreign_key="gateway.id")
+    stream_id: str
+    ordinal: int
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    conflict: str | None = None
+
+
+class Receipt(Table, table=True):
+    """The ledger: seqs in a row of one stream that one transaction has committed or, with the reason, quarantined.
+
+    Runs of a stream never overlap and are at most ``ledger.RUN_MAX_RECORDS`` long; ``digests`` has 16 bytes per record.
+    """
+
+    __tablename__ = "receipt"
+
+    stream: int = Field(foreign_key="stream.id", primary_key=True)
+    last_seq: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    first_seq: int = Field(sa_type=BigInteger)
+    digests: bytes = Field(sa_type=LargeBinary)
+    quarantine_reason: str | None = None
+    received_at: datetime = Field(sa_type=UtcDateTime)
+
+
+# The two tables that every record goes into have no foreign keys: what they point to is looked up in the same
+# transaction and never deleted, and PostgreSQL would lock and check each of four rows for each record.
+
+
+class Telemetry(Table, table=True):
+    """One cycle row of one engine."""
+
+    __tablename__ = "telemetry"
+    __table_args__ = (UniqueConstraint("engine_id", "installation_id", "cycle", name="uq_telemetry_subject"),)
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigInt)
+    engine_id: int
+    installation_id: str
+    cycle: int
+    observed_at: datetime = Field(sa_type=UtcDateTime)
+    received_at: datetime = Field(sa_type=UtcDateTime)
+    clock_unsynced: bool
+    channels: dict[str, float | None] = Field(sa_type=JSON)
+    flags: dict[str, list[str]] = Field(sa_type=JSON)
+    refusal: str | None = None
+    stream: int
+    seq: int = Field(sa_type=BigInteger)
+
+
+class Model(Table, table=True):
+    """A released model that some prediction names; ``sha256`` is of its .tflite file."""
+
+    __tablename__ = "model"
+    __table_args__ = (UniqueConstraint("name", "version", "sha256"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
+    version: str
+    sha256: str
+
+
+class Prediction(Table, table=True):
+    """One prediction with its lineage; ``request_id`` is empty where nobody asked for it."""
+
+    __tablename__ = "prediction"
+    __table_args__ = (
+        UniqueConstraint(
+            "engine_id",
+            "installation_id",
+            "cycle",
+            "model_id",
+            "origin",
+            "request_id",
+            name="uq_prediction_subject",
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigInt)
+    engine_id: int
+    installation_id: str
+    cycle: int
+    observed_at: datetime = Field(sa_type=UtcDateTime)
+    predicted_at: datetime = Field(sa_type=UtcDateTime)
+    received_at: datetime = Field(sa_type=UtcDateTime)
+    rul_mean_cycles: float
+    rul_q05_cycles: float
+    rul_q50_cycles: float
+    rul_q95_cycles: float
+    cap_cycles: float
+    model_id: int
+    runtime: str
+    window_first_cycle: int
+    window_last_cycle: int
+    window_rows: int
+    flags: dict[str, list[str]] = Field(sa_type=JSON)
+    input: bytes = Field(sa_type=LargeBinary)
+    origin: str
+    request_id: str = ""
+    stream: int
+    seq: int = Field(sa_type=BigInteger)
+
+
+class GapRecord(Table, table=True):
+    """What a gateway dropped by policy: seq ranges of its stream, and why."""
+
+    __tablename__ = "gap_record"
+
+    gap_id: str = Field(primary_key=True)
+    gateway_id: int = Field(foreign_key="gateway.id", primary_key=True)
+    stream: int = Field(foreign_key="stream.id")
+    seq: int = Field(sa_type=BigInteger)
+    ranges: list[tuple[int, int]] = Field(sa_type=JSON)
+    reason: str
+    noticed_at: datetime = Field(sa_type=UtcDateTime)
+    received_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class MissingRange(Table, table=True):
+    """Seqs of one stream that the centre has not got and no longer waits for, and why."""
+
+    __tablename__ = "missing_range"
+
+    id: int | None = Field(default=None, primary_key=True)
+    gateway_id: int = Field(foreign_key="gateway.id")
+    stream: int = Field(foreign_key="stream.id", index=True)
+    first_seq: int = Field(sa_type=BigInteger)
+    last_seq: int = Field(sa_type=BigInteger)
+    reason: str
+    noticed_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Quarantine(Table, table=True):
+    """A message or record that could not be used: its raw bytes and why; names as its topic gave them."""
+
+    __tablename__ = "quarantine"
+
+    id: int | None = Field(default=None, primary_key=True)
+    gateway: str
+    site: str
+    topic: str
+    stream_id: str | None = None
+    seq: int | None = Field(default=None, sa_type=BigInteger)
+    reason: str
+    body: bytes = Field(sa_type=LargeBinary)
+    digest: bytes = Field(sa_type=LargeBinary, index=True)
+    received_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class CurrentState(Table, table=True):
+    """The latest row and prediction of an engine in its latest installation; each half moves only forward.
+
+    ``*_stream_ordinal`` and ``*_seq`` say how far each half has come; a half that has not come yet is null.
+    """
+
+    __tablename__ = "current_state"
+
+    engine_id: int = Field(foreign_key="engine.id", primary_key=True, sa_column_kwargs={"autoincrement": False})
+    installation_id: str = Field(foreign_key="installation.id")
+    gateway_id: int = Field(foreign_key="gateway.id")
+    telemetry_stream_ordinal: int | None = None
+    telemetry_seq: int | None = Field(default=None, sa_type=BigInteger)
+    telemetry_cycle: int | None = None
+    telemetry_observed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    telemetry_received_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    clock_unsynced: bool | None = None
+    channels: dict[str, float | None] | None = Field(default=None, sa_type=NullableJson)
+    telemetry_flags: dict[str, list[str]] | None = Field(default=None, sa_type=NullableJson)
+    refusal: str | None = None
+    prediction_stream_ordinal: int | None = None
+    prediction_seq: int | None = Field(default=None, sa_type=BigInteger)
+    prediction_cycle: int | None = None
+    prediction_observed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    predicted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    prediction_received_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    rul_mean_cycles: float | None = None
+    rul_q05_cycles: float | None = None
+    rul_q50_cycles: float | None = None
+    rul_q95_cycles: float | None = None
+    cap_cycles: float | None = None
+    model_id: int | None = Field(default=None, foreign_key="model.id")
+    prediction_flags: dict[str, list[str]] | None = Field(default=None, sa_type=NullableJson)
+
+
+class StoreFact(Table, table=True):
+    """Facts about the store itself, such as its ``store_epoch``."""
+
+    __tablename__ = "store_fact"
+
+    key: str = Field(primary_key=True)
+    value: str
