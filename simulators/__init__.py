@@ -1,0 +1,1 @@
+"""Plays engines and gateways: seeded, with the true remaining useful life known."""
