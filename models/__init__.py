@@ -1,0 +1,1 @@
+"""Released model bundles (``registry/``) and the code that trains them (``training/``)."""

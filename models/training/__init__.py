@@ -1,0 +1,1 @@
+"""Trains, judges and releases the RUL models; runs in an environment of its own (``make train``)."""
