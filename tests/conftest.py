@@ -1,0 +1,122 @@
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft7Validator, FormatChecker
+from referencing import Registry
+from referencing.jsonschema import DRAFT7
+
+DEADLINE_S = 15.0
+
+
+def pytest_report_header():
+    folder = os.environ.get("SPOOLWATCH_CMAPSS_DIR")
+    if folder:
+        return f"rows of the main path: C-MAPSS files in {folder}"
+    return "rows of the main path: the engine model (SPOOLWATCH_CMAPSS_DIR names no folder of C-MAPSS files)"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch):
+    """No setting of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(("SPOOLWATCH_AGENT_", "SPOOLWATCH_AGGREGATOR_")):
+            monkeypatch.delenv(name)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_port(port, deadline_s=DEADLINE_S):
+    until = time.monotonic() + deadline_s
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise TimeoutError(f"nobody listens on port {port} after {deadline_s} s")
+
+
+class Mosquitto:
+    """A real mosquitto on a free loopback port; it keeps nothing over a restart."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, folder):
+        program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
+        assert program, "mosquitto is missing: install Debian's package mosquitto"
+        self.port = free_port()
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text(
+            f"listener {self.port} {self.host}\nallow_anonymous true\npersistence false\n"
+            "max_inflight_messages 1000\nmax_queued_messages 100000\n"
+        )
+        self._command = [program, "-c", str(self._config)]
+        self._process = None
+
+    def start(self):
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for_port(self.port)
+
+    def kill(self):
+        """As a power cut would."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self):
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+
+
+@pytest.fixture
+def mosquitto(tmp_path):
+    broker = Mosquitto(tmp_path)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+class Contract:
+    """docs/asyncapi.json as the judge of messages."""
+
+    def __init__(self):
+        self.document = json.loads((Path(__file__).parents[1] / "docs" / "asyncapi.json").read_text(encoding="utf-8"))
+        self._registry = Registry().with_resource("urn:contract", DRAFT7.create_resource(self.document))
+        self._formats = FormatChecker(formats=())
+        self._formats.checks("date-time", raises=ValueError)(_is_date_time)
+
+    def problems(self, schema, message):
+        """What is wrong with a decoded message or record; nothing if it is of the contract."""
+        where = {"$ref": f"urn:contract#/components/schemas/{schema}"}
+        judge = Draft7Validator(where, registry=self._registry, format_checker=self._formats)
+        return [f"{error.json_path}: {error.message}" for error in judge.iter_errors(message)]
+
+    def channel_of(self, topic):
+        """The name of the channel that a topic belongs to; of two the one that says more."""
+        matching = {
+            name: channel["parameters"]
+            for name, channel in self.document["channels"].items()
+            if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", channel["address"]), topic)
+        }
+        return min(matching, key=lambda name: len(matching[name]))
+
+
+def _is_date_time(text):
+    return not isinstance(text, str) or datetime.fromisoformat(text).tzinfo is not None
+
+
+@pytest.fixture(scope="session")
+def contract():
+    return Contract()

@@ -1,0 +1,204 @@
+"""Real processes: agents and an aggregator as a user starts them, around a real mosquitto."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from msgspec.structs import asdict
+
+from shared.cmapss import CHANNELS, cmapss_line
+from shared.predictor import find_bundle, load_bundle
+from shared.rows import SensorRow
+
+DEADLINE_S = 30.0
+BIN = Path(sys.executable).parent
+
+
+def wait_until(condition, what, deadline_s=DEADLINE_S):
+    """Poll until the condition holds and return what it gave."""
+    until = time.monotonic() + deadline_s
+    while not (found := condition()):
+        assert time.monotonic() < until, f"still not after {deadline_s} s: {what}"
+        time.sleep(0.05)
+    return found
+
+
+class Program:
+    """A child process whose output goes to a log file."""
+
+    def __init__(self, arguments, log):
+        self._arguments = [str(BIN / arguments[0]), *map(str, arguments[1:])]
+        self.log = log
+        self.process = None
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self._arguments, stdout=log, stderr=log)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        """Ask it to stop as systemd would; returns its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError(f"did not stop within 15 s:\n{self.log.read_text()[-3000:]}") from None
+        return self.process.returncode
+
+    def run(self, deadline_s=DEADLINE_S):
+        """Run it to its end; returns exit status and output."""
+        self.start()
+        self.process.wait(deadline_s)
+        return self.process.returncode, self.log.read_text()
+
+
+class Aggregator(Program):
+    def __init__(self, folder, broker):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.store = folder / "aggregator" / "store.db"
+        self.api = httpx.Client(base_url=f"{self.url}/api/v1", timeout=10)
+        super().__init__(
+            [
+                *("spoolwatch-aggregator", "serve", "--data-dir", folder / "aggregator", "--api.port", port),
+                *("--broker.kind", "external", "--broker.port", broker.port),
+            ],
+            folder / "aggregator.log",
+        )
+
+    def start(self):
+        super().start()
+        wait_until(self.ready, f"aggregator ready, see {self.log}")
+
+    def ready(self):
+        assert self.process.poll() is None, self.log.read_text()[-3000:]
+        try:
+            return httpx.get(f"{self.url}/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def register(self, serial, gateway, *, position="1"):
+        body = {"serial": serial, "type": "turbofan", "site": "hamburg", "gateway": gateway, "position": position}
+        answer = self.api.post("/engines", json=body)
+        assert answer.status_code in (200, 201), answer.text
+
+    def pages(self, path, **query):
+        """All items of a cursor-paged list."""
+        items, cursor = [], None
+        while True:
+            page = self.api.get(path, params=query | ({"cursor": cursor} if cursor else {}))
+            assert page.status_code == 200, page.text
+            items += page.json()["items"]
+            cursor = page.json().get("next")
+            if not cursor:
+                return items
+
+    def history(self, serial, kind):
+        return self.pages(f"/engines/{serial}/{kind}", limit=500)
+
+
+class Agent(Program):
+    """An agent of its own gateway, fed by a file that grows."""
+
+    def __init__(self, folder, broker, gateway, serials=("E-1",), **settings):
+        self.folder = folder / gateway
+        self.folder.mkdir()
+        self.rows = self.folder / "rows.txt"
+        self.rows.touch()
+        self.outbox = self.folder / "state" / "outbox.db"
+        engines = ", ".join(f'{{serial = "{serial}", unit = {unit}}}' for unit, serial in enumerate(serials, 1))
+        config = self.folder / "agent.toml"
+        lines = [
+            'site = "hamburg"',
+            f'gateway = "{gateway}"',
+            f'data_dir = "{self.folder / "state"}"',
+            *(f"{name} = {json.dumps(value)}" for name, value in settings.items()),
+            f"engines = [{engines}]",
+            f"broker = {{port = {broker.port}}}",
+            "delivery = {ack_timeout_s = 1.0, heartbeat_interval_s = 1.0}",
+            f'source = {{kind = "file", path = "{self.rows}", follow = true, poll_interval_s = 0.01}}',
+        ]
+        config.write_text("\n".join(lines))
+        self.config = config
+        super().__init__(["spoolwatch-agent", "run", "--config", config], self.folder / "agent.log")
+
+    def feed(self, *rows):
+        """Append rows of (unit, cycle, values)."""
+        with self.rows.open("a") as file:
+            file.writelines(cmapss_line(*row).rstrip("\n") + "\n" for row in rows)
+
+    def status(self):
+        """What ``spoolwatch-agent status --json`` tells."""
+        wait_until(self.outbox.exists, "the agent has made its outbox")
+        program = [str(BIN / "spoolwatch-agent"), "status", "--config", str(self.config), "--json"]
+        return json.loads(subprocess.run(program, check=True, capture_output=True).stdout)
+
+
+@pytest.fixture(name="wait_until")
+def _wait_until():
+    return wait_until
+
+
+@pytest.fixture
+def offline():
+    """Steps the released bundle through rows (unit, cycle, values) without any of the programs.
+
+    Gives RUL and input tensor by (engine, cycle), engine ``E-<unit>``.
+    """
+
+    def step_through(rows):
+        predictor = load_bundle(find_bundle("turbofan-fd001"))
+        states = {}
+        said = {}
+        for unit, cycle, values in rows:
+            state = states.setdefault(unit, predictor.new_state())
+            row = SensorRow(f"E-{unit}", cycle, datetime.now(UTC), dict(zip(CHANNELS, values, strict=True)))
+            outcome = predictor.step(state, row).outcome
+            rul = {f"{name}_cycles": value for name, value in asdict(outcome.rul_cycles).items()}
+            said[row.engine, cycle] = (rul, outcome.input)
+        return said
+
+    return step_through
+
+
+@pytest.fixture
+def programs():
+    """Programs to be stopped when the test ends, in reverse order."""
+    started = []
+    yield started
+    for program in reversed(started):
+        if program.process is not None:
+            program.stop()
+
+
+@pytest.fixture
+def aggregator(tmp_path, mosquitto, programs):
+    aggregator = Aggregator(tmp_path, mosquitto)
+    programs.append(aggregator)
+    aggregator.start()
+    yield aggregator
+    aggregator.api.close()
+
+
+@pytest.fixture
+def make_agent(tmp_path, mosquitto, programs):
+    def make(gateway="gw-1", serials=("E-1",), **settings):
+        agent = Agent(tmp_path, mosquitto, gateway, serials, **settings)
+        programs.append(agent)
+        return agent
+
+    return make

@@ -1,0 +1,339 @@
+"""The pages as a person sees them: a real browser, a real aggregator, records over a real broker."""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+from paho.mqtt import publish
+from playwright.sync_api import expect, sync_playwright
+
+from shared.cmapss import CHANNELS
+from shared.messages import (
+    ModelRef,
+    OutboxStatus,
+    Prediction,
+    RulCycles,
+    Session,
+    SourceStatus,
+    Status,
+    Telemetry,
+    Window,
+    encode,
+    envelope,
+)
+from shared.topics import GatewayTopic
+from simulators.engine_model import SimulatedEngine
+
+CHROMIUM_FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+# The chart is a canvas: some of its pixels are of the curve's blue.
+CURVE_IS_DRAWN = """() => {
+  const canvas = document.querySelector(".sw-chart canvas");
+  if (!canvas) return false;
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  for (let i = 0; i < pixels.length; i += 4)
+    if (pixels[i] === 0x3b && pixels[i + 1] === 0x82 && pixels[i + 2] === 0xf6) return true;
+  return false;
+}"""
+SHOTS = Path("test-results")
+MODEL = ModelRef(name="turbofan-fd001", version="1.0.0", sha256="5a" * 32)
+
+
+class Gateway:
+    """Says over MQTT what an agent would say, with predictions that the test chooses."""
+
+    def __init__(self, broker, name, serial):
+        self._broker, self._name, self._serial = broker, name, serial
+        self._seq = 0
+        self._rows = SimulatedEngine(serial, seed=7).rows()
+
+    def send(self, *medians):
+        """The engine's next rows, one per median that is predicted."""
+        records = []
+        for median, (cycle, values, _) in zip(medians, islice(self._rows, len(medians)), strict=True):
+            records += [self._row(cycle, values), self._prediction(cycle, median)]
+        self._publish("records", envelope(f"s-{self._name}", self._numbered(records)))
+
+    def refuse(self, reason):
+        """Send a row that has lost all channels but one, and so gives no prediction."""
+        cycle, values, _ = next(self._rows)
+        row = msgspec.structs.replace(self._row(cycle, values), channels={"T24": 642.0}, refusal=reason)
+        self._publish("records", envelope(f"s-{self._name}", self._numbered([row])))
+
+    def say(self, event):
+        status = Status(
+            event=event,
+            session=Session(counter=1, boot_nonce="n"),
+            stream_id=f"s-{self._name}",
+            next_seq=self._seq + 1,
+            sent_at=datetime.now(UTC),
+            heartbeat_interval_s=60.0,
+            agent_version="0.1.0",
+            engines=[self._serial],
+            source=SourceStatus(kind="file", state="reading"),
+            outbox=OutboxStatus(),
+        )
+        self._publish("status", encode(status))
+
+    def _numbered(self, records):
+        for record in records:
+            self._seq += 1
+            yield self._seq, encode(record)
+
+    def _row(self, cycle, values):
+        channels = dict(zip(CHANNELS, values, strict=True))
+        return Telemetry(engine=self._serial, cycle=cycle, observed_at=datetime.now(UTC), channels=channels)
+
+    def _prediction(self, cycle, median):
+        return Prediction(
+            engine=self._serial,
+            cycle=cycle,
+            observed_at=datetime.now(UTC),
+            predicted_at=datetime.now(UTC),
+            rul_cycles=RulCycles(mean=median, q05=median * 0.7, q50=median, q95=median * 1.3),
+            cap_cycles=125.0,
+            model=MODEL,
+            runtime="tflite-runtime 2.14.0",
+            window=Window(first_cycle=1, last_cycle=cycle, rows=cycle),
+            input=b"\x00",
+        )
+
+    def _publish(self, kind, payload):
+        topic = str(GatewayTopic("hamburg", self._name, kind))
+        publish.single(topic, payload, qos=1, hostname=self._broker.host, port=self._broker.port)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browse(chromium, aggregator):
+    """Open pages of the aggregator; ``page.wrong`` lists what a page logged or fetched that it must not."""
+    opened = []
+
+    def open_page(path, **options):
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}} | options)
+        opened.append(context)
+        page = context.new_page()
+        page.wrong = []
+        page.on("console", lambda said: said.type in ("error", "warning") and page.wrong.append(said.text))
+        page.on("pageerror", lambda error: page.wrong.append(str(error)))
+        page.on("request", lambda asked: asked.url.startswith(aggregator.url) or page.wrong.append(asked.url))
+        page.goto(aggregator.url + path)
+        return page
+
+    yield open_page
+    for context in opened:
+        context.close()
+
+
+@pytest.fixture
+def gateway(aggregator, mosquitto):
+    """One engine at one gateway that has just come online."""
+    aggregator.register("E-1", "gw-1")
+    gateway = Gateway(mosquitto, "gw-1", "E-1")
+    gateway.say("birth")
+    return gateway
+
+
+def row(page, serial):
+    return page.locator(f'tr[data-engine="{serial}"]')
+
+
+def count(page, name):
+    return page.locator(f'[data-count="{name}"]')
+
+
+def shoot(page, name):
+    SHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def test_an_empty_fleet_says_how_to_register_and_shows_the_first_engine_by_itself(browse, aggregator):
+    page = browse("/")
+    expect(page.get_by_text("spoolwatch-aggregator engine add SERIAL")).to_contain_text(str(aggregator.store.parent))
+    aggregator.register("E-1", "gw-1")
+    expect(row(page, "E-1")).to_contain_text("no prediction yet")
+    expect(row(page, "E-1")).to_contain_text("never seen")
+    expect(count(page, "unknown")).to_have_text("1")
+    assert page.wrong == []
+
+
+def test_a_prediction_appears_on_the_fleet_page_without_reload(browse, gateway):
+    page = browse("/")
+    page.evaluate("window.loadedOnce = true")
+    gateway.send(87.6)
+    expect(row(page, "E-1")).to_contain_text("87 (61–113)")
+    expect(row(page, "E-1").locator(".sw-badge")).to_have_text("healthy")
+    expect(row(page, "E-1")).to_contain_text("online")
+    gateway.send(19.9)
+    expect(row(page, "E-1").locator(".sw-badge")).to_have_text("critical")
+    expect(count(page, "critical")).to_have_text("1")
+    gateway.say("stopped")
+    expect(row(page, "E-1").locator(".is-offline")).to_contain_text("stopped by its operator at")
+    expect(count(page, "offline")).to_have_text("1")
+    assert page.evaluate("window.loadedOnce")
+    shoot(page, "fleet")
+    assert page.wrong == []
+
+
+def test_p7_at_the_cap_it_reads_at_least(browse, gateway):
+    gateway.send(126.0)
+    page = browse("/")
+    expect(row(page, "E-1")).to_contain_text("≥ 125 (88 to ≥ 125)")
+    expect(count(page, "median")).to_have_text("≥ 125")
+    page.goto(page.url + "engines/E-1")
+    expect(page.locator(".sw-facts")).to_contain_text("≥ 125")
+    assert page.wrong == []
+
+
+def test_engines_can_be_found_filtered_and_sorted(browse, aggregator, mosquitto):
+    for number, median in enumerate((60.0, 10.0, 30.0), 1):
+        aggregator.register(f"E-{number}", f"gw-{number}")
+        Gateway(mosquitto, f"gw-{number}", f"E-{number}").send(median)
+    page = browse("/")
+    expect(count(page, "critical")).to_have_text("1")
+    expect(count(page, "healthy")).to_have_text("1")
+    serials = page.locator("td.is-serial")
+    expect(serials).to_have_text(["E-2", "E-3", "E-1"])
+    page.get_by_role("button", name="Engine", exact=True).click()
+    expect(serials).to_have_text(["E-1", "E-2", "E-3"])
+    page.get_by_role("button", name="Warning").click()
+    expect(serials).to_have_text(["E-3"])
+    page.get_by_role("button", name="Warning").click()
+    page.get_by_role("searchbox").fill("gw-1")
+    expect(serials).to_have_text(["E-1"])
+    page.get_by_role("searchbox").fill("nowhere")
+    page.get_by_text("Show all").click()
+    expect(serials).to_have_count(3)
+    row(page, "E-2").click()
+    expect(page).to_have_url(f"{aggregator.url}/engines/E-2")
+    assert page.wrong == []
+
+
+def test_an_engine_page_draws_its_curve_and_channels_and_follows_them(browse, gateway):
+    gateway.send(*(130.0 - cycle for cycle in range(100)))
+    page = browse("/engines/E-1")
+    channel = page.locator('[data-channel="T50"] path')
+    expect(page.locator(".sw-badge")).to_have_text("warning")
+    expect(page.locator(".sw-facts")).to_contain_text("has just started, heartbeat promised every 60 s")
+    expect(page.locator(".sw-lineage")).to_contain_text("turbofan-fd001 1.0.0")
+    expect(page.locator("[data-channel]")).to_have_count(len(CHANNELS))
+    page.wait_for_function(CURVE_IS_DRAWN)
+    before = channel.get_attribute("d")
+    assert before.count("L") == 99
+    gateway.send(12.0)
+    expect(page.locator(".sw-badge")).to_have_text("critical")
+    expect(page.locator(".sw-facts")).to_contain_text("101")
+    expect(channel).not_to_have_attribute("d", before)
+    shoot(page, "engine")
+    assert page.wrong == []
+
+
+def test_a_sparse_row_leaves_every_channel_on_the_page_and_the_fleet_says_that_it_was_refused(browse, gateway):
+    gateway.send(87.0, 86.0)
+    gateway.refuse("too few channels")
+    page = browse("/")
+    refused = row(page, "E-1").get_by_text("the latest row gave none")
+    expect(refused).to_have_attribute("title", "too few channels")
+    expect(row(page, "E-1").locator(".sw-badge")).to_have_text("healthy")
+    page.goto(page.url + "engines/E-1")
+    expect(page.locator("[data-channel]")).to_have_count(len(CHANNELS))
+    expect(page.locator('[data-channel="P30"] .sw-channel-value')).to_have_text("missing")
+    expect(page.locator('[data-channel="P30"] .sw-channel-foot')).to_contain_text(" to ")
+    gateway.send(85.0)
+    expect(page.locator('[data-channel="P30"] .sw-channel-value')).to_contain_text("psia")
+    page.goto(page.url.removesuffix("engines/E-1"))
+    expect(refused).to_have_count(0)
+    assert page.wrong == []
+
+
+def test_an_engine_without_records_says_so_and_fills_by_itself(browse, gateway):
+    page = browse("/engines/E-1")
+    expect(page.get_by_text("No prediction has arrived yet.")).to_be_visible()
+    gateway.send(87.0, 86.0)
+    expect(page.locator(".sw-facts")).to_contain_text("86")
+    expect(page.locator("[data-channel]")).to_have_count(len(CHANNELS))
+    page.wait_for_function(CURVE_IS_DRAWN)
+    assert page.wrong == []
+
+
+def test_a_page_says_while_the_store_cannot_be_read_and_goes_on_when_it_can(browse, gateway, aggregator):
+    page = browse("/")
+    trouble = page.get_by_text("The store cannot be read at the moment")
+    expect(row(page, "E-1")).to_be_visible()
+    expect(trouble).to_be_hidden()
+    with closing(sqlite3.connect(aggregator.store)) as store:
+        store.execute("ALTER TABLE installation RENAME TO lost")
+        expect(trouble).to_be_visible()
+        fresh = httpx.get(aggregator.url)
+        store.execute("ALTER TABLE lost RENAME TO installation")
+    assert "The store cannot be read" in fresh.text
+    assert "SELECT" not in fresh.text
+    gateway.send(87.0)
+    expect(row(page, "E-1")).to_contain_text("87")
+    expect(trouble).to_be_hidden()
+    assert page.wrong == []
+
+
+def test_an_unknown_engine_says_how_to_register_it(browse):
+    page = browse("/engines/E-9")
+    expect(page.get_by_role("heading")).to_have_text("Engine E-9 is not registered")
+    expect(page.get_by_text("engine add E-9")).to_be_visible()
+    assert [text for text in page.wrong if "404" not in text] == []  # which the browser notes of the page itself
+
+
+def test_an_unknown_page_is_told_to_people_and_programs_in_their_way(aggregator):
+    person = httpx.get(f"{aggregator.url}/nowhere", headers={"accept": "text/html"})
+    assert (person.status_code, person.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no such page" in person.text
+    program = httpx.get(f"{aggregator.url}/nowhere")
+    assert (program.status_code, program.headers["content-type"]) == (404, "application/problem+json")
+    wrong_method = httpx.delete(f"{aggregator.url}/api/v1/fleet")
+    assert (wrong_method.status_code, wrong_method.json()["status"]) == (405, 405)
+
+
+def test_a_defect_tells_people_and_programs_nothing_of_the_inside(gateway, aggregator):
+    with closing(sqlite3.connect(aggregator.store)) as store, store:
+        store.execute("UPDATE engine SET registered_at = 'no time'")
+    person = httpx.get(f"{aggregator.url}/engines/E-1", headers={"accept": "text/html"})
+    program = aggregator.api.get("/engines/E-1")
+    assert (person.status_code, program.status_code) == (500, 500)
+    assert "This page has a defect" in person.text
+    for answer in (person, program):
+        assert "no time" not in answer.text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_nothing_is_wider_than_the_screen(browse, gateway, scheme):
+    gateway.send(87.0, 86.0)
+    for path, name in (("/", "fleet"), ("/engines/E-1", "engine")):
+        page = browse(path, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+        expect(page.get_by_text("E-1").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        shoot(page, f"{name}-phone-{scheme}")
+        assert page.wrong == []
+
+
+def test_the_documentation_of_the_api_needs_no_other_host(browse):
+    page = browse("/api/docs")
+    expect(page.get_by_text("/api/v1/engines/{serial}/predictions")).to_be_visible()
+    assert page.wrong == []
+
+
+def test_the_aggregator_stops_cleanly_while_a_page_is_open(browse, aggregator):
+    expect(browse("/").get_by_text("No engine is registered yet")).to_be_visible()
+    assert aggregator.stop() == 0
+    assert "Traceback" not in aggregator.log.read_text()

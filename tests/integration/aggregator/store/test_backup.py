@@ -1,0 +1,119 @@
+"""Backups of the SQLite store: taken while it is used, put back as a new history."""
+
+import sqlite3
+
+import pytest
+
+from aggregator.store.arrivals import Entry, EnvelopeArrival
+from aggregator.store.backup import back_up, in_use, restore
+from aggregator.store.commit import commit
+from aggregator.store.database import Store, StoreError, open_store
+from shared.messages import digest, encode
+from shared.topics import GatewayTopic
+
+
+@pytest.fixture(params=["sqlite"])
+def database_url(tmp_path):
+    return f"sqlite:///{tmp_path / 'store.db'}"
+
+
+@pytest.fixture
+def record(store, recorder, clock):
+    recorder.register("E1")
+
+    def send(cycle):
+        body = encode(recorder.row("E1", cycle))
+        entry = Entry(cycle, body, digest(body), recorder.row("E1", cycle))
+        commit(store, [EnvelopeArrival(GatewayTopic("hamburg", "gw-1", "records"), "stream-1", [entry], clock())])
+
+    return send
+
+
+def cycles(path):
+    connection = sqlite3.connect(path)
+    found = [cycle for (cycle,) in connection.execute("SELECT cycle FROM telemetry ORDER BY cycle")]
+    connection.close()
+    return found
+
+
+def test_a_backup_of_a_store_in_use_is_restored_under_a_new_epoch(store, record, tmp_path):
+    epoch = store.epoch()
+    record(1)
+    with in_use(store):
+        back_up(store, tmp_path / "backup.db")
+    record(2)
+    assert (cycles(tmp_path / "store.db"), cycles(tmp_path / "backup.db")) == ([1, 2], [1])
+    store.close()
+
+    closed = Store(f"sqlite:///{tmp_path / 'store.db'}")
+    renewed = restore(closed, tmp_path / "backup.db")
+
+    assert cycles(tmp_path / "store.db") == [1]
+    assert cycles(tmp_path / "store.db.replaced") == [1, 2]
+    reopened = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    assert reopened.epoch() == renewed != epoch
+    reopened.close()
+
+
+def test_a_store_that_was_lost_altogether_is_restored(store, record, tmp_path):
+    record(1)
+    back_up(store, tmp_path / "backup.db")
+    elsewhere = Store(f"sqlite:///{tmp_path / 'new' / 'store.db'}")
+    restore(elsewhere, tmp_path / "backup.db")
+    assert cycles(tmp_path / "new" / "store.db") == [1]
+
+
+def test_nothing_is_restored_while_the_store_is_served(store, record, tmp_path):
+    record(1)
+    back_up(store, tmp_path / "backup.db")
+    with in_use(store), pytest.raises(StoreError, match="is in use; stop the aggregator"):
+        restore(store, tmp_path / "backup.db")
+    assert cycles(tmp_path / "store.db") == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "is no backup"), (b"something else" * 100, "is no backup"), (b"", "is no backup")]
+)
+def test_what_is_no_backup_is_refused_and_the_store_stays(store, record, tmp_path, content, reason):
+    record(1)
+    if content is not None:
+        (tmp_path / "backup.db").write_bytes(content)
+    with pytest.raises(StoreError, match=reason):
+        restore(store, tmp_path / "backup.db")
+    assert cycles(tmp_path / "store.db") == [1]
+
+
+def test_a_damaged_backup_is_refused(store, record, tmp_path):
+    for cycle in range(1, 200):
+        record(cycle)
+    backup = tmp_path / "backup.db"
+    back_up(store, backup)
+    content = bytearray(backup.read_bytes())
+    content[len(content) // 2 :] = b"\xff" * (len(content) - len(content) // 2)
+    backup.write_bytes(content)
+    with pytest.raises(StoreError, match=r"is damaged|is no backup"):
+        restore(store, backup)
+    assert len(cycles(tmp_path / "store.db")) == 199
+
+
+def test_a_backup_overwrites_nothing(store, tmp_path):
+    (tmp_path / "backup.db").write_text("mine")
+    with pytest.raises(StoreError, match="exists already"):
+        back_up(store, tmp_path / "backup.db")
+    assert (tmp_path / "backup.db").read_text() == "mine"
+
+
+def test_a_backup_that_has_no_place_says_so(store, tmp_path):
+    with pytest.raises(StoreError, match="cannot be made"):
+        back_up(store, tmp_path / "nowhere" / "backup.db")
+
+
+def test_a_server_has_its_own_tools(postgresql_url, tmp_path):
+    store = Store(postgresql_url)
+    with pytest.raises(StoreError, match="pg_dump"):
+        back_up(store, tmp_path / "backup.db")
+    with pytest.raises(StoreError, match="pg_restore, then run: spoolwatch-aggregator new-epoch"):
+        restore(store, tmp_path / "backup.db")
+    with in_use(store, alone=True), in_use(store):
+        pass
+    store.close()

@@ -1,0 +1,84 @@
+"""The current state moves only forward."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, core
+
+
+@pytest.fixture(autouse=True)
+def _registered(recorder):
+    recorder.register("E1")
+
+
+@pytest.fixture
+def state(rows):
+    def read():
+        (row,) = rows(CurrentState)
+        return row["telemetry_cycle"], row["prediction_cycle"]
+
+    return read
+
+
+@pytest.fixture
+def move(store, clock, recorder):
+    """End the engine's installation and begin another at a second gateway."""
+
+    def to(gateway):
+        recorder.register("other", gateway=gateway)
+        installation = core(Installation)
+        now = datetime.now(UTC) + timedelta(seconds=1)
+        with store.writing() as connection:
+            engine_id = connection.scalar(select(core(Engine).c.id).where(core(Engine).c.serial == "E1"))
+            gateway_id = connection.scalar(select(core(Gateway).c.id).where(core(Gateway).c.name == gateway))
+            connection.execute(
+                update(installation).where(installation.c.engine_id == engine_id).values(installed_to=now)
+            )
+            connection.execute(
+                insert(installation).values(
+                    id="moved",
+                    engine_id=engine_id,
+                    gateway_id=gateway_id,
+                    position="right",
+                    installed_from=now,
+                )
+            )
+
+    return to
+
+
+def test_each_half_is_that_of_the_highest_seq(deliver, recorder, state):
+    deliver({1: recorder.row("E1", 1), 4: recorder.prediction("E1", 2), 3: recorder.row("E1", 2)})
+    assert state() == (2, 2)
+
+
+def test_a_late_record_does_not_move_it_back(deliver, recorder, state):
+    deliver({3: recorder.row("E1", 2), 4: recorder.prediction("E1", 2)})
+    deliver({1: recorder.row("E1", 1), 2: recorder.prediction("E1", 1)})
+    assert state() == (2, 2)
+
+
+def test_a_later_stream_goes_on_where_the_earlier_ended(deliver, recorder, state):
+    deliver({100: recorder.row("E1", 50)})
+    deliver({1: recorder.row("E1", 51)}, stream="stream-2")
+    deliver({101: recorder.row("E1", 49)}, stream="stream-1")
+    assert state() == (51, None)
+
+
+def test_the_gateways_clock_does_not_matter(deliver, recorder, clock, state):
+    deliver({1: recorder.row("E1", 1)})
+    clock.at = datetime(1970, 1, 1, tzinfo=UTC)
+    deliver({2: recorder.row("E1", 2, clock_unsynced=True)})
+    assert state() == (2, None)
+
+
+def test_a_new_installation_begins_anew_and_the_old_one_no_longer_counts(deliver, recorder, move, rows, state):
+    deliver({7: recorder.row("E1", 70), 8: recorder.prediction("E1", 70)})
+    move("gw-2")
+    deliver({1: recorder.row("E1", 1)}, gateway="gw-2", stream="stream-2")
+    assert state() == (1, None)
+    deliver({9: recorder.row("E1", 71)})
+    assert state() == (1, None)
+    assert rows(CurrentState)[0]["installation_id"] == "moved"

@@ -1,0 +1,147 @@
+"""Status messages: the last one counts, old ones do not, and copies of a box are noticed."""
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from aggregator.store.arrivals import Answer, StatusArrival
+from aggregator.store.commit import commit
+from aggregator.store.tables import Gateway, Quarantine, Stream
+from shared.messages import OutboxStatus, Session, SourceStatus, Status
+from shared.topics import GatewayTopic
+
+
+@pytest.fixture(autouse=True)
+def _registered(recorder):
+    recorder.register("E1")
+
+
+@pytest.fixture
+def say(store, clock):
+    """Send a status, a second later than the one before; returns the answer, if there is one."""
+
+    def send(event, counter=1, nonce="n", stream="stream-1", next_seq=1, gateway="gw-1"):
+        clock.advance(1)
+        status = Status(
+            event=event,
+            session=Session(counter=counter, boot_nonce=nonce),
+            stream_id=stream,
+            next_seq=next_seq,
+            sent_at=clock(),
+            heartbeat_interval_s=15.0,
+            agent_version="0.1.0",
+            engines=["E1"],
+            source=SourceStatus(kind="file", state="reading"),
+            outbox=OutboxStatus(),
+        )
+        arrival = StatusArrival(GatewayTopic("hamburg", gateway, "status"), status, clock())
+        return next(iter(commit(store, [arrival]).answers.values()), None)
+
+    return send
+
+
+@pytest.fixture
+def last(rows):
+    def read():
+        (row,) = rows(Gateway)
+        return row["event"], row["session_counter"], row["stream_id"], row["next_seq"]
+
+    return read
+
+
+def test_the_last_status_is_remembered_whole(say, rows, clock):
+    assert say("birth", next_seq=5) is None
+    (row,) = rows(Gateway)
+    assert (row["event"], row["boot_nonce"], row["next_seq"], row["received_at"]) == ("birth", "n", 5, clock())
+    assert row["report"]["source"] == {
+        "kind": "file",
+        "state": "reading",
+        "rows": 0,
+        "refused_rows": 0,
+        "last_row_at": None,
+        "last_error": None,
+    }
+
+
+def test_heartbeats_move_next_seq_and_a_will_does_not(say, last):
+    say("birth", next_seq=1)
+    say("heartbeat", next_seq=9)
+    assert last() == ("heartbeat", 1, "stream-1", 9)
+    say("will", next_seq=1)
+    assert last() == ("will", 1, "stream-1", 9)
+
+
+@pytest.mark.parametrize("event", ["will", "stopped", "heartbeat"])
+def test_what_an_older_session_left_behind_is_ignored(say, last, event):
+    say("birth", counter=2, nonce="new")
+    assert say(event, counter=1, nonce="old") is None
+    assert last() == ("birth", 2, "stream-1", 1)
+
+
+def test_a_will_of_a_session_never_heard_of_counts(say, last):
+    say("birth", counter=1)
+    say("will", counter=2, nonce="m", next_seq=4)
+    assert last() == ("will", 2, "stream-1", 4)
+
+
+def test_a_new_session_that_goes_on_is_accepted(say, deliver, recorder, last):
+    say("birth", counter=1)
+    deliver({1: recorder.row("E1", 1)})
+    assert say("birth", counter=2, nonce="m", next_seq=2) is None
+    assert last() == ("birth", 2, "stream-1", 2)
+
+
+def test_a_birth_repeated_in_its_session_is_no_conflict(say, deliver, recorder):
+    say("birth", next_seq=1)
+    deliver({1: recorder.row("E1", 1)})
+    assert say("birth", next_seq=1) is None
+
+
+def test_a_birth_whose_next_seq_fell_back_refuses_the_stream(say, deliver, recorder):
+    say("birth", counter=7, next_seq=1)
+    deliver({1: recorder.row("E1", 1), 2: recorder.row("E1", 2)})
+    answer = say("birth", counter=3, nonce="restored", next_seq=2)
+    assert answer == Answer(conflict="next_seq fell back to 2 although seq 2 was taken: a restored outbox")
+    assert deliver({3: recorder.row("E1", 3)}) == answer
+
+
+def test_records_that_overtake_their_birth_are_no_conflict(say, deliver, recorder, clock):
+    say("birth", counter=1, next_seq=1)
+    clock.advance(10)
+    deliver({1: recorder.row("E1", 1)})
+    clock.at -= timedelta(seconds=5)
+    assert say("birth", counter=2, nonce="m", next_seq=1) is None
+
+
+def test_a_session_that_comes_again_with_another_nonce_refuses_the_stream(say, last, rows):
+    say("birth", counter=4, nonce="original")
+    answer = say("birth", counter=4, nonce="clone")
+    assert answer.conflict == "session 4 of this stream came with another boot nonce: a cloned outbox"
+    assert say("heartbeat", counter=4, nonce="original") == answer
+    assert rows(Stream)[0]["conflict"] == answer.conflict
+
+
+def test_a_new_stream_ends_the_conflict(say, last, deliver, recorder):
+    say("birth", counter=4, nonce="original")
+    say("birth", counter=4, nonce="clone")
+    assert say("birth", counter=4, nonce="clone", stream="stream-2") is None
+    assert last() == ("birth", 4, "stream-2", 1)
+    assert deliver({1: recorder.row("E1", 1)}, stream="stream-2") == Answer(committed={1})
+    say("heartbeat", counter=9, nonce="late", stream="stream-1")
+    assert last() == ("birth", 4, "stream-2", 1)
+
+
+def test_the_status_of_an_unknown_gateway_changes_nothing(say, rows, counts):
+    assert say("birth", gateway="gw-9") is None
+    assert [row["event"] for row in rows(Gateway)] == [None]
+    assert counts(Stream, Quarantine) == [0, 0]
+
+
+def test_a_status_that_the_database_refuses_is_quarantined(store, recorder, rows, clock, say):
+    say("birth")
+    (row,) = rows(Gateway)
+    status = msgspec.convert(row["report"], Status)
+    poison = msgspec.structs.replace(status, session=Session(counter=2**70, boot_nonce="n"))
+    commit(store, [StatusArrival(GatewayTopic("hamburg", "gw-1", "status"), poison, clock())])
+    assert [kept["topic"] for kept in rows(Quarantine)] == ["spoolwatch/v1/hamburg/gw-1/status"]

@@ -1,0 +1,161 @@
+"""The commands that end by themselves."""
+
+import base64
+from datetime import UTC, datetime
+
+import pytest
+
+from aggregator.cli import main
+from aggregator.store.arrivals import ReplyArrival
+from aggregator.store.commit import commit
+from aggregator.store.database import open_store
+from aggregator.store.missing import UNAVAILABLE
+from shared.messages import Reply
+from shared.topics import GatewayTopic
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Run a command in an empty folder and on a data folder in it; returns its exit status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPOOLWATCH_AGGREGATOR_DATA_DIR", "centre")
+
+    def run(*arguments):
+        status = 0
+        try:
+            main(arguments)
+        except SystemExit as end:
+            status = end.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def said(tmp_path):
+    """What a command says of the store that it uses."""
+    return f"store: sqlite:///{tmp_path / 'centre' / 'store.db'}\n"
+
+
+ADD = ("engine", "add", "E1", "--site", "hamburg", "--gateway", "gw-1", "--position", "left")
+
+
+def test_engines_are_added_and_listed_in_the_store_that_is_told(command, said):
+    command("migrate")
+    assert command(*ADD) == (0, "engine E1 is registered at hamburg/gw-1\n", said)
+    assert command("engine", "list") == (0, "E1\thamburg\tgw-1\tleft\n", said)
+
+
+@pytest.mark.parametrize("words", [ADD, ("engine", "list"), ("missing",), ("new-epoch",)])
+def test_a_command_makes_no_store_where_there_is_none(command, tmp_path, words):
+    status, output, errors = command(*words)
+    assert (status, output) == (1, "")
+    assert f"there is no store at {tmp_path / 'centre' / 'store.db'}" in errors
+    assert all(way in errors for way in ("serve", "migrate", "--data-dir", "--config"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_is_led_to_the_store_by_a_flag(command, tmp_path):
+    command("migrate", "--data-dir", "elsewhere")
+    assert command(*ADD, "--data-dir", "elsewhere")[0] == 0
+    assert not (tmp_path / "centre").exists()
+
+
+def test_a_contradicting_engine_is_refused(command, said):
+    command("migrate")
+    command(*ADD)
+    status, _, errors = command(*ADD[:-1], "right")
+    assert (status, errors) == (1, f"{said}engine E1 is registered already, at another place\n")
+
+
+def test_migrate_brings_a_server_up_to_date(command, postgresql_url):
+    status, _, errors = command("engine", "list", "--database-url", postgresql_url)
+    assert status == 1
+    assert "run: spoolwatch-aggregator migrate" in errors
+    assert command("migrate", "--database-url", postgresql_url) == (0, "the store is up to date\n", "")
+    assert command("engine", "list", "--database-url", postgresql_url)[:2] == (0, "")
+
+
+def test_check_is_content_with_the_defaults(command):
+    assert command("check") == (0, "the settings are good\n", "")
+
+
+def test_check_names_every_wrong_setting(command, tmp_path):
+    (tmp_path / "file.toml").write_text('replica = "a/b"\nrepilca = "b"\n[api]\nhost = "0.0.0.0"\n')
+    status, _, errors = command("check", "--config", "file.toml")
+    assert status == 78
+    assert [line.split(":")[0] for line in errors.splitlines()] == ["replica", "api.host", "repilca"]
+    assert "SPOOLWATCH_AGGREGATOR_API__HOST" in errors
+
+
+def test_check_looks_at_the_database_url(command):
+    status, _, errors = command("check", "--database-url", "mysql://localhost/x")
+    assert (status, "must start with sqlite:/// or postgresql://" in errors) == (78, True)
+
+
+@pytest.mark.parametrize("folder", ["/proc/x", "/proc/x/y", "/dev/null"])
+def test_check_names_a_data_folder_that_cannot_be_written_to(command, folder):
+    status, _, errors = command("check", "--data-dir", folder)
+    assert (status, errors.startswith(f"data_dir {folder}: this user cannot make or write to it")) == (78, True)
+
+
+def test_check_makes_no_folder(command, tmp_path):
+    assert command("check", "--data-dir", "new/folder")[0] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_asks_the_database(command, postgresql_url, free_tcp_port):
+    assert command("check", "--database-url", postgresql_url)[0] == 0
+    nobody = f"postgresql://centre:secret@127.0.0.1:{free_tcp_port}/fleet"
+    status, _, errors = command("check", "--database-url", nobody)
+    assert (status, "database_url" in errors, "does not answer" in errors, "secret" in errors) == (
+        78,
+        True,
+        True,
+        False,
+    )
+
+
+def test_check_reads_the_password_file(command):
+    status, _, errors = command("check", "--broker.password-file", "none")
+    assert (status, "none" in errors) == (78, True)
+
+
+def test_a_store_is_backed_up_and_restored(command):
+    command("migrate")
+    command(*ADD)
+    assert command("backup", "copy.db") == (0, "the store is backed up in copy.db\n", "")
+    command("engine", "add", "E2", "--site", "hamburg", "--gateway", "gw-1", "--position", "right")
+    status, output, _ = command("restore", "copy.db")
+    assert (status, "its new epoch is" in output) == (0, True)
+    assert command("engine", "list")[:2] == (0, "E1\thamburg\tgw-1\tleft\n")
+
+
+def test_what_is_no_backup_is_refused_in_words(command, tmp_path):
+    (tmp_path / "copy.db").write_text("nothing of the kind" * 100)
+    status, _, errors = command("restore", "copy.db")
+    assert (status, "copy.db is no backup of a store" in errors) == (1, True)
+
+
+def test_a_new_epoch_is_drawn_for_a_server_that_was_restored(command, postgresql_url):
+    command("migrate", "--database-url", postgresql_url)
+    epochs = {command("new-epoch", "--database-url", postgresql_url)[1] for _ in range(2)}
+    assert len(epochs) == 2
+    assert all("start the aggregators again" in said for said in epochs)
+
+
+def test_the_public_key_stays_the_same_and_is_all_that_is_shown(command, tmp_path):
+    status, public, errors = command("command-key")
+    assert (status, len(base64.b64decode(public)), errors) == (0, 32, "")
+    assert command("command-key", "--command-key-file", "centre/command.key")[1] == public
+
+
+def test_missing_records_are_listed(command, tmp_path):
+    command("migrate")
+    command(*ADD)
+    assert command("missing")[:2] == (0, "")
+    store = open_store(f"sqlite:///{tmp_path / 'centre' / 'store.db'}")
+    reply = Reply(command_id="c", outcome="done", stream_id="s", unavailable=[(3, 7)])
+    commit(store, [ReplyArrival(GatewayTopic("hamburg", "gw-1", "reply"), reply, datetime.now(UTC))])
+    store.close()
+    assert command("missing")[1].endswith(f"gw-1\ts\t3\t7\t{UNAVAILABLE}\n")

@@ -1,0 +1,129 @@
+"""Two aggregators share the records over one PostgreSQL; one of them is killed in the middle."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import aiomqtt
+import pytest
+from sqlalchemy import select
+
+from aggregator.store.database import open_store
+from aggregator.store.registry import Registration, register_engine
+from aggregator.store.tables import Prediction, Receipt, Telemetry, core
+from shared.messages import Ack, as_ranges, decode, encode, envelope
+from shared.topics import EVERY_CENTRE_STATUS
+
+PROGRAM = Path(sys.executable).with_name("spoolwatch-aggregator")
+DEADLINE_S = 45.0
+RESEND_S = 1.0
+CYCLES = 300
+GATEWAYS = ("gw-1", "gw-2", "gw-3")
+
+
+@pytest.fixture
+def store(postgresql_url):
+    store = open_store(postgresql_url, migrate=True)
+    for number, gateway in enumerate(GATEWAYS, 1):
+        register_engine(store, Registration(f"E{number}", "hamburg", gateway, "left"))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def replica(tmp_path, mosquitto, postgresql_url, store):
+    """Start an aggregator of the share group."""
+    running = []
+
+    def start(name):
+        command = [PROGRAM, "serve", "--replica", name, "--data-dir", tmp_path / name, "--api.port", "0"]
+        command += ["--broker.kind", "external", "--broker.port", str(mosquitto.port), "--broker.share-group", "centre"]
+        command += ["--command-key-file", tmp_path / "command.key", "--database-url", postgresql_url]
+        with (tmp_path / f"{name}.log").open("w") as log:
+            running.append(subprocess.Popen(command, stderr=log))
+        return running[-1]
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(DEADLINE_S)
+
+
+class Fleet:
+    """Gateways that send again what is not acknowledged."""
+
+    def __init__(self, client, recorder):
+        self.client, self.accepting = client, set()
+        self.waiting = {
+            gateway: {
+                seq: encode(make(f"E{number}", (seq + 1) // 2))
+                for seq, make in zip(
+                    range(1, 2 * CYCLES + 1), [recorder.row, recorder.prediction] * CYCLES, strict=True
+                )
+            }
+            for number, gateway in enumerate(GATEWAYS, 1)
+        }
+        self.acks = 0
+
+    async def listen(self):
+        async for message in self.client.messages:
+            levels = str(message.topic).split("/")
+            if levels[-1] == "status":
+                self.accepting.add(levels[-2])
+                continue
+            ack = decode(message.payload, Ack)
+            assert (ack.conflict, ack.quarantined) == (None, [])
+            self.acks += 1
+            for first, last in ack.committed:
+                for seq in range(first, last + 1):
+                    self.waiting[levels[3]].pop(seq, None)
+
+    async def send(self):
+        """Everything that is not acknowledged, a record per message."""
+        for gateway, records in self.waiting.items():
+            for seq, body in list(records.items()):
+                payload = envelope(f"stream of {gateway}", [(seq, body)])
+                await self.client.publish(f"spoolwatch/v1/hamburg/{gateway}/records", payload, qos=1)
+
+
+async def until(condition, what):
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.timeout(150)
+async def test_what_two_replicas_share_is_stored_once_though_one_is_killed(
+    replica, mosquitto, recorder, store, tmp_path
+):
+    replicas = {name: replica(name) for name in ("a", "b")}
+    async with aiomqtt.Client(mosquitto.host, mosquitto.port) as client:
+        fleet = Fleet(client, recorder)
+        listening = asyncio.create_task(fleet.listen())
+        for topic in ("spoolwatch/v1/+/+/ack", EVERY_CENTRE_STATUS):
+            await client.subscribe(topic, qos=1)
+        await until(lambda: fleet.accepting == {"a", "b"}, "both accept")
+        sending = asyncio.create_task(fleet.send())
+        await until(lambda: fleet.acks >= len(GATEWAYS), "the first records are acknowledged")
+        replicas["b"].kill()
+        await sending
+        while any(fleet.waiting.values()):
+            left = [len(records) for records in fleet.waiting.values()]
+            await asyncio.sleep(RESEND_S)
+            if left == [len(records) for records in fleet.waiting.values()]:
+                await fleet.send()
+        listening.cancel()
+
+    with store.engine.connect() as connection:
+        for table in (Telemetry, Prediction):
+            columns = core(table).c.engine_id, core(table).c.cycle
+            found = sorted(tuple(row) for row in connection.execute(select(*columns)))
+            assert found == [(engine, cycle) for engine in (1, 2, 3) for cycle in range(1, CYCLES + 1)]
+        runs = connection.execute(select(core(Receipt).c["stream", "first_seq", "last_seq"])).all()
+    for stream in {run.stream for run in runs}:
+        seqs = [seq for run in runs if run.stream == stream for seq in range(run.first_seq, run.last_seq + 1)]
+        assert (as_ranges(seqs), len(seqs)) == ([(1, 2 * CYCLES)], 2 * CYCLES)

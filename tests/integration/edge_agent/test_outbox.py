@@ -1,0 +1,122 @@
+import sqlite3
+
+import pytest
+
+from edge_agent.outbox import Outbox, OutboxError
+from edge_agent.outbox.acceptance import REFUSED_ROWS_KEPT
+from edge_agent.ports import RefusedRow
+from shared.messages import Ack, Deferred, Quarantined
+
+LAST = 2**62
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "outbox.db"
+
+
+@pytest.fixture
+def outbox(path):
+    outbox = Outbox(path)
+    yield outbox
+    outbox.close()
+
+
+def bodies(outbox, *, at=0.0):
+    return [(stored.seq, stored.body) for stored in outbox.waiting(1, LAST, limit=1000, at=at)]
+
+
+def test_a_batch_is_there_after_a_reopen_with_its_cursor_and_states(path, outbox):
+    outbox.accept([b"a", b"b"], cursor="5", states={"E-1": b"state"}, model_sha256="m")
+    again = Outbox(path)
+    assert bodies(again) == [(1, b"a"), (2, b"b")]
+    assert (again.cursor, again.engine_state("E-1", "m"), again.next_seq) == ("5", b"state", 3)
+    again.close()
+
+
+def test_a_state_of_another_model_is_not_given_out(outbox):
+    outbox.accept([], states={"E-1": b"state"}, model_sha256="old")
+    assert outbox.engine_state("E-1", "new") is None
+
+
+def test_a_batch_that_fails_half_way_leaves_nothing(outbox):
+    with pytest.raises(OutboxError, match="cannot read or write"):
+        outbox.accept([b"a"], cursor="5", states={"E-1": object()})
+    assert (bodies(outbox), outbox.cursor, outbox.next_seq) == ([], None, 1)
+
+
+def test_seqs_are_never_used_again_even_when_all_is_acked(path, outbox):
+    outbox.accept([b"a", b"b"])
+    outbox.settle(Ack(stream_id=outbox.stream_id, committed=[(1, 2)]), at=0.0)
+    outbox.close()
+    again = Outbox(path)
+    again.accept([b"c"])
+    assert bodies(again) == [(3, b"c")]
+    again.close()
+
+
+def test_quarantined_records_are_kept_as_dead_letters_with_their_reason(path, outbox):
+    outbox.accept([b"a", b"b"])
+    outbox.settle(Ack(stream_id=outbox.stream_id, quarantined=[Quarantined(seq=1, reason="unknown engine")]), at=9.0)
+    assert bodies(outbox) == [(2, b"b")]
+    assert outbox.status().dead_letters == 1
+    with sqlite3.connect(path) as look:
+        assert look.execute("SELECT seq, body, reason, at FROM dead_letter").fetchall() == [
+            (1, b"a", "unknown engine", 9.0)
+        ]
+    look.close()
+
+
+def test_deferred_records_wait_as_long_as_the_centre_asks(outbox):
+    outbox.accept([b"a", b"b", b"c"])
+    outbox.settle(
+        Ack(stream_id=outbox.stream_id, deferred=[Deferred(range=(1, 2), reason="busy", retry_after_s=5.0)]), at=100.0
+    )
+    assert bodies(outbox, at=104.9) == [(3, b"c")]
+    assert bodies(outbox, at=105.0) == [(1, b"a"), (2, b"b"), (3, b"c")]
+
+
+def test_a_new_stream_renumbers_what_is_unacked_in_the_same_order(outbox):
+    first = outbox.stream_id
+    outbox.accept([b"a", b"b", b"c", b"d"])
+    outbox.settle(Ack(stream_id=first, committed=[(2, 2)]), at=0.0)
+    assert outbox.open_new_stream() == outbox.stream_id != first
+    assert bodies(outbox) == [(1, b"a"), (2, b"c"), (3, b"d")]
+    outbox.accept([b"e"])
+    assert bodies(outbox)[-1] == (4, b"e")
+
+
+def test_sessions_count_up_over_restarts_and_differ_in_their_nonce(path, outbox):
+    first = outbox.begin_session()
+    outbox.close()
+    again = Outbox(path)
+    second = again.begin_session()
+    again.close()
+    assert (first.counter, second.counter) == (1, 2)
+    assert first.boot_nonce != second.boot_nonce
+
+
+def test_refused_rows_are_kept_up_to_a_bound_and_all_counted(path, outbox):
+    outbox.accept([], refused=[RefusedRow(b"x", "not a number")] * (REFUSED_ROWS_KEPT + 5), at=1.0)
+    assert outbox.refused_rows() == REFUSED_ROWS_KEPT + 5
+    with sqlite3.connect(path) as look:
+        assert look.execute("SELECT count(*) FROM refused_row").fetchone() == (REFUSED_ROWS_KEPT,)
+    look.close()
+
+
+def test_a_reader_sees_the_file_and_cannot_write_it(path, outbox):
+    outbox.accept([b"a"])
+    reader = Outbox(path, read_only=True)
+    assert reader.status().unacked == 1
+    with pytest.raises(OutboxError, match="readonly"):
+        reader.accept([b"b"])
+    reader.close()
+
+
+def test_an_outbox_of_another_version_is_refused(path, outbox):
+    outbox.close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(OutboxError, match="version 99"):
+        Outbox(path)

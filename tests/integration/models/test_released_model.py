@@ -1,0 +1,80 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from shared.bundle import read_bundle
+from shared.cmapss import CHANNELS, UNITS
+from shared.predictor import find_bundle, load_bundle
+from shared.rows import SensorRow
+from simulators.engine_model import SimulatedEngine
+
+ENGINES, CUTS_PER_ENGINE, EARLIEST_CUT_CYCLE = 100, 25, 20
+NOON = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def life_of(predictor, engine):
+    """Columns mean, q05, q50, q95 and capped true RUL at every cycle of one engine, through the agent's own path."""
+    state = predictor.new_state()
+    life = []
+    for row in engine.rows():
+        channels = dict(zip(CHANNELS, row.values, strict=True))
+        rul = predictor.step(state, SensorRow(engine.serial, row.cycle, NOON, channels)).outcome.rul_cycles
+        life.append((rul.mean, rul.q05, rul.q50, rul.q95, min(row.rul_cycles, predictor.manifest.cap_cycles)))
+    return np.array(life)
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    return read_bundle(find_bundle("turbofan-fd001")).manifest
+
+
+@pytest.fixture(scope="module")
+def lives():
+    """The released model on simulated engines."""
+    predictor = load_bundle(find_bundle("turbofan-fd001"))
+    return [life_of(predictor, SimulatedEngine(f"E{number:03}", 0)) for number in range(ENGINES)]
+
+
+def predicted(lives, low, high):
+    """Those rows, as columns, whose predicted median is in a range."""
+    rows = np.concatenate(lives)
+    return rows[(low <= rows[:, 2]) & (rows[:, 2] < high)].T
+
+
+def test_on_simulated_engines_the_error_is_at_most_a_quarter_above_that_on_held_out_training_engines(lives, manifest):
+    generator = np.random.default_rng(0)
+    # Cut at random cycles, as the protocol cuts held-out engines.
+    cuts = [life[generator.integers(EARLIEST_CUT_CYCLE - 1, len(life) - 1, CUTS_PER_ENGINE)] for life in lives]
+    mean, *_, label = np.concatenate(cuts).T
+    error = np.clip(mean, 0, manifest.cap_cycles) - label
+    assert np.sqrt(np.mean(error**2)) <= 1.25 * manifest.figures["C125"]["rmse"]
+
+
+@pytest.mark.parametrize(("low", "high"), [(-np.inf, 20), (20, 50)])
+def test_near_failure_about_half_of_the_simulated_engines_fail_before_the_median(lives, low, high):
+    _, _, q50, _, label = predicted(lives, low, high)
+    assert 0.35 <= np.mean(label <= q50) <= 0.65
+
+
+def test_near_failure_the_interval_does_not_fall_onto_the_median(lives):
+    _, q05, q50, q95, _ = predicted(lives, 0, 50)
+    # The heads are quantised and sorted, so that a few rows in thousands may touch.
+    assert np.quantile(q50 - q05, 0.001) > 0
+    assert np.quantile(q95 - q50, 0.001) >= 1
+    assert np.quantile(q95 - q05, 0.001) >= 2
+
+
+def test_a_higher_median_stays_a_higher_one_after_calibration(manifest):
+    calibration = manifest.calibration
+    assert np.all(np.diff(np.add(calibration.nodes, calibration.q50)) > 0)
+
+
+def test_the_manifest_names_the_channels_of_the_data_set_with_their_units(manifest):
+    assert {channel.name: channel.unit for channel in manifest.channels} == UNITS
+
+
+def test_the_bundle_is_small_and_its_card_tells_the_figure_of_its_manifest():
+    bundle = read_bundle(find_bundle("turbofan-fd001"))
+    assert len(bundle.model) <= 100_000
+    assert f"{bundle.manifest.figures['C125']['rmse']:.3f} ±" in (bundle.path / "card.md").read_text()

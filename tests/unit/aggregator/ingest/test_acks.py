@@ -1,0 +1,83 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.ingest.acks import LINGER_S, PendingAcks, as_ack
+from aggregator.store.arrivals import Answer, Outcome
+from shared.messages import Ack, Deferred, Quarantined, in_ranges
+from shared.topics import GatewayTopic
+
+TOPIC = GatewayTopic("hamburg", "gw-1", "records")
+ACK = GatewayTopic("hamburg", "gw-1", "ack")
+
+
+class Clock:
+    at_s = 100.0
+
+    def __call__(self):
+        return self.at_s
+
+
+def outcome(**answer):
+    result = Outcome()
+    result.answer(TOPIC, "s").add(Answer(**answer))
+    return result
+
+
+def test_an_answer_is_spelt_in_ranges():
+    answer = Answer(committed={1, 2, 3, 9}, quarantined={5: "bad", 4: "x" * 2000}, deferred={7: "new", 8: "new"})
+    assert as_ack("s", answer) == Ack(
+        stream_id="s",
+        committed=[(1, 3), (9, 9)],
+        quarantined=[Quarantined(seq=4, reason="x" * 1000), Quarantined(seq=5, reason="bad")],
+        deferred=[Deferred(range=(7, 8), reason="new", retry_after_s=300.0)],
+    )
+
+
+def test_answers_to_one_stream_become_one_ack_and_are_taken_once():
+    pending = PendingAcks()
+    pending.add(outcome(committed={1}))
+    pending.add(outcome(committed={2}, quarantined={3: "bad"}))
+    ((topic, ack),) = pending.take()
+    assert (topic, ack.committed, [one.seq for one in ack.quarantined]) == (ACK, [(1, 2)], [3])
+    assert pending.take() == []
+
+
+def test_a_conflict_answers_for_everything_before_and_after_it():
+    pending = PendingAcks()
+    for answer in ({"committed": {1}}, {"conflict": "cloned"}, {"committed": {2}}):
+        pending.add(outcome(**answer))
+    assert pending.take() == [(ACK, Ack(stream_id="s", conflict="cloned"))]
+
+
+def test_a_few_commits_wait_a_moment_for_more():
+    pending = PendingAcks(clock := Clock())
+    assert pending.due_in_s() == float("inf")
+    pending.add(outcome(committed={1}))
+    clock.at_s += LINGER_S / 2
+    pending.add(outcome(committed={2}))
+    assert pending.take() == []
+    assert pending.due_in_s() == LINGER_S / 2
+    clock.at_s += LINGER_S / 2
+    assert pending.take() == [(ACK, Ack(stream_id="s", committed=[(1, 2)]))]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"committed": {1, 2, 3, 4}}, {"quarantined": {1: "bad"}}, {"deferred": {1: "new"}}, {"conflict": "clone"}],
+)
+def test_what_a_gateway_may_wait_for_is_due_at_once(answer):
+    pending = PendingAcks(Clock())
+    pending.add(outcome(**answer))
+    assert pending.due_in_s() == 0
+    assert len(pending.take()) == 1
+
+
+@given(parts=st.lists(st.sets(st.integers(1, 40)), min_size=1, max_size=6))
+def test_an_ack_names_exactly_what_was_committed(parts):
+    pending = PendingAcks(clock := Clock())
+    for part in parts:
+        pending.add(outcome(committed=part))
+    clock.at_s += LINGER_S
+    ((_, ack),) = pending.take()
+    assert {seq for seq in range(1, 41) if in_ranges(seq, ack.committed)} == set().union(*parts)

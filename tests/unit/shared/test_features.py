@@ -1,0 +1,122 @@
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.errors import BundleError
+from shared.features import Features, feature_names
+
+SAME_SPEC = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+@st.composite
+def lives(draw):
+    """A life of random rows, some channels missing, over both regimes, with cycles skipped."""
+    rows = draw(st.integers(1, 60))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    values = np.array([640.0, 1580.0, 550.0]) + generator.normal(0, 5, (rows, 3)).cumsum(axis=0)
+    values[generator.random((rows, 3)) < draw(st.sampled_from([0.0, 0.2, 1.0]))] = np.nan
+    altitude = generator.choice([0.0, 0.003, 20.0, np.nan], rows)
+    return generator.integers(1, 3, rows).cumsum(), altitude, values
+
+
+def by_name(spec, features):
+    return dict(zip(feature_names(spec), features.tolist(), strict=True))
+
+
+def step_through(features, cycles, altitude, values):
+    state = features.new_state()
+    rows = zip(cycles.tolist(), altitude.tolist(), values, strict=True)
+    return np.array([features.step(state, *row) for row in rows]), state
+
+
+@SAME_SPEC
+@given(lives(), st.data())
+def test_stepping_with_a_restart_anywhere_equals_the_whole_life_at_once(spec, life, data):
+    features = Features(spec)
+    restart_at = data.draw(st.integers(0, len(life[0]) - 1))
+    state, stepped = features.new_state(), []
+    for number, (cycle, altitude, values) in enumerate(zip(*life, strict=True)):
+        if number == restart_at:
+            state = Features(spec).from_bytes(features.to_bytes(state))
+        stepped.append(features.step(state, int(cycle), float(altitude), values))
+    np.testing.assert_allclose(stepped, features.life(*life), rtol=0, atol=1e-5)
+
+
+@SAME_SPEC
+@given(lives())
+def test_features_never_look_ahead_and_are_always_finite(spec, life):
+    features = Features(spec)
+    whole = features.life(*life)
+    half = len(whole) // 2 + 1
+    assert np.isfinite(whole).all()
+    np.testing.assert_allclose(features.life(*(part[:half] for part in life)), whole[:half], rtol=0, atol=1e-5)
+
+
+def test_each_statistic_is_what_its_name_says(spec):
+    rows, features = 40, Features(spec)
+    z = np.arange(rows) * 0.1
+    values = np.array([640.0, 1580.0, 550.0]) + np.outer(z, [0.5, 6.0, 1.0])
+    found = by_name(spec, features.life(np.arange(1, rows + 1), np.zeros(rows), values)[-1])
+    ewma = z[0]
+    for value in z:
+        ewma += 0.1 * (value - ewma)
+    expected = {
+        "T24.ewma": ewma,
+        "T24.since_baseline": ewma - z[:5].mean(),
+        "T30.mean3": z[-3:].mean(),
+        "P30.mean12": z[-12:].mean(),
+        "T24.lag4": z[-4:].mean() - z[-8:-4].mean(),
+        "T24.slope6": 0.1,
+        "health0.slope6": 0.1 * (0.6 + 0.8 - 0.5),
+        "age": rows,
+        "age_known": 1,
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_first_row_counts_as_if_it_had_always_been_so(spec):
+    found = by_name(spec, Features(spec).life(np.array([1]), np.zeros(1), np.array([[640.5, 1580.0, 550.0]]))[0])
+    assert [found[f"T24.{name}"] for name in ("ewma", "mean3", "mean12")] == pytest.approx([1, 1, 1])
+    assert [found[f"T24.{name}"] for name in ("since_baseline", "lag4", "slope6")] == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+def test_a_row_is_scored_in_the_regime_of_the_nearest_setting(spec):
+    features = Features(spec)
+    low, high = np.array([640.5, 1580.0, 550.0]), np.array([600.7, 1400.0, 300.0])
+    cycles, altitude = np.array([1, 2]), np.array([0.008, 19.9])
+    found = features.life(cycles, altitude, np.array([low, high]))
+    assert [by_name(spec, row)["T24.mean3"] for row in found] == pytest.approx([1, 1], abs=1e-4)
+
+
+def test_an_absurd_value_is_limited(spec):
+    found = Features(spec).life(np.array([1]), np.zeros(1), np.array([[1e30, 1580.0, 550.0]]))[0]
+    assert by_name(spec, found)["T24.ewma"] == spec.z_clip
+
+
+def test_features_are_standardised_and_clipped(spec):
+    width = len(spec.center)
+    standardised = msgspec.structs.replace(spec, center=[1.0] * width, scale=[2.0] * width, clip=3.0)
+    row = (np.array([400]), np.zeros(1), np.array([[641.5, 1580.0, 550.0]]))
+    found = by_name(spec, Features(standardised).life(*row)[0])
+    assert (found["T24.ewma"], found["age"]) == pytest.approx((1.0, 3.0))
+
+
+def test_a_state_is_small(spec):
+    features = Features(msgspec.structs.replace(spec, window_rows=50))
+    assert len(features.to_bytes(features.new_state())) < 10_000
+
+
+def test_a_state_of_another_specification_or_a_damaged_one_is_refused(spec):
+    features = Features(spec)
+    stored = features.to_bytes(features.new_state())
+    other = Features(msgspec.structs.replace(spec, ewma_alpha=0.2))
+    for reader, content in ((other, stored), (features, stored[:-1]), (features, b"")):
+        with pytest.raises(BundleError, match="not of this model"):
+            reader.from_bytes(content)
+
+
+def test_a_specification_for_another_implementation_is_refused(spec):
+    with pytest.raises(BundleError, match="features version 99"):
+        Features(msgspec.structs.replace(spec, version=99))

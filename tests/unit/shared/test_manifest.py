@@ -1,0 +1,66 @@
+import msgspec
+import pytest
+
+from shared import manifest as manifests
+from shared.errors import BundleError
+from shared.manifest import HEADS, Calibration
+
+
+def offsets(nodes, count):
+    return Calibration(nodes=nodes, **{head: [1.0] * count for head in HEADS})
+
+
+def test_a_manifest_is_read_as_it_was_written(tmp_path, manifest):
+    manifests.write(manifest, tmp_path)
+    assert manifests.read(tmp_path) == manifest
+
+
+def test_a_missing_manifest_says_what_a_bundle_holds(tmp_path):
+    with pytest.raises(BundleError, match=r"No such file.*model\.tflite and manifest\.json"):
+        manifests.read(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"format": 1}'])
+def test_content_that_is_no_manifest_is_refused(tmp_path, content):
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(BundleError, match="not a valid manifest"):
+        manifests.read(tmp_path)
+
+
+def test_a_field_of_the_wrong_kind_is_named(tmp_path, manifest):
+    fields = msgspec.to_builtins(manifest) | {"cap_cycles": -1}
+    (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(fields))
+    with pytest.raises(BundleError, match="cap_cycles"):
+        manifests.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"format": 2}, "has format 2; this program reads format 1"),
+        ({"channels": lambda m: m.channels * 2}, "channel names repeat"),
+        ({"channels": lambda m: m.channels[:2]}, "unknown channel"),
+        ({"calibration": offsets([0.0, 50.0], count=1)}, "nodes and offsets do not fit"),
+        ({"calibration": offsets([50.0, 50.0], count=2)}, "nodes do not ascend"),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_refused(tmp_path, manifest, changes, reason):
+    changes = {name: change(manifest) if callable(change) else change for name, change in changes.items()}
+    manifests.write(msgspec.structs.replace(manifest, **changes), tmp_path)
+    with pytest.raises(BundleError, match=reason):
+        manifests.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"health": [[1.0]]}, "do not fit the feature channels"),
+        ({"center": [0.0]}, "center and scale"),
+        ({"lag_rows": 7}, "longer than window_rows"),
+    ],
+)
+def test_features_that_do_not_fit_together_are_refused(tmp_path, manifest, changes, reason):
+    spec = msgspec.structs.replace(manifest.features, **changes)
+    manifests.write(msgspec.structs.replace(manifest, features=spec), tmp_path)
+    with pytest.raises(BundleError, match=reason):
+        manifests.read(tmp_path)

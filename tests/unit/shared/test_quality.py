@@ -1,0 +1,46 @@
+import math
+
+import pytest
+
+from shared.errors import RowError
+from shared.quality import row_flags
+
+
+def test_a_good_row_has_no_flags(manifest, row):
+    assert row_flags(manifest, row(cycle=8), last_cycle=7) == {}
+
+
+def test_nan_and_absent_channels_are_missing(manifest, row):
+    incomplete = row(T30=math.nan)
+    del incomplete.channels["P30"]
+    assert row_flags(manifest, incomplete, None) == {"T30": ["missing"], "P30": ["missing"]}
+
+
+@pytest.mark.parametrize("value", [629.9, 650.1, math.inf, -math.inf])
+def test_values_outside_the_valid_range_are_flagged(manifest, row, value):
+    assert row_flags(manifest, row(T24=value), None) == {"T24": ["out_of_range"]}
+
+
+def test_a_skipped_cycle_is_flagged_and_a_late_first_row_is_not(manifest, row):
+    assert row_flags(manifest, row(cycle=9), last_cycle=7) == {"cycle": ["cycle_gap"]}
+    assert row_flags(manifest, row(cycle=9), last_cycle=None) == {}
+
+
+@pytest.mark.parametrize(("cycle", "last_cycle"), [(7, 7), (6, 7), (0, None), (-1, None)])
+def test_a_cycle_that_does_not_follow_is_refused(manifest, row, cycle, last_cycle):
+    with pytest.raises(RowError, match=rf"engine E1: cycle {cycle} cannot follow"):
+        row_flags(manifest, row(cycle=cycle), last_cycle)
+
+
+@pytest.mark.parametrize("cycle", [2**31, 10**23, pytest.param(10**5000, id="5001 digits")])
+@pytest.mark.parametrize("last_cycle", [None, 7])
+def test_a_cycle_beyond_what_messages_carry_is_refused(manifest, row, cycle, last_cycle):
+    with pytest.raises(RowError, match="engine E1: the cycle is above 2147483647"):
+        row_flags(manifest, row(cycle=cycle), last_cycle)
+
+
+@pytest.mark.parametrize("names", [["vibration"], [f"channel {number}" for number in range(2000)]])
+def test_unknown_channels_are_flagged_as_one_even_where_another_is_absent(manifest, row, names):
+    strange = row(**dict.fromkeys(names, 1.0))
+    del strange.channels["P30"]
+    assert row_flags(manifest, strange, None) == {"P30": ["missing"], "channels": ["unknown"]}
