@@ -3,9 +3,8 @@
 import asyncio
 import fcntl
 import signal
-import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -43,7 +42,7 @@ async def run(settings: AgentSettings, *, now: Callable[[], datetime] = utc_now)
     Raises:
         SpoolwatchError: the agent cannot start: no usable bundle, outbox or data folder.
     """
-    with _only_agent(settings.data_dir):
+    async with _only_agent(settings.data_dir):
         outbox = Outbox(settings.data_dir / OUTBOX_FILE, settings=settings.outbox, now=now)
         try:
             await _run(settings, outbox, now)
@@ -135,8 +134,8 @@ def _will(settings: AgentSettings, board: StatusBoard) -> Outgoing:
     return Outgoing(str(topic), encode(board.message("will")), retain=True)
 
 
-@contextmanager
-def _only_agent(folder: Path) -> Iterator[None]:
+@asynccontextmanager
+async def _only_agent(folder: Path) -> AsyncIterator[None]:
     """Hold the data folder for this process; the lock goes with the process, however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -144,17 +143,20 @@ def _only_agent(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise SettingsError(f"data_dir {folder}: {error.strerror}") from error
     with lock:
-        if not any(_try_lock(lock) for _ in range(LOCK_TRIES)):
+        for _ in range(LOCK_TRIES):
+            if _locked(lock):
+                break
+            # ``spoolwatch-agent status`` holds the lock for an instant to see whether we run.
+            await asyncio.sleep(LOCK_PAUSE_S)
+        else:
             raise SpoolwatchError(f"another agent is running on {folder}; stop it or set another data_dir")
         yield
 
 
-def _try_lock(lock: TextIO) -> bool:
-    """Take the lock or wait a moment: ``spoolwatch-agent status`` holds it for an instant to see whether we run."""
+def _locked(lock: TextIO) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        time.sleep(LOCK_PAUSE_S)
         return False
     return True
 
