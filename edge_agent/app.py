@@ -137,11 +137,7 @@ def _will(settings: AgentSettings, board: StatusBoard) -> Outgoing:
 @asynccontextmanager
 async def _only_agent(folder: Path) -> AsyncIterator[None]:
     """Hold the data folder for this process; the lock goes with the process, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-        lock = (folder / LOCK_FILE).open("w")
-    except OSError as error:
-        raise SettingsError(f"data_dir {folder}: {error.strerror}") from error
+    lock = _lock_file(folder)
     with lock:
         for _ in range(LOCK_TRIES):
             if _locked(lock):
@@ -151,6 +147,14 @@ async def _only_agent(folder: Path) -> AsyncIterator[None]:
         else:
             raise SpoolwatchError(f"another agent is running on {folder}; stop it or set another data_dir")
         yield
+
+
+def _lock_file(folder: Path) -> TextIO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        return (folder / LOCK_FILE).open("w")
+    except OSError as error:
+        raise SettingsError(f"data_dir {folder}: {error.strerror}") from error
 
 
 def _locked(lock: TextIO) -> bool:
