@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 INITDB = ("--auth=trust", "--no-sync", "--encoding=UTF8", "--no-locale")
 
 

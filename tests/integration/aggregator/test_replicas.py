@@ -17,7 +17,7 @@ from shared.messages import Ack, as_ranges, decode, encode, envelope
 from shared.topics import EVERY_CENTRE_STATUS
 
 PROGRAM = Path(sys.executable).with_name("spoolwatch-aggregator")
-DEADLINE_S = 45.0
+DEADLINE_S = 60.0
 RESEND_S = 1.0
 CYCLES = 300
 GATEWAYS = ("gw-1", "gw-2", "gw-3")

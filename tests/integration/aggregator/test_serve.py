@@ -16,7 +16,7 @@ import pytest
 import websockets.sync.client
 
 PROGRAM = Path(sys.executable).with_name("spoolwatch-aggregator")
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 STOP_S = 5.0
 
 

@@ -220,7 +220,7 @@ async def test_the_loop_takes_what_happens_and_says_that_it_lives(make_box):
     for event in (Connected(), box.ack(committed=[(1, 1)])):
         box.link.events.put_nowait(event)
     loop = asyncio.create_task(box.delivery.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while box.outbox.status().unacked:
             await asyncio.sleep(0.001)
     loop.cancel()

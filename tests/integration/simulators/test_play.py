@@ -16,7 +16,7 @@ from simulators.engine_model import SimulatedEngine
 from simulators.programs import Programs
 
 SIMULATE = str(Path(sys.executable).with_name("spoolwatch-simulate"))
-DEADLINE_S = 40
+DEADLINE_S = 60.0
 
 
 def _simulate(*arguments):
@@ -174,7 +174,7 @@ def test_a_second_ctrl_c_gives_up_what_cannot_arrive(playing):
     _interrupt(process)
     _until(lambda: "on their way" in process.stdout.readline())
     _interrupt(process)
-    output, errors = process.communicate(timeout=10)
+    output, errors = process.communicate(timeout=DEADLINE_S)
 
     assert process.returncode == 1
     assert "gw-E-01 did not end cleanly" in output

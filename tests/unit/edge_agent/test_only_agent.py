@@ -18,4 +18,4 @@ async def test_a_start_outlasts_a_look_at_the_status_without_blocking_the_loop(t
         await asyncio.sleep(LOCK_PAUSE_S / 2)
         assert not starting.done()
         fcntl.flock(look, fcntl.LOCK_UN)
-        await asyncio.wait_for(starting, 5)
+        await asyncio.wait_for(starting, 30)

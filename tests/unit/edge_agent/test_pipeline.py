@@ -126,7 +126,7 @@ async def run(source, outbox, *, now=NOW, engines=("E-1", "E-2"), commit=AT_ONCE
         commit=commit,
     )
     task = asyncio.create_task(pipeline.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while gauge.status.state != "ended":
             await asyncio.sleep(0)
     task.cancel()
@@ -315,7 +315,7 @@ def start(source, outbox, commit):
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.001)
 

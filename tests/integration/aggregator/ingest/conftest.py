@@ -16,7 +16,7 @@ from shared.messages import Ack, CentreStatus, SignedCommand, decode, encode
 from shared.messages import envelope as spell_envelope
 from shared.topics import EVERY_CENTRE_STATUS
 
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 
 
 async def eventually(condition):
