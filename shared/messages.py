@@ -26,6 +26,7 @@ Serial = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$(?!\n)")
 Cycle = Annotated[int, Meta(ge=1, le=CYCLE_MAX)]
 Seq = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 SeqRange = tuple[Seq, Seq]
+NumberedRecords = Annotated[list[tuple[Seq, Raw]], Meta(min_length=1)]
 StreamId = Annotated[str, Meta(min_length=1, max_length=64)]
 Reason = Annotated[str, Meta(max_length=REASON_MAX_CHARS)]
 Flags = dict[str, list[str]]
@@ -117,7 +118,7 @@ class Envelope(_Wire, frozen=True, kw_only=True):
 
     v: int = VERSION
     stream_id: StreamId
-    records: list[tuple[Seq, Raw]]
+    records: NumberedRecords
 
 
 class Quarantined(_Wire, frozen=True, kw_only=True):
@@ -277,7 +278,7 @@ class _Head(Struct, frozen=True):
 
     v: int
     stream_id: StreamId
-    records: list[tuple[Seq, Raw]]
+    records: NumberedRecords
 
 
 _head_decoder = msgspec.json.Decoder(_Head)

@@ -155,6 +155,7 @@ def test_an_envelope_is_of_the_contract_with_its_records(contract, record):
     assert contract.problems("Envelope", envelope) == []
     assert contract.problems("Envelope", envelope | {"records": [[1, {"kind": "rumour"}]]})
     assert contract.problems("Envelope", envelope | {"v": 2})
+    assert contract.problems("Envelope", envelope | {"records": []})
     assert contract.problems("Envelope", envelope | {"records": envelope["records"] * 501})
     assert not contract.problems("Envelope", envelope | {"records": envelope["records"] * 500})
 

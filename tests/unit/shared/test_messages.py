@@ -78,9 +78,11 @@ def test_an_envelope_of_a_later_version_is_let_through_for_the_centre_to_defer()
         b"[]",
         b'{"v":1}',
         b'{"v":1,"stream_id":"s","records":[[0,{}]]}',
-        b'{"v":1,"stream_id":"s","records":[],"added":true}',
-        b'{"v":1,"stream_id":"","records":[]}',
-        b'{"v":"1","stream_id":"s","records":[]}',
+        b'{"v":1,"stream_id":"s","records":[]}',
+        b'{"v":2,"stream_id":"s","records":[],"added":true}',
+        b'{"v":1,"stream_id":"s","records":[[1,{}]],"added":true}',
+        b'{"v":1,"stream_id":"","records":[[1,{}]]}',
+        b'{"v":"1","stream_id":"s","records":[[1,{}]]}',
     ],
 )
 def test_what_is_not_an_envelope_is_refused_with_its_reason(payload):
