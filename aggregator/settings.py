@@ -5,12 +5,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from shared.errors import SettingsError, TopicError
-from shared.settings import ProgramSettings
-from shared.topics import check_level
+from shared.errors import SettingsError
+from shared.settings import MqttVersion, Name, ProgramSettings, Section
 
 
 def _is_loopback(host: str) -> bool:
@@ -22,13 +21,6 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _level(name: str) -> str:
-    try:
-        return check_level(name)
-    except TopicError as error:
-        raise ValueError(str(error)) from error
-
-
 def _loopback(host: str) -> str:
     if not _is_loopback(host):
         raise ValueError(
@@ -38,21 +30,14 @@ def _loopback(host: str) -> str:
     return host
 
 
-MqttVersion = Annotated[Literal[3, 5], BeforeValidator(int)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ApiSettings(_Section):
+class ApiSettings(Section):
     """Where the API and the page are served."""
 
     host: Annotated[str, AfterValidator(_loopback)] = Field("127.0.0.1", description="loopback address to serve on")
     port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes any free one")
 
 
-class BrokerSettings(_Section):
+class BrokerSettings(Section):
     """The MQTT broker between the gateways and this aggregator."""
 
     kind: Literal["embedded", "external"] = Field(
@@ -61,7 +46,7 @@ class BrokerSettings(_Section):
     host: str = Field("127.0.0.1", description="host name or address of the broker")
     port: int = Field(1883, ge=1, le=65535, description="TCP port of the broker")
     mqtt_version: MqttVersion = Field(5, description="5, or 3 for MQTT 3.1.1; the embedded broker speaks 3.1.1")
-    share_group: Annotated[str, AfterValidator(_level)] | None = Field(
+    share_group: Name | None = Field(
         None, description="name that aggregators over one database have in common, to share the records among them"
     )
     username: str | None = Field(None, description="user name at the broker")
@@ -107,7 +92,7 @@ class AggregatorSettings(ProgramSettings):
         description="private key that signs commands to gateways, made if there is none; the same for all replicas; "
         "without it, command.key in the data folder",
     )
-    replica: Annotated[str, AfterValidator(_level)] = Field("a", description="name of this aggregator among several")
+    replica: Name = Field("a", description="name of this aggregator among several")
     api: ApiSettings = ApiSettings()
     broker: BrokerSettings = BrokerSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level to log")

@@ -31,6 +31,7 @@ def test_loopback_is_served(host, monkeypatch):
         ("API__HOST", "example.org", "not a loopback address"),
         ("BROKER__HOST", "192.0.2.1", "serves loopback only"),
         ("REPLICA", "a/b", "'a/b' is not a valid name"),
+        ("BROKER__MQTT_VERSION", "five", "broker.mqtt_version: Input should be 3 or 5"),
         ("BROKER__SHARE_GROUP", "centre", "needs an external broker and MQTT 5"),
         ("BROKER__PROT", "1883", "is not a setting"),
         ("BROCKER__PORT", "1883", "environment variable SPOOLWATCH_AGGREGATOR_BROCKER__PORT is not a setting"),
