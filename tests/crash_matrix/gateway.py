@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge_agent.outbox import Outbox, OutboxError
 from edge_agent.status import OUTBOX_FILE
-from tests.crash_matrix.link import Link
+from simulators.link import Link
 from tests.crash_matrix.power import Disk, empty
 from tests.crash_matrix.programs import LOOPBACK, Program
 

@@ -11,10 +11,10 @@ import httpx
 from aggregator.signing import open_command_key
 from aggregator.store.database import open_store
 from aggregator.store.registry import Registration, register_engine
+from simulators.link import Link
 from tests.crash_matrix.database import Database, Postgresql, Sqlite
 from tests.crash_matrix.feed import Engine, Feed, FileOutlet, MqttOutlet, Outlet
 from tests.crash_matrix.gateway import SITE, Gateway, Way
-from tests.crash_matrix.link import Link
 from tests.crash_matrix.power import build_recorder
 from tests.crash_matrix.programs import LOOPBACK, START_S, Mosquitto, Program, free_port, wait_until
 from tests.crash_matrix.replayer import Replayer

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 
-from tests.crash_matrix.programs import LOOPBACK
+from simulators.centre import LOOPBACK
 
 _CHUNK_BYTES = 65536
 
@@ -45,25 +45,31 @@ class Link:
         self._broker_port = broker_port
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port = int(self._listener.getsockname()[1])
+        self._lock = threading.Lock()
         self._is_cut = self._is_silent = False
         self._connections: list[_Connection] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
         """Close every connection, and new ones as soon as they are made."""
-        self._is_cut = True
-        self._close_all()
+        with self._lock:
+            self._is_cut = True
+            connections, self._connections = self._connections, []
+        for connection in connections:
+            connection.close()
 
     def freeze(self) -> None:
         """Forward nothing more, over present connections and new ones, and close none: they are half open."""
-        self._is_silent = True
-        for connection in self._connections:
-            connection.flows.clear()
+        with self._lock:
+            self._is_silent = True
+            for connection in self._connections:
+                connection.flows.clear()
 
     def thaw(self) -> None:
         """Forward over frozen connections again, what was held back first."""
-        for connection in self._connections:
-            connection.flows.set()
+        with self._lock:
+            for connection in self._connections:
+                connection.flows.set()
 
     def heal(self) -> None:
         """Let new connections through again; what was frozen stays so until it is thawed or given up."""
@@ -73,11 +79,6 @@ class Link:
         """End for good."""
         self.cut()
         self._listener.close()
-
-    def _close_all(self) -> None:
-        connections, self._connections = self._connections, []
-        for connection in connections:
-            connection.close()
 
     def _accept(self) -> None:
         while True:
@@ -93,7 +94,14 @@ class Link:
             except OSError:
                 near.close()
                 continue
-            connection = _Connection(near, far)
+            self._join(_Connection(near, far))
+
+    def _join(self, connection: _Connection) -> None:
+        """Take a new connection up, which the link may have been cut before."""
+        with self._lock:
+            if self._is_cut:
+                connection.close()
+                return
             if self._is_silent:
                 connection.flows.clear()
-            self._connections = [*self._connections, connection]
+            self._connections.append(connection)
