@@ -160,11 +160,12 @@ def _command_key(settings: AggregatorSettings, _: argparse.Namespace) -> None:
 
 
 def _missing(settings: AggregatorSettings, _: argparse.Namespace) -> None:
-    from aggregator.store.missing import list_missing
+    from aggregator.store.reads.missing import list_missing
 
     store = _open(settings)
-    for one in list_missing(store):
-        print(f"{one.gateway}\t{one.stream_id}\t{one.first_seq}\t{one.last_seq}\t{one.reason}")
+    with store.session() as session:
+        for one in list_missing(session):
+            print(f"{one.gateway}\t{one.stream_id}\t{one.first_seq}\t{one.last_seq}\t{one.reason}")
     store.close()
 
 

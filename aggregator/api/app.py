@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from aggregator.api import docs, problems
 from aggregator.api.deps import Centre
-from aggregator.api.routes import engines, fleet, gateways, health, history, quarantine
+from aggregator.api.routes import engines, fleet, gateways, health, history, missing, quarantine
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.database import Store
 
@@ -42,7 +42,7 @@ def create_app(store: Store, ingest: IngestStatus, now: Callable[[], datetime] =
         redoc_url=None,
     )
     app.state.centre = Centre(store, ingest, now)
-    for resource in (fleet, engines, history, gateways, quarantine):
+    for resource in (fleet, engines, history, gateways, missing, quarantine):
         app.include_router(resource.router, prefix="/api/v1")
     app.include_router(health.router)
     docs.serve(app)

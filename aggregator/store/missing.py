@@ -1,17 +1,15 @@
 """Remembers which seqs will never come, and why: dropped by a gateway's policy, or lost with an old store."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
 
 import structlog
 from sqlalchemy import Connection, insert, select
 
 from aggregator.store.arrivals import ReplyArrival
-from aggregator.store.database import Store
 from aggregator.store.ledger import Item, OpenStream, open_streams, taken_ranges
 from aggregator.store.ranges import subtract
-from aggregator.store.tables import Gateway, MissingRange, Stream, core
+from aggregator.store.tables import Gateway, MissingRange, core
 from shared.messages import Gap, SeqRange
 
 log = structlog.get_logger(__name__)
@@ -19,32 +17,7 @@ log = structlog.get_logger(__name__)
 UNAVAILABLE = "the gateway was asked for them and no longer has them"
 
 _gateway = core(Gateway)
-_stream = core(Stream)
 _missing = core(MissingRange)
-
-
-class Missing(NamedTuple):
-    """Seqs of a gateway's stream that will not come."""
-
-    gateway: str
-    stream_id: str
-    first_seq: int
-    last_seq: int
-    reason: str
-    noticed_at: datetime
-
-
-def list_missing(store: Store) -> Sequence[Missing]:
-    """Everything that is known to be missing, by gateway and seq."""
-    names = (_gateway.c.name, _stream.c.stream_id)
-    query = (
-        select(*names, *(_missing.c[name] for name in Missing._fields[2:]))
-        .join(_stream, _stream.c.id == _missing.c.stream)
-        .join(_gateway, _gateway.c.id == _missing.c.gateway_id)
-        .order_by(_gateway.c.name, _missing.c.stream, _missing.c.first_seq)
-    )
-    with store.engine.connect() as connection:
-        return [Missing(*row) for row in connection.execute(query)]
 
 
 def missing_ranges(connection: Connection, stream: OpenStream) -> list[SeqRange]:

@@ -15,9 +15,8 @@ from aggregator.ingest.inbox import Inbox
 from aggregator.ingest.pipeline import Ingest
 from aggregator.settings import BrokerSettings
 from aggregator.store.database import open_store
-from aggregator.store.missing import list_missing
 from aggregator.store.registry import Registration, register_engine
-from aggregator.store.tables import Gateway, Quarantine, Telemetry, core
+from aggregator.store.tables import Gateway, MissingRange, Quarantine, Telemetry, core
 from shared.messages import Command, Resend, as_ranges, decode, in_ranges
 
 BIRTH = (
@@ -118,7 +117,7 @@ async def test_a_birth_that_waits_at_the_broker_is_taken_before_records(
 
 
 async def test_a_restored_store_asks_for_what_it_lacks_by_signed_command(
-    broker, ingest_at, gateway_at, eventually, store, command_key
+    broker, ingest_at, gateway_at, eventually, count, command_key
 ):
     async with ingest_at(broker) as ingest, gateway_at(broker.port) as gateway:
         await eventually(lambda: ingest.status.connected)
@@ -127,7 +126,7 @@ async def test_a_restored_store_asks_for_what_it_lacks_by_signed_command(
         await gateway.publish(
             b'{"command_id":"c","outcome":"done","stream_id":"stream-1","unavailable":[[8,8]]}', "reply"
         )
-        await eventually(lambda: len(list_missing(store)) == 2)
+        await eventually(lambda: count(MissingRange) == 2)
 
     (signed,) = gateway.commands
     public = Ed25519PublicKey.from_public_bytes(base64.b64decode(command_key.public))

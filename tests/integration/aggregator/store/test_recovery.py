@@ -4,7 +4,8 @@ import pytest
 
 from aggregator.store.arrivals import Answer, ReplyArrival, StatusArrival
 from aggregator.store.commit import commit
-from aggregator.store.missing import UNAVAILABLE, list_missing
+from aggregator.store.missing import UNAVAILABLE
+from aggregator.store.reads.missing import list_missing
 from aggregator.store.recovery import LOST
 from aggregator.store.tables import GapRecord, Telemetry
 from shared.messages import Gap, OutboxStatus, Reply, Resend, Session, SourceStatus, Status
@@ -48,7 +49,8 @@ def birth(store, clock):
 @pytest.fixture
 def missing(store):
     def read():
-        return [(one.first_seq, one.last_seq, one.reason) for one in list_missing(store)]
+        with store.session() as session:
+            return [(one.first_seq, one.last_seq, one.reason) for one in list_missing(session)]
 
     return read
 
