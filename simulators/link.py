@@ -12,10 +12,11 @@ _CHUNK_BYTES = 65536
 class _Connection:
     """One connection through the link, pumped by a thread for each direction."""
 
-    def __init__(self, near: socket.socket, far: socket.socket) -> None:
+    def __init__(self, near: socket.socket, far: socket.socket, *, silent: bool) -> None:
         self._ends = (near, far)
         self.flows = threading.Event()
-        self.flows.set()
+        if not silent:
+            self.flows.set()
         for source, sink in ((near, far), (far, near)):
             threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
@@ -94,14 +95,13 @@ class Link:
             except OSError:
                 near.close()
                 continue
-            self._join(_Connection(near, far))
+            self._join(near, far)
 
-    def _join(self, connection: _Connection) -> None:
-        """Take a new connection up, which the link may have been cut before."""
+    def _join(self, near: socket.socket, far: socket.socket) -> None:
+        """Begin to forward, as the link is at this moment: it may have been cut or frozen since somebody knocked."""
         with self._lock:
+            connection = _Connection(near, far, silent=self._is_silent)
             if self._is_cut:
                 connection.close()
-                return
-            if self._is_silent:
-                connection.flows.clear()
-            self._connections.append(connection)
+            else:
+                self._connections.append(connection)
