@@ -62,7 +62,7 @@ bench-ingest: $(VENV)/.dev ## how many records the centre commits and acknowledg
 	@$(BIN)/python -m benchmarks.ingest
 
 .PHONY: bench-outbox
-bench-outbox: $(VENV)/.dev ## how fast rows become durable at the agent, on one core
+bench-outbox: $(VENV)/.dev ## how fast rows become durable at the agent, on one core, and what the agent takes of its gateway
 	@$(BIN)/python -m benchmarks.outbox
 
 .PHONY: bench-catch-up

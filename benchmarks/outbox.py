@@ -1,24 +1,29 @@
-"""How fast rows become durable at the agent: the outbox alone, and the pipeline with features and inference.
+"""How fast rows become durable at the agent, and what a running agent takes of its gateway.
 
 Method: one process on one core (the core it starts on); C-MAPSS-like rows of the engine model; the outbox file in
 --folder, which should be on the disk in question, for fsync is what is measured. Flat out: the source has every row
 ready, and rows/s is rows over wall time. At a rate: rows come one by one at even times, and latency is from the
-moment the source had the row to the return of the commit that made it durable.
+moment the source had the row to the return of the commit that made it durable. Last, ``spoolwatch-agent run`` itself
+follows a file, connected to mosquitto: CPU time over --seconds without a row, then its memory after --seconds of rows
+at --rate. What is imported depends on what is installed, so --agent names that of an environment of its own.
 
-    python benchmarks/outbox.py --rows 20000 --rate 100 --seconds 20
+    python -m benchmarks.outbox --rows 20000 --rate 100 --seconds 20 --agent /opt/spoolwatch/bin/spoolwatch-agent
 """
 
 import argparse
 import asyncio
+import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
+from benchmarks.programs import BIN, child, mosquitto
 from edge_agent.outbox import Outbox
 from edge_agent.pipeline import Pipeline
 from edge_agent.ports import Batch
@@ -29,6 +34,7 @@ from shared.predictor import find_bundle, load_bundle
 from shared.rows import SensorRow
 from simulators.engine_model import SimulatedEngine
 
+START_S = 4.0
 LINE = "{:<44} {:>10} {:>10} {:>10}"
 
 
@@ -114,6 +120,41 @@ def run_outbox(folder, rows, batch_rows):
     return rows / took_s, latencies_s
 
 
+def run_agent(folder, agent, rows, rate, seconds):
+    """Share of a core that an idle agent takes, and its memory in MB after rows; the core is not pinned."""
+    source = folder / "rows.txt"
+    source.touch()
+    with mosquitto(folder) as broker_port:
+        settings = {
+            "--site": "benchmark",
+            "--gateway": "gw-1",
+            "--data-dir": folder / "agent",
+            "--engines": '[{"serial": "E-1"}]',
+            "--source": json.dumps({"kind": "file", "path": str(source), "follow": True}),
+            "--broker.port": broker_port,
+        }
+        with child(agent, "run", *chain(*settings.items()), stderr=subprocess.DEVNULL) as process:
+            time.sleep(START_S)
+            begun_s = cpu_s(process.pid)
+            time.sleep(seconds)
+            idle = (cpu_s(process.pid) - begun_s) / seconds
+            with source.open("a") as lines:
+                for cycle, row in enumerate(rows[: int(rate * seconds)], start=1):
+                    print(1, cycle, *row.channels.values(), file=lines, flush=True)
+                    time.sleep(1 / rate)
+            time.sleep(START_S)
+            status = dict(line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
+    unacked = Outbox(folder / "agent" / "outbox.db", read_only=True).status().unacked
+    if unacked != 2 * int(rate * seconds):
+        raise SystemExit(f"the agent has {unacked} records: these figures mean nothing")
+    return idle, {name: int(status[name].split()[0]) / 1024 for name in ("VmRSS", "RssAnon", "RssFile")}
+
+
+def cpu_s(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def report(what, rows_per_s, latencies_s):
     cuts = statistics.quantiles(latencies_s, n=100)
     print(LINE.format(what, f"{rows_per_s:,.0f}", f"{cuts[49] * 1000:.2f}", f"{cuts[98] * 1000:.2f}"), flush=True)
@@ -125,8 +166,10 @@ def main(argv=None):
     parser.add_argument("--rate", type=float, default=100.0, help="rows per second of the run at a rate")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the run at a rate")
     parser.add_argument("--folder", type=Path, default=None, help="where outbox files are made (default: a new one)")
+    parser.add_argument("--agent", type=Path, default=BIN / "spoolwatch-agent", help="the program that is run last")
     arguments = parser.parse_args(argv)
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
     predictor = load_bundle(find_bundle("turbofan-fd001"))
     print(LINE.format(f"{predictor.runtime}, Python {sys.version.split()[0]}", "rows/s", "p50 ms", "p99 ms"))
     for batch_rows in (1, 64, 500):
@@ -143,6 +186,10 @@ def main(argv=None):
     ):
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             report(what, asyncio.run(run_pipeline(folder, predictor, engines, source)), source.latencies_s)
+    os.sched_setaffinity(0, cores)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        idle, memory_mib = run_agent(Path(folder), arguments.agent, rows, arguments.rate, arguments.seconds)
+    print(f"agent idle: {idle:.2%} of a core; memory after rows, MiB:", {k: round(v, 1) for k, v in memory_mib.items()})
 
 
 if __name__ == "__main__":
