@@ -14,7 +14,16 @@ import structlog
 
 from edge_agent.centre import Centre, Silence
 from edge_agent.commands import Commands
-from edge_agent.mqtt import Connected, Disconnected, LinkEvent, MqttLink, Outgoing, Publication, Received
+from edge_agent.mqtt import (
+    Connected,
+    Disconnected,
+    LinkEvent,
+    MqttLink,
+    Outgoing,
+    Publication,
+    Received,
+    max_payload_bytes,
+)
 from edge_agent.outbox import Outbox, OutboxError
 from edge_agent.sender import Sender
 from edge_agent.settings import AgentSettings
@@ -88,7 +97,7 @@ class Delivery:
             return f"down: {self._link_state.reason}"
         state = "up" if self._centre.accepts else "up, but the centre accepts no records now"
         parked = len(self._sender.parked)
-        return f"{state}; {parked} records get no answer and are tried seldom" if parked else state
+        return f"{state}; {parked} records get no answer or are too large, and are tried seldom" if parked else state
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -106,8 +115,9 @@ class Delivery:
         """Tell the centre that this stop is on purpose."""
         if isinstance(self._link_state, Connected):
             farewell = self._publish_status("stopped")
-            with contextlib.suppress(RuntimeError):  # the connection was lost at this very moment
-                await asyncio.to_thread(farewell.wait_for_publish, FAREWELL_TIMEOUT_S)
+            if farewell is not None:
+                with contextlib.suppress(RuntimeError):  # the connection was lost at this very moment
+                    await asyncio.to_thread(farewell.wait_for_publish, FAREWELL_TIMEOUT_S)
 
     def send_waiting(self) -> None:
         """Send what waits, as far as the window of unanswered envelopes allows."""
@@ -126,6 +136,7 @@ class Delivery:
                 log.info("link_up")
                 self._link_state = event
                 self._announced_to = None
+                self._sender.fit(max_payload_bytes(self._topic("backfill"), event.max_packet_bytes))
                 self._publish_status("birth")
                 self._start_over()
             case Disconnected(reason=reason):
@@ -189,7 +200,7 @@ class Delivery:
 
     def _on_command(self, message: Received) -> None:
         reply = self._commands.obey(message.payload, retained=message.retained)
-        self._link.publish(Outgoing(self._topic("reply"), encode(reply)))
+        self._publish(Outgoing(self._topic("reply"), encode(reply)))
         self._sender.rescan()
 
     def _on_centre_status(self, status: CentreStatus) -> None:
@@ -226,14 +237,23 @@ class Delivery:
     def _publish_records(self, kind: Kind, payload: bytes) -> None:
         self._link.publish(Outgoing(self._topic(kind), payload))
 
+    def _publish(self, message: Outgoing) -> Publication | None:
+        """Publish what cannot be split, unless the broker would throw us out for its size."""
+        state = self._link_state
+        if isinstance(state, Connected) and not message.is_within(state.max_packet_bytes):
+            reason = f"{len(message.payload)} bytes; the broker takes packets of {state.max_packet_bytes} at most"
+            log.error("message_too_large", topic=message.topic, reason=reason)
+            return None
+        return self._link.publish(message)
+
     def _publish_status(
         self, event: StatusEvent, *, store_epoch: str | None = None, held: list[SeqRange] | None = None
-    ) -> Publication:
+    ) -> Publication | None:
         self._heartbeat_due_s = self._monotonic_s() + self._heartbeat_interval_s
         status = self._status(event)
         outbox = msgspec.structs.replace(status.outbox, parked=len(self._sender.parked))
         status = msgspec.structs.replace(status, outbox=outbox, store_epoch=store_epoch, held=held or [])
-        return self._link.publish(Outgoing(self._topic("status"), encode(status), retain=True))
+        return self._publish(Outgoing(self._topic("status"), encode(status), retain=True))
 
     def _topic(self, kind: Kind) -> str:
         return str(GatewayTopic(self._site, self._gateway, kind))

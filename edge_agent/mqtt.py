@@ -23,12 +23,19 @@ SETUP_TIMEOUT_S = 15.0
 FAREWELL_TIMEOUT_S = 1.0
 SESSION_EXPIRY_S = 7 * 24 * 3600
 RECEIVE_MAXIMUM = 256
+# What MQTT can express; brokers that name no limit have this one.
+PACKET_MAX_BYTES = 5 + 268_435_455
+# A gateway's status and a record of some dozens of channels fit; below that nothing would ever be delivered.
+PACKET_NEEDED_BYTES = 4096
+_PUBLISH_HEADER_BYTES = 10
 SESSION_TAKEN_OVER = 0x8E
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The broker has accepted the connection and every subscription."""
+    """The broker has accepted the connection and every subscription; it takes packets of at most this size."""
+
+    max_packet_bytes: int = PACKET_MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,15 @@ class Outgoing:
     topic: str
     payload: bytes
     retain: bool = False
+
+    def is_within(self, max_packet_bytes: int) -> bool:
+        """Whether a broker that takes packets of at most this size takes the message."""
+        return len(self.payload) <= max_payload_bytes(self.topic, max_packet_bytes)
+
+
+def max_payload_bytes(topic: str, max_packet_bytes: int) -> int:
+    """The largest payload that fits into one packet under this topic."""
+    return max_packet_bytes - _PUBLISH_HEADER_BYTES - len(topic.encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +166,7 @@ class _Connection:
         self._emit = emit
         self._loop = asyncio.get_running_loop()
         self._usable_at_s: float | None = None
+        self._max_packet_bytes = PACKET_MAX_BYTES
         self._usable: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[Ended] = self._loop.create_future()
         self.client.on_connect = self._on_connect
@@ -227,13 +244,17 @@ class _Connection:
         if not self._ended.done():
             self._usable_at_s = self._loop.time()
             self._usable.set_result(None)
-            self._emit(Connected())
+            self._emit(Connected(self._max_packet_bytes))
 
     def _on_connect(
-        self, client: paho.Client, _userdata: object, _flags: object, reason: ReasonCode, _properties: object
+        self, client: paho.Client, _userdata: object, _flags: object, reason: ReasonCode, properties: Properties | None
     ) -> None:
+        # paho gives MQTT 5 properties as attributes, and only those that came.
+        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", PACKET_MAX_BYTES)
         if reason.is_failure:
             self._tell(self.end, Ended(f"the broker refused the connection: {reason}"))
+        elif self._max_packet_bytes < PACKET_NEEDED_BYTES:
+            self._tell(self.end, Ended(_too_small(self._max_packet_bytes)))
         elif self._options.subscriptions:
             client.subscribe([(topic, 1) for topic in self._options.subscriptions])
         else:
@@ -264,6 +285,13 @@ class _Connection:
     def _on_message(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
         receipt = (message.mid, message.qos)
         self._tell(self._emit, Received(message.topic, bytes(message.payload), message.retain, receipt))
+
+
+def _too_small(max_packet_bytes: int) -> str:
+    return (
+        f"the broker takes packets of {max_packet_bytes} bytes at most, and a gateway needs {PACKET_NEEDED_BYTES}; "
+        "raise its limit (Mosquitto: max_packet_size)"
+    )
 
 
 def _client(options: LinkOptions, will: Outgoing | None) -> paho.Client:

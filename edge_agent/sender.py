@@ -4,12 +4,14 @@ Two cursors run over the outbox, one for live records and one for the backlog be
 the backlog's cursor back; what is answered has left the outbox, so going over it again costs nothing.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 
 import structlog
 
 from edge_agent.in_flight import InFlight, Sent
 from edge_agent.outbox import Outbox, Stored
+from edge_agent.seldom import Seldom
 from edge_agent.settings import DeliverySettings
 from edge_agent.suspects import Suspects
 from shared.messages import ENVELOPE_MAX_BYTES, ENVELOPE_MAX_RECORDS, Ack, envelope
@@ -17,7 +19,7 @@ from shared.messages import ENVELOPE_MAX_BYTES, ENVELOPE_MAX_RECORDS, Ack, envel
 LIVE_TAIL_RECORDS = 50
 RESCAN_S = 60.0
 _LAST_SEQ = 2**63 - 1
-_ENVELOPE_BODY_BYTES = ENVELOPE_MAX_BYTES - 256
+_ENVELOPE_FRAME_BYTES = 256
 _SEQ_BYTES = 24
 
 Publish = Callable[[bytes], None]
@@ -55,6 +57,8 @@ class Sender:
         self._monotonic_s = monotonic_s
         self._in_flight = InFlight(settings.in_flight_envelopes)
         self._suspects = Suspects(settings.ack_timeout_s)
+        self._broker_takes_bytes = sys.maxsize
+        self._too_large = Seldom(monotonic_s)
         self._stream_id = outbox.stream_id
         self._live_next = 1
         self._backlog_next = 1
@@ -67,8 +71,12 @@ class Sender:
 
     @property
     def parked(self) -> list[int]:
-        """Seqs of records that alone get no answer; they are tried seldom."""
+        """Seqs of records that alone get no answer or are too large for the broker; they are tried seldom."""
         return self._suspects.parked
+
+    def fit(self, broker_takes_bytes: int) -> None:
+        """Send no envelope that is larger than the broker of this connection takes."""
+        self._broker_takes_bytes = broker_takes_bytes
 
     def send(self) -> None:
         """Send what may be sent now."""
@@ -138,29 +146,45 @@ class Sender:
         if seq is None or any(lone in self._in_flight for lone in self._suspects.lone):
             return
         found = self._outbox.waiting(seq, seq, limit=1, at=self._now_s())
-        if found:
-            self._publish(self._backfill, found, live=False)
-        else:
+        if not found:
             self._suspects.clear([seq])
+        elif chosen := self._fitting(found, lone=True):
+            self._publish(self._backfill, chosen, live=False)
 
     def _publish(self, publish: Publish, records: list[Stored], *, live: bool) -> None:
         publish(envelope(self._stream_id, [(record.seq, record.body) for record in records]))
         self._in_flight.add([record.seq for record in records], live=live, now_s=self._monotonic_s())
 
-    def _fitting(self, records: Iterable[Stored]) -> list[Stored]:
-        """From the front, as many of the records not on their way as one envelope may carry; at least one."""
+    def _fitting(self, records: Iterable[Stored], *, lone: bool = False) -> list[Stored]:
+        """From the front, as many of the records not on their way as one envelope may carry.
+
+        At least one, unless the broker takes none of them, not even alone: those are parked. Records that must
+        travel alone are chosen only if that is asked for.
+        """
         chosen: list[Stored] = []
         size = 0
         most = ENVELOPE_MAX_RECORDS
+        room = min(ENVELOPE_MAX_BYTES, self._broker_takes_bytes) - _ENVELOPE_FRAME_BYTES
         for record in records:
-            if record.seq in self._in_flight or record.seq in self._suspects.lone:
+            if record.seq in self._in_flight or (record.seq in self._suspects.lone and not lone):
                 continue
-            size += len(record.body) + _SEQ_BYTES
+            record_bytes = len(record.body) + _SEQ_BYTES
+            if record_bytes + _ENVELOPE_FRAME_BYTES > self._broker_takes_bytes:
+                self._park(record)
+                continue
+            size += record_bytes
             most = min(most, self._suspects.share(record.seq))
-            if chosen and (size > _ENVELOPE_BODY_BYTES or len(chosen) >= most):
+            if chosen and (size > room or len(chosen) >= most):
                 break
             chosen.append(record)
         return chosen
+
+    def _park(self, record: Stored) -> None:
+        """Keep a record that the broker would throw us out for: its limit may be raised, or the broker replaced."""
+        self._suspects.park(record.seq, self._monotonic_s())
+        reason = f"the broker takes messages of {self._broker_takes_bytes} bytes at most; raise its limit"
+        if self._too_large.due(reason):
+            log.error("record_too_large", seq=record.seq, size_bytes=len(record.body), reason=reason)
 
     def _fail(self, failed: list[Sent]) -> None:
         alone = len(failed) == 1 and not self._in_flight

@@ -52,7 +52,7 @@ class Suspects:
 
     @property
     def parked(self) -> list[int]:
-        """Seqs that are tried seldom, because they alone get no answer."""
+        """Seqs that are tried seldom, because they alone get no answer or cannot be sent."""
         return sorted(seq for seq in self.lone if self._suspects[seq].is_parked)
 
     def share(self, seq: int) -> int:
@@ -80,6 +80,15 @@ class Suspects:
             elif others_were_answered or (alone and sent.size > 1):
                 self._failed_among_others(seq, suspect, sent.size)
         return parked
+
+    def park(self, seq: int, now_s: float) -> None:
+        """Try a record seldom that cannot be sent at the moment."""
+        if len(self._suspects) > MAX_SUSPECTS:
+            self.forget()
+        suspect = self._suspects.setdefault(seq, _Suspect(answers=0))
+        suspect.tries, suspect.is_parked = TRIES, True
+        suspect.rests_until_s = now_s + PARKED_REST_S
+        self.lone.add(seq)
 
     def answered(self, ranges: Iterable[SeqRange]) -> None:
         """Clear what the centre has answered of all suspicion."""

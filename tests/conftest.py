@@ -53,14 +53,14 @@ class Mosquitto:
 
     host = "127.0.0.1"
 
-    def __init__(self, folder):
+    def __init__(self, folder, options=""):
         program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
         assert program, "mosquitto is missing: install Debian's package mosquitto"
         self.port = free_port()
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
             f"listener {self.port} {self.host}\nallow_anonymous true\npersistence false\n"
-            "max_inflight_messages 1000\nmax_queued_messages 100000\n"
+            f"max_inflight_messages 1000\nmax_queued_messages 100000\n{options}\n"
         )
         self._command = [program, "-c", str(self._config)]
         self._process = None
@@ -86,6 +86,21 @@ def mosquitto(tmp_path):
     broker.start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture
+def make_mosquitto(tmp_path):
+    """Starts a mosquitto with lines of its own in its configuration; one per test."""
+    brokers = []
+
+    def make(options):
+        brokers.append(Mosquitto(tmp_path, options))
+        brokers[-1].start()
+        return brokers[-1]
+
+    yield make
+    for broker in brokers:
+        broker.stop()
 
 
 class Contract:

@@ -10,6 +10,7 @@ from edge_agent import mqtt as mqtt_module
 from edge_agent.delivery import subscriptions
 from edge_agent.mqtt import Connected, Disconnected, LinkOptions, MqttLink, Outgoing, Received
 from edge_agent.reconnect import SUSPICIOUS_LOSSES, Reconnects
+from shared.messages import decode_envelope
 
 
 class Line:
@@ -263,3 +264,36 @@ async def test_a_centre_that_never_answers_gets_one_new_connection_and_not_a_loo
     assert time.monotonic() - second_at > 2.0
     delivering.cancel()
     await asyncio.gather(delivering, return_exceptions=True)
+
+
+async def test_a_broker_that_takes_only_small_packets_gets_them_over_one_connection(
+    make_mosquitto, make_box, make_link
+):
+    broker = make_mosquitto("max_packet_size 5000")
+    watcher = make_link("watcher", port=broker.port, subscriptions=["spoolwatch/v1/hamburg/gw-1/+"])
+    await event(watcher, Connected)
+    box = make_box()
+    box.outbox.accept([b'"%s"' % (b"x" * 900)] * 40 + [b'"%s"' % (b"x" * 9000)])
+    link = make_link(port=broker.port, subscriptions=subscriptions(box.settings), reconnects=soon())
+    box.start(link, monotonic_s=time.monotonic)
+    delivering = asyncio.create_task(box.delivery.run())
+    seen = set()
+    async with asyncio.timeout(30):
+        while len(seen) < 40:
+            message = await event(watcher, Received)
+            if message.topic.endswith("status"):
+                continue
+            envelope = decode_envelope(message.payload)
+            seqs = [seq for seq, _ in envelope.records]
+            seen.update(seqs)
+            box.link.events.put_nowait(box.ack(committed=[(seq, seq) for seq in seqs]))
+    assert box.delivery.summary == "up; 1 records get no answer or are too large, and are tried seldom"
+    delivering.cancel()
+    await asyncio.gather(delivering, return_exceptions=True)
+
+
+async def test_a_broker_that_takes_less_than_a_status_is_refused_with_what_to_do(make_mosquitto, make_link):
+    link = make_link(port=make_mosquitto("max_packet_size 2000").port, reconnects=soon())
+    for _ in range(SUSPICIOUS_LOSSES + 1):
+        reason = (await event(link, Disconnected)).reason
+        assert reason.startswith("the broker takes packets of 2000 bytes at most, and a gateway needs 4096; raise")

@@ -164,3 +164,49 @@ def test_while_the_centre_does_not_accept_nothing_is_sent_again_and_nobody_is_bl
     assert box.link.seqs("backfill") == []
     box.turn(box.centre(True))
     assert box.link.seqs("records") == [list(range(1, 11))] * 2
+
+
+def sized(box, kind):
+    return [len(sent.payload) for sent in box.link.published if sent.topic.endswith(kind)]
+
+
+def test_p10_no_message_is_larger_than_the_broker_takes(make_box):
+    box = make_box()
+    box.outbox.accept([b'"%s"' % (b"x" * 700)] * 60)
+    box.turn(Connected(max_packet_bytes=6000))
+    centre = Centre(box)
+    for _ in range(30):
+        centre.turn()
+    assert waiting(box) == []
+    assert all(4000 < size < 6000 for size in sized(box, "records")[:2])
+    assert max(sized(box, "records") + sized(box, "backfill")) < 6000
+    assert box.delivery._sender.parked == []
+
+
+def test_p10_a_record_that_the_broker_does_not_take_is_kept_and_delivered_once_it_does(make_box):
+    box = make_box()
+    large = b'"%s"' % (b"x" * 7000)
+    box.outbox.accept([b"1", large, b"3"])
+    box.turn(Connected(max_packet_bytes=6000))
+    centre = Centre(box)
+    for _ in range(70):
+        centre.turn()
+    assert (waiting(box), box.delivery._sender.parked) == ([large], [2])
+    assert box.link.statuses()[-1].outbox.parked == 1
+    assert "too large" in box.delivery.summary
+    assert max(sized(box, "records") + sized(box, "backfill")) < 6000
+    box.turn(Disconnected("the broker gets another limit"), Connected(max_packet_bytes=8000))
+    centre.turn(after_s=PARKED_REST_S)
+    centre.turn()
+    assert (waiting(box), box.delivery._sender.parked) == ([], [])
+
+
+def test_a_list_of_what_is_held_that_the_broker_does_not_take_is_left_out(make_box):
+    box = make_box()
+    box.outbox.accept([b"%d" % number for number in range(2000)])
+    box.outbox.remember_store_epoch("old")
+    box.outbox.settle(m.Ack(stream_id=box.outbox.stream_id, committed=[(seq, seq) for seq in range(1, 2000, 2)]), at=0)
+    box.outbox._file.execute("DELETE FROM history")
+    box.turn(Connected(max_packet_bytes=6000), box.centre(epoch="new"))
+    assert box.link.events_told() == ["birth"]
+    assert max(sized(box, "status")) < 6000
