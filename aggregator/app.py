@@ -21,6 +21,7 @@ from aggregator.settings import AggregatorSettings, ApiSettings
 from aggregator.signing import open_command_key
 from aggregator.store.backup import in_use
 from aggregator.store.database import Store, open_store
+from aggregator.store.quarantine_bound import QuarantineBound
 from shared.errors import SpoolwatchError
 
 log = structlog.get_logger(__name__)
@@ -54,7 +55,8 @@ async def serve(settings: AggregatorSettings) -> None:
         if settings.broker.kind == "embedded":
             await stack.enter_async_context(embedded_broker(settings.broker.host, settings.broker.port))
         key = open_command_key(settings.command_key_path())
-        ingest = Ingest(store, settings.broker, Identity(settings.replica, store.epoch()), key)
+        bound = QuarantineBound(store, settings.quarantine.max_rows, settings.quarantine.max_bytes)
+        ingest = Ingest(store, settings.broker, Identity(settings.replica, store.epoch()), key, bound)
         api = create_app(store, ingest.status)
         mount(api, store, _store_flag(settings, store))
         server = _Server(

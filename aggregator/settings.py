@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.errors import SettingsError
+from shared.messages import ENVELOPE_MAX_BYTES
 from shared.settings import MqttVersion, Name, ProgramSettings, Section
 
 
@@ -78,6 +79,15 @@ class BrokerSettings(Section):
             raise SettingsError(f"broker.password_file {self.password_file}: {error.strerror}") from error
 
 
+class QuarantineSettings(Section):
+    """How much is kept of what the centre refused; the bound is of the store, so the same for all replicas."""
+
+    max_rows: int = Field(
+        100_000, ge=1, description="messages and records at most; the oldest are given up for new ones"
+    )
+    max_bytes: int = Field(256 * 1024 * 1024, ge=ENVELOPE_MAX_BYTES, description="bytes at most, of them all together")
+
+
 class AggregatorSettings(ProgramSettings):
     """Everything that can be set about one aggregator process."""
 
@@ -95,6 +105,7 @@ class AggregatorSettings(ProgramSettings):
     replica: Name = Field("a", description="name of this aggregator among several")
     api: ApiSettings = ApiSettings()
     broker: BrokerSettings = BrokerSettings()
+    quarantine: QuarantineSettings = QuarantineSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level to log")
     log_format: Literal["text", "json"] = Field("text", description="text for people, json for machines")
 

@@ -11,6 +11,7 @@ from aggregator.ingest.status import IngestStatus
 from aggregator.settings import BrokerSettings
 from aggregator.signing import CommandKey
 from aggregator.store.database import Store
+from aggregator.store.quarantine_bound import QuarantineBound
 
 
 class Ingest:
@@ -22,13 +23,14 @@ class Ingest:
         broker: BrokerSettings,
         identity: Identity,
         key: CommandKey,
+        bound: QuarantineBound,
         *,
         inbox: Inbox | None = None,
     ) -> None:
         self.status = IngestStatus()
         inbox, changed = Inbox() if inbox is None else inbox, asyncio.Event()
         pending, orders = PendingAcks(), PendingOrders(key)
-        self._batches = Batches(store, inbox, pending, orders, self.status, changed)
+        self._batches = Batches(store, bound, inbox, pending, orders, self.status, changed)
         self._connection = Connection(broker, identity, inbox, pending, orders, self.status, changed)
 
     async def run(self) -> None:

@@ -22,5 +22,6 @@ class IngestStatus:
     committed_records: int = 0
     duplicate_records: int = 0
     quarantined_records: int = 0
+    given_up_messages: int = 0
     dropped_messages: int = 0
     last_commit_at: datetime | None = None

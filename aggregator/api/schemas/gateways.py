@@ -7,6 +7,7 @@ from typing import Self
 import msgspec
 from pydantic import BaseModel, Field
 
+from aggregator.api.paging import Page
 from aggregator.api.schemas.engines import Liveness
 from aggregator.api.schemas.names import Name
 from aggregator.fleet.liveness import liveness_of
@@ -69,6 +70,15 @@ class QuarantinedMessage(BaseModel):
     def of(cls, message: tables.Quarantine) -> Self:
         """Show a quarantined message of the store."""
         return cls.model_validate({**message.model_dump(exclude={"body"}), "body": b64encode(message.body).decode()})
+
+
+class QuarantinePage(Page[QuarantinedMessage]):
+    """Part of what was quarantined."""
+
+    given_up: int = Field(
+        description="How many more there were, which the quarantine gave up to stay within its bound; counted since "
+        "the store was made. Their senders are still answered the same."
+    )
 
 
 def _status(gateway: tables.Gateway) -> GatewayStatus | None:

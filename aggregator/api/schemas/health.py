@@ -18,6 +18,9 @@ class IngestCounts(BaseModel):
     committed_records: int
     duplicate_records: int = Field(description="Records that were in the store already; to send again is normal.")
     quarantined_records: int
+    given_up_messages: int = Field(
+        description="Quarantined ones that were given up, because the quarantine is bounded."
+    )
     last_commit_at: datetime | None
 
 

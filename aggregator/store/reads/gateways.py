@@ -5,8 +5,9 @@ from datetime import datetime
 
 from sqlmodel import Session, col, func, select
 
+from aggregator.store.quarantine_bound import GIVEN_UP
 from aggregator.store.reads.fleet import LAST_RECORD_AT
-from aggregator.store.tables import CurrentState, Gateway, Quarantine, core
+from aggregator.store.tables import CurrentState, Gateway, Quarantine, StoreFact, core
 
 _current = core(CurrentState)
 
@@ -37,3 +38,8 @@ def list_quarantine(session: Session, after: int | None = None, limit: int | Non
     if after is not None:
         statement = statement.where(col(Quarantine.id) < after)
     return session.exec(statement).all()
+
+
+def count_given_up(session: Session) -> int:
+    """How many messages and records the quarantine had to give up since the store was made."""
+    return int(session.exec(select(StoreFact.value).where(StoreFact.key == GIVEN_UP)).first() or 0)

@@ -30,6 +30,7 @@ def test_loopback_is_served(host, monkeypatch):
         ("API__HOST", "0.0.0.0", "not a loopback address; there are no accounts yet"),  # noqa: S104  # what is refused
         ("API__HOST", "example.org", "not a loopback address"),
         ("BROKER__HOST", "192.0.2.1", "serves loopback only"),
+        ("QUARANTINE__MAX_BYTES", "1000", "quarantine.max_bytes: Input should be greater than or equal to 262144"),
         ("REPLICA", "a/b", "'a/b' is not a valid name"),
         ("BROKER__MQTT_VERSION", "five", "broker.mqtt_version: Input should be 3 or 5"),
         ("BROKER__SHARE_GROUP", "centre", "needs an external broker and MQTT 5"),
@@ -62,6 +63,8 @@ SCALARS = {
     "broker.share_group": "centres",
     "broker.username": "centre",
     "broker.password_file": "/srv/password",
+    "quarantine.max_rows": "5000",
+    "quarantine.max_bytes": "1048576",
     "log_level": "DEBUG",
     "log_format": "json",
 }

@@ -2,6 +2,8 @@
 
 import base64
 
+from aggregator.store.quarantine_bound import QuarantineBound
+
 
 async def test_a_gateway_shows_its_last_status_and_link(client, recorder, clock):
     recorder.engine("E-1")
@@ -65,3 +67,13 @@ async def test_p10_what_was_refused_is_listed_with_its_reason_and_bytes(client, 
     assert (unknown["gateway"], unknown["seq"]) == ("gw-1", 3)
     assert "E-9 is not registered" in unknown["reason"]
     assert second.json()["next"] is None
+
+
+async def test_p4_what_the_quarantine_gave_up_is_counted(client, recorder, store):
+    for number in range(6):
+        recorder.garbage(b"{%d" % number)
+    before = (await client.get("/api/v1/quarantine")).json()
+    QuarantineBound(store, max_rows=5, max_bytes=10_000).keep()
+    after = (await client.get("/api/v1/quarantine")).json()
+    assert (len(before["items"]), before["given_up"]) == (6, 0)
+    assert (len(after["items"]), after["given_up"]) == (4, 2)

@@ -20,6 +20,7 @@ async def test_ready_says_what_ingest_has_done(client, ingest):
             "committed_records": 5,
             "duplicate_records": 0,
             "quarantined_records": 0,
+            "given_up_messages": 0,
             "last_commit_at": "2026-11-21T12:00:00Z",
         },
     }

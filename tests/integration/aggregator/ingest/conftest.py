@@ -12,6 +12,7 @@ from aggregator.ingest.connection import Identity
 from aggregator.ingest.pipeline import Ingest
 from aggregator.settings import BrokerSettings
 from aggregator.signing import open_command_key
+from aggregator.store.quarantine_bound import QuarantineBound
 from shared.messages import Ack, CentreStatus, SignedCommand, decode, encode
 from shared.messages import envelope as spell_envelope
 from shared.topics import EVERY_CENTRE_STATUS
@@ -101,11 +102,16 @@ def command_key(tmp_path):
 
 
 @pytest.fixture
-def ingest_at(store, command_key):
+def bound(store):
+    return QuarantineBound(store, max_rows=1000, max_bytes=2**20)
+
+
+@pytest.fixture
+def ingest_at(store, command_key, bound):
     """Run ingest against a broker."""
 
     def run(broker, **parts):
-        return running(Ingest(store, broker, Identity("a", store.epoch()), command_key, **parts))
+        return running(Ingest(store, broker, Identity("a", store.epoch()), command_key, bound, **parts))
 
     return run
 

@@ -15,6 +15,7 @@ from aggregator.ingest.inbox import Inbox
 from aggregator.ingest.pipeline import Ingest
 from aggregator.settings import BrokerSettings
 from aggregator.store.database import open_store
+from aggregator.store.quarantine_bound import QuarantineBound
 from aggregator.store.registry import Registration, register_engine
 from aggregator.store.tables import Gateway, MissingRange, Quarantine, Telemetry, core
 from shared.messages import Command, Resend, as_ranges, decode, in_ranges
@@ -68,6 +69,14 @@ async def test_bad_messages_are_set_aside_and_stop_nothing(broker, ingest_at, ga
 
         assert [one.seq for ack in gateway.acks for one in ack.quarantined] == [9]
         assert count(Quarantine) == ingest.status.quarantined_records == 4
+
+
+async def test_p4_a_gateway_gone_mad_does_not_fill_the_store(external, ingest_at, gateway_at, eventually, count):
+    async with ingest_at(external) as ingest, gateway_at(external.port) as gateway:
+        for number in range(8):
+            await gateway.publish(b"%d" % number * 200_000)
+        await eventually(lambda: ingest.status.quarantined_records == 8 and ingest.status.given_up_messages > 0)
+        assert count(Quarantine) == 8 - ingest.status.given_up_messages <= 5
 
 
 async def test_what_is_set_aside_is_told_of_once_per_batch_with_its_first_reason(
@@ -175,7 +184,9 @@ async def test_a_database_server_that_goes_away_is_waited_for(
     store = open_store(postgresql_url, migrate=True)
     register_engine(store, Registration("E1", "hamburg", "gw-1", "left"))
     async with (
-        running(Ingest(store, external, Identity("a", store.epoch()), command_key)) as ingest,
+        running(
+            Ingest(store, external, Identity("a", store.epoch()), command_key, QuarantineBound(store, 9, 999))
+        ) as ingest,
         gateway_at(external.port) as gateway,
     ):
         await eventually(lambda: gateway.accepting == [True])
