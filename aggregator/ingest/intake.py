@@ -1,7 +1,9 @@
 """First step of ingest: turns a message from the broker into an arrival; pure, and never fails."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from aggregator.store.arrivals import (
     Arrival,
@@ -58,29 +60,30 @@ def _arrive_envelope(topic: GatewayTopic, payload: bytes, received_at: datetime)
 def _entry(seq: int, body: bytes, *, has_nul: bool) -> Entry:
     digest = messages.digest(body)
     try:
-        return Entry(seq, body, digest, record=_decode_record(body, has_nul=has_nul))
+        record = messages.decode_record(body)
+        if has_nul:
+            _check_text(body)
+        _CHECKS[type(record)](record)
     except MessageError as error:
         return Entry(seq, body, digest, reason=str(error))
     except RecursionError:
         return Entry(seq, body, digest, reason="nested too deeply")
+    return Entry(seq, body, digest, record)
 
 
-def _decode_record(body: bytes, *, has_nul: bool) -> messages.Record:
-    record = messages.decode_record(body)
-    if has_nul:
-        _check_text(body)
-    if isinstance(record, messages.Telemetry):
+# A time in UTC, as nearly all are, is seen without a call: these run for every record.
+
+
+def _check_telemetry(record: messages.Telemetry) -> None:
+    if record.observed_at.tzinfo is not UTC:
         _check_time("observed_at", record.observed_at)
-    elif isinstance(record, messages.Prediction):
-        _check_prediction(record)
-    else:
-        _check_time("noticed_at", record.noticed_at)
-    return record
 
 
 def _check_prediction(record: messages.Prediction) -> None:
-    _check_time("observed_at", record.observed_at)
-    _check_time("predicted_at", record.predicted_at)
+    if record.observed_at.tzinfo is not UTC:
+        _check_time("observed_at", record.observed_at)
+    if record.predicted_at.tzinfo is not UTC:
+        _check_time("predicted_at", record.predicted_at)
     rul, window = record.rul_cycles, record.window
     if not rul.q05 <= rul.q50 <= rul.q95:
         raise MessageError(f"quantiles are out of order - at `$.rul_cycles`: {rul.q05}, {rul.q50}, {rul.q95}")
@@ -88,6 +91,17 @@ def _check_prediction(record: messages.Prediction) -> None:
         raise MessageError(
             f"{window.rows} rows do not fit cycles {window.first_cycle} to {window.last_cycle} - at `$.window`"
         )
+
+
+def _check_gap(record: messages.Gap) -> None:
+    _check_time("noticed_at", record.noticed_at)
+
+
+_CHECKS: dict[type[messages.Record], Callable[[Any], None]] = {
+    messages.Telemetry: _check_telemetry,
+    messages.Prediction: _check_prediction,
+    messages.Gap: _check_gap,
+}
 
 
 def _decode_status(payload: bytes) -> Status:
@@ -113,8 +127,6 @@ def _check_text(body: bytes) -> None:
 
 
 def _check_time(field: str, time: datetime) -> None:
-    if time.tzinfo is UTC:
-        return
     try:
         time.astimezone(UTC)
     except OverflowError as error:

@@ -19,8 +19,7 @@ class Entry(Struct, frozen=True, gc=False):
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EnvelopeArrival:
+class EnvelopeArrival(Struct, frozen=True, gc=False):
     """An envelope whose stream id could be read."""
 
     topic: GatewayTopic

@@ -22,7 +22,9 @@ _PORTIONS = (256, 64, 16, 4, 1)
 
 def utc_text(at: datetime) -> str:
     """Spell an aware time the way both databases take it, and as SQLAlchemy reads it back from SQLite."""
-    return at.astimezone(UTC).isoformat(" ", "microseconds")[:26]
+    if at.tzinfo is not UTC:  # nearly all are, and the conversion costs more than the spelling
+        at = at.astimezone(UTC)
+    return at.isoformat(" ", "microseconds")[:26]
 
 
 def insert_rows(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:

@@ -1,10 +1,9 @@
 """Commits one batch of arrivals, against races with other replicas and against content a database refuses."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-import msgspec
 import structlog
+from msgspec.structs import replace
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError, StatementError
 
 from aggregator.store.arrivals import (
@@ -75,7 +74,7 @@ def _apart(arrivals: Sequence[Arrival], reason: str) -> list[list[Arrival]]:
     match arrivals[0]:
         case EnvelopeArrival(entries=[entry]) as envelope if entry.record is not None:
             log.warning("record_refused_by_store", topic=str(envelope.topic), seq=entry.seq, reason=reason)
-            return [[replace(envelope, entries=[msgspec.structs.replace(entry, record=None, reason=reason)])]]
+            return [[replace(envelope, entries=[replace(entry, record=None, reason=reason)])]]
         case EnvelopeArrival(entries=[_, _, *_] as entries) as envelope:
             half = len(entries) // 2
             return [[replace(envelope, entries=part)] for part in (entries[:half], entries[half:])]

@@ -6,8 +6,7 @@ import msgspec
 from msgspec import Raw, Struct
 from sqlalchemy import Connection
 
-from aggregator.store import bulk
-from aggregator.store.bulk import Values, insert_rows
+from aggregator.store.bulk import Values, insert_rows, utc_text
 from aggregator.store.ledger import Item
 from aggregator.store.placements import Placed, Sorted
 from shared import messages
@@ -23,8 +22,8 @@ _PREDICTION = (
 )
 _GAP = (*_LEDGER, "gap_id", "gateway_id", "ranges", "reason", "noticed_at")
 
-# A row and its prediction share a time, and so does all of an envelope.
-_utc_text = lru_cache(maxsize=4096)(bulk.utc_text)
+# The records of an envelope share the time of its arrival.
+_arrival_text = lru_cache(maxsize=4096)(utc_text)
 
 
 class _Spelt(Struct):
@@ -60,11 +59,11 @@ def _telemetry_row(placed: Placed, record: messages.Telemetry) -> Values:
     return (
         item.stream.id,
         item.entry.seq,
-        _utc_text(item.envelope.received_at),
+        _arrival_text(item.envelope.received_at),
         place.engine_id,
         place.id,
         record.cycle,
-        _utc_text(record.observed_at),
+        utc_text(record.observed_at),
         str(spelt.flags, "utf-8"),
         record.clock_unsynced,
         str(spelt.channels, "utf-8"),
@@ -77,13 +76,13 @@ def _prediction_row(placed: Placed, record: messages.Prediction) -> Values:
     return (
         item.stream.id,
         item.entry.seq,
-        _utc_text(item.envelope.received_at),
+        _arrival_text(item.envelope.received_at),
         place.engine_id,
         place.id,
         record.cycle,
-        _utc_text(record.observed_at),
+        utc_text(record.observed_at),
         _json(record.flags) if record.flags else "{}",
-        _utc_text(record.predicted_at),
+        utc_text(record.predicted_at),
         rul.mean,
         rul.q05,
         rul.q50,
@@ -102,8 +101,8 @@ def _prediction_row(placed: Placed, record: messages.Prediction) -> Values:
 
 def _gap_row(item: Item, gap: messages.Gap) -> Values:
     return (
-        *(item.stream.id, item.entry.seq, _utc_text(item.envelope.received_at)),
-        *(gap.gap_id, item.stream.gateway_id, _json(gap.ranges), gap.reason, _utc_text(gap.noticed_at)),
+        *(item.stream.id, item.entry.seq, _arrival_text(item.envelope.received_at)),
+        *(gap.gap_id, item.stream.gateway_id, _json(gap.ranges), gap.reason, utc_text(gap.noticed_at)),
     )
 
 
