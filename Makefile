@@ -69,6 +69,14 @@ bench-outbox: $(VENV)/.dev ## how fast rows become durable at the agent, on one 
 bench-catch-up: $(VENV)/.dev ## how fast a gateway catches up after an outage, and what live rows feel of it
 	@$(BIN)/python -m benchmarks.catch_up
 
+.PHONY: bench-bridge
+bench-bridge: $(VENV)/.dev ## the same outages against Mosquitto's bridge and against Spoolwatch: what is lost, twice, late
+	@$(BIN)/python -m benchmarks.bridge
+
+.PHONY: bench-latency
+bench-latency: $(VENV)/.dev ## how long a row takes from its source to its commit at the centre
+	@$(BIN)/python -m benchmarks.latency
+
 PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate pyproject.toml requirements/build.in
 
 .PHONY: requirements

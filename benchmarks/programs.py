@@ -44,10 +44,26 @@ def mosquitto(folder: Path) -> Iterator[int]:
     (folder / "mosquitto.conf").write_text(
         f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 1000\nmax_queued_messages 0\n"
     )
-    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    with child(program, "-c", folder / "mosquitto.conf", stderr=subprocess.DEVNULL):
-        _until(lambda: socket.create_connection(("127.0.0.1", port)).close())
+    with child(mosquitto_program(), "-c", folder / "mosquitto.conf", stderr=subprocess.DEVNULL):
+        wait_listening(port)
         yield port
+
+
+def mosquitto_program() -> str:
+    """Where mosquitto is.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+    if program is None:
+        raise FileNotFoundError("no mosquitto: install Debian's package mosquitto")
+    return program
+
+
+def wait_listening(port: int) -> None:
+    """Wait until somebody listens on a port."""
+    _until(lambda: socket.create_connection(("127.0.0.1", port)).close())
 
 
 @contextmanager
