@@ -136,9 +136,8 @@ def show(figures: dict[str, dict[str, Outcome]]) -> None:
         print(f"{outage:26}{'accepted':>9}{'arrived':>9}{'lost':>7}{'twice':>7}{'drained s':>11}{'MB written':>12}")
         for way, one in of_outage.items():
             drained = "never" if one.drained_s is None else f"{one.drained_s:.1f}"
-            print(
-                f"  {way:24}{one.accepted:>9}{one.arrived:>9}{one.lost:>7}{one.duplicates:>7}{drained:>11}{one.written_mb:>12,.0f}"
-            )
+            counts = f"{one.accepted:>9}{one.arrived:>9}{one.lost:>7}{one.duplicates:>7}"
+            print(f"  {way:24}{counts}{drained:>11}{one.written_mb:>12,.0f}")
 
 
 def main() -> None:
