@@ -88,14 +88,16 @@ class Commands:
     def _resend(self, command: Command) -> Reply:
         order = command.order
         is_ours = order.stream_id == self._outbox.stream_id
-        held = self._outbox.held_ranges() if is_ours else []
+        unavailable = list(order.ranges)
         if is_ours:
+            spans = [(span, self._outbox.held_ranges(*span)) for span in order.ranges]
+            unavailable = [hole for span, held in spans for hole in without([span], held)]
             self._outbox.resend(order.ranges)
         return Reply(
             command_id=command.command_id,
             outcome="done",
             stream_id=order.stream_id,
-            unavailable=without(order.ranges, held),
+            unavailable=unavailable,
         )
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from edge_agent.centre import Centre, Silence
 from edge_agent.commands import Commands
+from edge_agent.inventory import Inventory
 from edge_agent.mqtt import (
     Connected,
     Disconnected,
@@ -87,6 +88,7 @@ class Delivery:
         self._centre = Centre()
         self._silence = Silence(settings.delivery.silence_timeout_s)
         self._announced_to: str | None = None
+        self._inventory: Inventory | None = None
         self._heartbeat_due_s = 0.0
         self._link_state: Connected | Disconnected = Disconnected("not connected yet")
 
@@ -136,6 +138,7 @@ class Delivery:
                 log.info("link_up")
                 self._link_state = event
                 self._announced_to = None
+                self._inventory = None
                 self._sender.fit(max_payload_bytes(self._topic("backfill"), event.max_packet_bytes))
                 self._publish_status("birth")
                 self._start_over()
@@ -162,6 +165,7 @@ class Delivery:
                 reason = "the centre accepts records and answers none; connecting anew"
                 log.warning("no_answers", reason=reason)
                 self._link.reconnect(reason)
+        self._go_on_with_inventory()
         if now_s >= self._heartbeat_due_s:
             self._publish_status("heartbeat")
 
@@ -181,6 +185,7 @@ class Delivery:
         self._silence.heard()
         if ack.conflict is not None:
             stream_id = self._outbox.open_new_stream()
+            self._announced_to = self._inventory = None
             log.error("stream_conflict", reason=ack.conflict, new_stream_id=stream_id)
             self._publish_status("birth")
             self._sender.start_new_stream()
@@ -220,14 +225,27 @@ class Delivery:
         """
         epoch, answered_by = self._centre.store_epoch, self._outbox.store_epoch
         if answered_by is not None and epoch not in (None, answered_by, self._announced_to):
-            held = self._outbox.held_ranges()
-            log.warning("another_store", store_epoch=epoch, answered_by=answered_by, held=len(held))
-            self._publish_status("birth", store_epoch=answered_by, held=held)
+            log.warning("another_store", store_epoch=epoch, answered_by=answered_by)
+            self._inventory = Inventory(self._outbox, answered_by)
             self._announced_to = epoch
+
+    def _go_on_with_inventory(self) -> None:
+        if self._inventory is None:
+            return
+        try:
+            held = self._inventory.go_on()
+        except OutboxError as error:
+            log.warning("outbox_not_read", reason=str(error))
+            self._announced_to = self._inventory = None
+            return
+        if held is not None:
+            self._publish_status("birth", store_epoch=self._inventory.answered_by, held=held)
+            self._inventory = None
 
     def _remember_store_epoch(self) -> None:
         epoch = self._centre.store_epoch
-        if epoch is not None and epoch != self._outbox.store_epoch:
+        is_told = self._inventory is None
+        if is_told and epoch is not None and epoch != self._outbox.store_epoch:
             self._outbox.remember_store_epoch(epoch)
 
     def _start_over(self) -> None:

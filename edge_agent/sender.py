@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from edge_agent.in_flight import InFlight, Sent
-from edge_agent.outbox import Outbox, Stored
+from edge_agent.outbox import LAST_SEQ, Outbox, Stored
 from edge_agent.seldom import Seldom
 from edge_agent.settings import DeliverySettings
 from edge_agent.suspects import Suspects
@@ -18,7 +18,8 @@ from shared.messages import ENVELOPE_MAX_BYTES, ENVELOPE_MAX_RECORDS, Ack, envel
 
 LIVE_TAIL_RECORDS = 50
 RESCAN_S = 60.0
-_LAST_SEQ = 2**63 - 1
+# Of a million deferred records, so many are looked at in one turn of the loop.
+LOOK_SEQS = 50_000
 _ENVELOPE_FRAME_BYTES = 256
 _SEQ_BYTES = 24
 
@@ -82,7 +83,7 @@ class Sender:
         """Send what may be sent now."""
         if self._outbox.stream_id != self._stream_id:
             self.start_new_stream()
-        self._live_next = self._run(self._live, self._live_next, _LAST_SEQ, live=True)
+        self._live_next = self._run(self._live, self._live_next, LAST_SEQ, live=True)
         self._send_lone()
         self._backlog_next = self._run(self._backfill, self._backlog_next, self._live_next - 1, live=False)
 
@@ -129,9 +130,11 @@ class Sender:
     def _run(self, publish: Publish, first: int, last: int, *, live: bool) -> int:
         """Send records from ``first`` to ``last`` while there is room; returns the first seq not looked at."""
         while first <= last and self._in_flight.has_room(live=live):
-            waiting = self._outbox.waiting(first, last, limit=ENVELOPE_MAX_RECORDS, at=self._now_s())
+            until = min(last, first + LOOK_SEQS - 1)
+            waiting = self._outbox.waiting(first, until, limit=ENVELOPE_MAX_RECORDS, at=self._now_s())
             if not waiting:
-                return min(last + 1, self._outbox.next_seq)
+                unacked = self._outbox.next_unacked(until + 1)
+                return min(last + 1, self._outbox.next_seq) if unacked is None else min(last + 1, unacked)
             chosen = self._fitting(waiting)
             if chosen:
                 self._publish(publish, chosen, live=live)

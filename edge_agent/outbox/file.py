@@ -111,11 +111,6 @@ class OutboxFile:
         with self._named_errors():
             return self._db.execute(query, parameters).fetchall()
 
-    def each(self, query: str) -> Iterator[Any]:
-        """The rows of a query one by one, for what may be too much at once."""
-        with self._named_errors():
-            yield from self._db.execute(query)
-
     def one(self, query: str, parameters: Parameters = ()) -> Any:
         """The first value of a query that gives a row."""
         return self.rows(query, parameters)[0][0]

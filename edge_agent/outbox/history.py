@@ -1,10 +1,14 @@
 """Committed records that the outbox keeps for a while, for a centre that must be made whole from a backup."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from edge_agent.outbox.file import RECORD_TABLES, OutboxFile
 from edge_agent.outbox.sacrifice import delete_oldest_history
-from shared.messages import SeqRange
+from shared.messages import SeqRange, as_ranges
+
+HELD_TABLES = (*RECORD_TABLES, "history")
+_COUNT = " + ".join(f"(SELECT count(*) FROM {table} WHERE seq BETWEEN ?1 AND ?2)" for table in HELD_TABLES)  # noqa: S608
+_SEQS = " UNION ALL ".join(f"SELECT seq FROM {table} WHERE seq BETWEEN ?1 AND ?2" for table in HELD_TABLES)  # noqa: S608
 
 
 def keep(file: OutboxFile, ranges: Iterable[SeqRange], *, age_s: float, forget: bool) -> None:
@@ -52,12 +56,29 @@ def take_back(file: OutboxFile, ranges: Iterable[SeqRange]) -> int:
     return taken
 
 
-def fold(seqs: Iterable[int]) -> list[SeqRange]:
-    """Sorted seqs as ranges, without holding the seqs."""
-    ranges: list[SeqRange] = []
-    for seq in seqs:
-        if ranges and ranges[-1][1] + 1 == seq:
-            ranges[-1] = (ranges[-1][0], seq)
-        else:
-            ranges.append((seq, seq))
-    return ranges
+def held_between(file: OutboxFile, first: int, last: int) -> list[SeqRange]:
+    """Seqs between two whose records are here, acked or not, as sorted ranges; counting is cheap, listing is not."""
+    count = file.one(f"SELECT {_COUNT}", (first, last))
+    if count == last - first + 1:
+        return [(first, last)]
+    return as_ranges(seq for (seq,) in file.rows(_SEQS, (first, last))) if count else []
+
+
+def next_seq_in(file: OutboxFile, tables: Sequence[str], at_least: int) -> int | None:
+    """The next seq that some of the tables hold; None behind the last."""
+    query = "SELECT min(seq) FROM {} WHERE seq >= ?"
+    found = (file.one(query.format(table), (at_least,)) for table in tables)
+    return min((seq for seq in found if seq is not None), default=None)
+
+
+def join(ranges: list[SeqRange], more: list[SeqRange]) -> None:
+    """Append ranges that lie behind, the first of which may touch the last.
+
+    >>> ranges = [(1, 2), (5, 6)]
+    >>> join(ranges, [(7, 8), (10, 10)])
+    >>> ranges
+    [(1, 2), (5, 8), (10, 10)]
+    """
+    if ranges and more and ranges[-1][1] + 1 == more[0][0]:
+        more = [(ranges.pop()[0], more[0][1]), *more[1:]]
+    ranges.extend(more)

@@ -6,7 +6,7 @@ one transaction. A record leaves by the centre's answer, or by the order of sacr
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,13 +24,16 @@ from edge_agent.outbox.file import (
     OutboxError,
     OutboxFile,
 )
-from edge_agent.outbox.history import expire, fold, keep, take_back
+from edge_agent.outbox.history import HELD_TABLES, expire, held_between, join, keep, next_seq_in, take_back
 from edge_agent.outbox.rate import Rate
 from edge_agent.outbox.sacrifice import make_room, renumber, seal_gap
 from edge_agent.outbox.settlement import MAX_DEFERRAL_S, defer, park
 from edge_agent.ports import RefusedRow
 from edge_agent.settings import OutboxSettings
 from shared.messages import Ack, OutboxStatus, SeqRange, Session
+
+LAST_SEQ = 2**63 - 1
+SLICE_SEQS = 4096
 
 _DEFAULTS = OutboxSettings()
 # A deferral further ahead than any centre may ask for comes from a clock that was set back; it is over.
@@ -196,12 +199,18 @@ class Outbox:
     def waiting(self, first: int, last: int, *, limit: int, at: float) -> list[Stored]:
         """Records with ``first`` ≤ seq ≤ ``last`` that may be sent at Unix time ``at``, in order of seq.
 
+        Costs what lies between, also what may not be sent.
+
         Whoever asks for the newest gets a gap record too where something was dropped.
         """
         if last >= self.next_seq:
             self._seal_gap()
         query = f"{_WAITING} ORDER BY seq LIMIT ?4"
         return [Stored(*row) for row in self._surely(lambda: self._file.rows(query, (first, last, at, limit)))]
+
+    def next_unacked(self, at_least: int) -> int | None:
+        """The next seq that waits for its answer, whether it may be sent or not; None behind the last."""
+        return self._surely(lambda: next_seq_in(self._file, RECORD_TABLES, at_least))
 
     def settle(self, ack: Ack, *, at: float) -> None:
         """Do what the centre's answer says: committed becomes history, quarantined a dead letter, deferred waits.
@@ -236,10 +245,21 @@ class Outbox:
         self._surely(write)
         return self.stream_id
 
-    def held_ranges(self) -> list[SeqRange]:
-        """Seqs of the present stream whose records are here, acked or not, as sorted ranges; reads the whole file."""
-        query = " UNION ALL ".join(f"SELECT seq FROM {table}" for table in (*RECORD_TABLES, "history"))  # noqa: S608
-        return self._surely(lambda: fold(seq for (seq,) in self._file.each(f"{query} ORDER BY seq")))
+    def held_slices(self, first: int = 1, last: int = LAST_SEQ) -> Iterator[list[SeqRange]]:
+        """Seqs of the present stream whose records are here, acked or not, some thousands at a time, as sorted ranges.
+
+        What is accepted meanwhile comes as well.
+        """
+        while (begin := self._next_held(first)) is not None and begin <= last:
+            first = min(begin + SLICE_SEQS, last + 1, self.next_seq)
+            yield self._held_between(begin, first - 1)
+
+    def held_ranges(self, first: int = 1, last: int = LAST_SEQ) -> list[SeqRange]:
+        """The same at once."""
+        ranges: list[SeqRange] = []
+        for held in self.held_slices(first, last):
+            join(ranges, held)
+        return ranges
 
     def resend(self, ranges: Iterable[SeqRange]) -> int:
         """Make acked records of the present stream unacked again, as far as they are here; returns how many."""
@@ -258,6 +278,12 @@ class Outbox:
     def status(self) -> OutboxStatus:
         """How full the outbox is and for how long it will do."""
         return self._surely(lambda: fill_level(self._file, self._settings, self._rate))
+
+    def _held_between(self, first: int, last: int) -> list[SeqRange]:
+        return self._surely(lambda: held_between(self._file, first, last))
+
+    def _next_held(self, at_least: int) -> int | None:
+        return self._surely(lambda: next_seq_in(self._file, HELD_TABLES, at_least))
 
     def _tidy(self) -> None:
         limits = self._settings

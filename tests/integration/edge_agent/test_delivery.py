@@ -3,6 +3,7 @@
 import asyncio
 
 from edge_agent import delivery as delivery_module
+from edge_agent import sender
 from edge_agent.delivery import subscriptions
 from edge_agent.mqtt import Connected, Disconnected, Received
 from edge_agent.outbox import OutboxError
@@ -266,3 +267,32 @@ def test_what_the_centre_sees_and_people_read_of_the_link(make_box):
 
 def test_the_loop_looks_up_at_least_once_a_second():
     assert delivery_module.TICK_S < 1
+
+
+def test_a_mass_of_deferred_records_is_gone_over_a_part_at_a_time(make_box, monkeypatch):
+    monkeypatch.setattr(sender, "LOOK_SEQS", 1000)
+    box = make_box()
+    box.outbox.accept([b"{}"] * 5000)
+    box.outbox.settle(
+        m.Ack(stream_id=box.outbox.stream_id, deferred=[m.Deferred(range=(1, 4000), reason="busy", retry_after_s=600)]),
+        at=box.now_s,
+    )
+    box.outbox.settle(m.Ack(stream_id=box.outbox.stream_id, committed=[(1500, 3500), (4001, 4990)]), at=box.now_s)
+    looks = []
+    waiting = box.outbox.waiting
+
+    def counted(first, last, **how):
+        looks.append((first, last))
+        return waiting(first, last, **how)
+
+    monkeypatch.setattr(box.outbox, "waiting", counted)
+    box.turn(Connected(), box.ack(committed=[(4991, 5000)]))
+    for _ in range(5):
+        box.turn()
+    assert all(last - first < 1000 for first, last in looks)
+    assert {(1, 1000), (1001, 2000), (3501, 4500)} <= set(looks)
+    assert box.link.seqs("backfill") == []
+    box.turn(after_s=601)
+    for _ in range(5):
+        box.turn(*(box.ack(committed=m.as_ranges(seqs)) for seqs in box.link.seqs("backfill")))
+    assert waiting(1, 5000, limit=1, at=box.now_s) == []

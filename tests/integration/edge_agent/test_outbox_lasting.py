@@ -207,3 +207,18 @@ def test_history_counts_as_room(path, clocks):
     assert status.history_bytes == 1_000_000
     assert status.used_bytes < used / 4
     outbox.close()
+
+
+def test_what_is_held_is_found_across_slices_and_wide_gaps(path, clocks):
+    outbox = clocks.open(path, history_max_bytes=0)
+    outbox.accept([b"x"] * 30_000)
+    committed(outbox, 2, 9)
+    committed(outbox, 4_100, 4_100)
+    committed(outbox, 5_000, 29_999)
+    expected = [(1, 1), (10, 4_099), (4_101, 4_999), (30_000, 30_000)]
+    assert outbox.held_ranges() == expected
+    assert outbox.held_ranges(9, 4_100) == [(10, 4_099)]
+    assert outbox.held_ranges(5_000, 20_000) == []
+    assert sum(len(held) for held in outbox.held_slices()) > len(expected)
+    assert (outbox.next_unacked(2), outbox.next_unacked(5_000), outbox.next_unacked(30_001)) == (10, 30_000, None)
+    outbox.close()
