@@ -8,7 +8,7 @@ import structlog
 
 from edge_agent.clock import is_set
 from edge_agent.seldom import Seldom
-from shared.errors import RowError
+from shared.errors import BundleError, RowError
 from shared.messages import Flags, Prediction, Telemetry, as_reason, encode
 from shared.predictor import EngineState, Outcome, Predictor
 from shared.quality import CHANNELS
@@ -34,6 +34,9 @@ class Engines:
         serials: which engines.
         stored: an engine's stored state of this model, None where there is none.
         now: the clock, aware UTC.
+
+    Attributes:
+        lost: serials of engines that start afresh, because their stored state is damaged.
     """
 
     def __init__(
@@ -48,7 +51,8 @@ class Engines:
         self._known = frozenset(channel.name for channel in predictor.manifest.channels)
         self._unknown_channels = Seldom()
         self._failure = Seldom()
-        self._states = {serial: self._restore(stored(serial)) for serial in serials}
+        self.lost: list[str] = []
+        self._states = {serial: self._open(serial, stored(serial)) for serial in serials}
 
     def take(self, row: SensorRow) -> Records:
         """Take one row into its engine's state and make its records.
@@ -62,7 +66,7 @@ class Engines:
         except RowError:
             raise
         except Exception as error:  # a row that the model or the encoder fails on must not stop the agent
-            self._states[row.engine] = self._restore(before)
+            self._states[row.engine] = self._predictor.state_from_bytes(before)
             if self._failure.due(type(error).__name__):
                 log.exception("row_failed", engine=row.engine)
             raise RowError(f"engine {row.engine}: no record can be made: {type(error).__name__}: {error}") from error
@@ -109,8 +113,15 @@ class Engines:
             input=outcome.input,
         )
 
-    def _restore(self, stored: bytes | None) -> EngineState:
-        return self._predictor.new_state() if stored is None else self._predictor.state_from_bytes(stored)
+    def _open(self, serial: str, stored: bytes | None) -> EngineState:
+        """The stored state, or that of an engine without rows: better a short window than no agent."""
+        if stored is not None:
+            try:
+                return self._predictor.state_from_bytes(stored)
+            except BundleError as error:
+                log.warning("engine_state_lost", engine=serial, reason=str(error))
+                self.lost.append(serial)
+        return self._predictor.new_state()
 
 
 def _some(names: list[str]) -> str:

@@ -76,6 +76,9 @@ class Pipeline:
             predictor, engines, lambda serial: outbox.engine_state(serial, self._model_sha256), self._now
         )
         self._gauge = gauge
+        if self._engines.lost:
+            what = f"stored state of {', '.join(self._engines.lost)} damaged; predictions start from new rows"
+            gauge.note(last_error=what)
         self._commit_rows = commit.commit_rows
         self._commit_interval_s = commit.commit_interval_ms / 1000
         self._committed_at_s = -self._commit_interval_s

@@ -86,7 +86,11 @@ class Predictor:
         Raises:
             BundleError: it was stored by a model with other features, or is damaged.
         """
-        return EngineState(self._features, self._features.from_bytes(stored))
+        past = self._features.from_bytes(stored)
+        numbers = (past.ewma, past.baseline, past.window)
+        if not all(np.isfinite(part).all() for part in numbers) or (np.diff(past.cycles, prepend=0) < 0).any():
+            raise BundleError("the stored feature state is damaged; start the engine's state anew from its history")
+        return EngineState(self._features, past)
 
     def step(self, state: EngineState, row: SensorRow) -> Step:
         """Take one row into the state and predict from it.

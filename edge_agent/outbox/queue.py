@@ -134,10 +134,12 @@ class Outbox:
         self._surely(write)
 
     def engine_state(self, serial: str, model_sha256: str) -> bytes | None:
-        """The feature state of one engine as last accepted with this model."""
+        """The feature state of one engine as last accepted with this model; what no state can be, if it is damaged."""
         query = "SELECT state FROM engine_state WHERE serial = ? AND model_sha256 = ?"
         found = self._surely(lambda: self._file.rows(query, (serial, model_sha256)))
-        return bytes(found[0][0]) if found else None
+        if not found:
+            return None
+        return found[0][0] if isinstance(found[0][0], bytes) else b""
 
     def begin_session(self) -> Session:
         """Count one more start of the agent."""

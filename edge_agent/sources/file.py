@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import BinaryIO, cast
 
 import msgspec
+import structlog
 
 from edge_agent.ports import Batch, RefusedRow
 from edge_agent.settings import FileSource
@@ -21,6 +22,8 @@ from shared.rows import SensorRow
 BATCH_ROWS = 64
 IDLE_S = 1.0
 LINE_MAX_BYTES = 64 * 1024
+
+log = structlog.get_logger(__name__)
 
 
 class _Cursor(msgspec.Struct, frozen=True):
@@ -81,10 +84,9 @@ class CmapssFile:
 
     def _resume(self, file: BinaryIO, cursor: str | None) -> _Cursor:
         first_line = _fingerprint(file.readline(LINE_MAX_BYTES))
-        if cursor is not None:
-            place = msgspec.json.decode(cursor, type=_Cursor)
-            if place.first_line == first_line and place.offset <= file.seek(0, 2):
-                return place
+        place = _place(cursor)
+        if place is not None and place.first_line == first_line and 0 <= place.offset <= file.seek(0, 2):
+            return place
         return _Cursor(first_line=first_line, offset=0)
 
     def _complete_lines(self, file: BinaryIO, place: _Cursor) -> list[bytes]:
@@ -112,6 +114,17 @@ class CmapssFile:
         status = self._settings.path.stat()
         if status.st_size < place.offset or status.st_ino != os.fstat(file.fileno()).st_ino:
             raise SourceError(f"{self._settings.path} was replaced or cut short; it is opened again")
+
+
+def _place(cursor: str | None) -> _Cursor | None:
+    """A cursor that nobody can read is none: reading a file again costs nothing but time."""
+    if cursor is None:
+        return None
+    try:
+        return msgspec.json.decode(cursor, type=_Cursor)
+    except msgspec.DecodeError as error:
+        log.warning("cursor_lost", reason=f"{error}; the file is read from its start")
+        return None
 
 
 def _advance(place: _Cursor, lines: list[bytes]) -> _Cursor:

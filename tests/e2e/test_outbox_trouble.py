@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -85,6 +87,24 @@ def test_a_file_damaged_while_the_box_was_off_stops_nobody(
         ).stdout
     )
     assert "set aside" in report["last"]["status"]["outbox"]["damage"]
+
+
+@pytest.mark.parametrize("state", [b"noise", "text", b""])
+def test_a_feature_state_damaged_while_the_box_was_off_stops_nobody(
+    aggregator, make_agent, wait_until, rows, everything_arrives, state
+):
+    aggregator.register("E-1", "gw-1")
+    agent = make_agent()
+    agent.start()
+    agent.feed(*rows[:30])
+    wait_until(lambda: len(aggregator.history("E-1", "telemetry")) >= 30, "the first rows are there")
+    agent.stop()
+    with closing(sqlite3.connect(agent.outbox)) as outbox, outbox:
+        assert outbox.execute("UPDATE engine_state SET state = ?", (state,)).rowcount == 1
+    agent.feed(*rows[30:])
+    agent.start()
+    everything_arrives(agent)
+    assert "stored state of E-1 damaged" in agent.status()["last"]["status"]["source"]["last_error"]
 
 
 def test_an_agent_on_a_full_disk_lives_and_goes_on_when_there_is_room_again(

@@ -1,7 +1,9 @@
 """What the real model makes of rows that no engine ever sent."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from shared.messages import CYCLE_MAX, decode_record
 from shared.predictor import find_bundle, load_bundle
 from shared.rows import SensorRow
 
+HEADER_BYTES = 12
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 GOOD = SensorRow("E-1", CYCLE_MAX, NOW, dict.fromkeys(CHANNELS, 100.0))
 
@@ -46,3 +49,34 @@ def test_p10_any_row_gives_records_the_centre_can_read_or_a_reason_and_the_next_
             assert decode_record(made.telemetry).cycle == row.cycle
             assert made.prediction is None or decode_record(made.prediction).cycle == row.cycle
     assert engines.take(GOOD)
+
+
+def damaged_states(good):
+    """States that no step has stored, by what is wrong with them."""
+    numbers = np.frombuffer(good[HEADER_BYTES:], np.int32).copy()
+    nowhere, backwards = numbers.copy(), numbers.copy()
+    nowhere[0] = np.float32(np.nan).view(np.int32)
+    backwards[-1] = -5
+    return {
+        "empty": b"",
+        "short": good[:-1],
+        "another model's": b"\0" * 8 + good[8:],
+        "not a number": good[:HEADER_BYTES] + nowhere.tobytes(),
+        "cycles that fall": good[:HEADER_BYTES] + backwards.tobytes(),
+    }
+
+
+@pytest.mark.parametrize("what", ["empty", "short", "another model's", "not a number", "cycles that fall"])
+def test_an_engine_whose_stored_state_is_damaged_starts_afresh(predictor, what, capsys):
+    engines = Engines(predictor, ["E-1"], lambda _: None, lambda: NOW)
+    row = replace(GOOD, cycle=50)
+    engines.take(row)
+    good = engines.stored(["E-1"])["E-1"]
+    assert Engines(predictor, ["E-1"], lambda _: good, lambda: NOW).lost == []
+    states = {"E-1": damaged_states(good)[what], "E-2": good}
+    again = Engines(predictor, states, states.get, lambda: NOW)
+    assert again.lost == ["E-1"]
+    assert "engine_state_lost" in capsys.readouterr().out
+    assert again.take(row)
+    with pytest.raises(RowError, match="cycle 50"):
+        again.take(replace(row, engine="E-2"))

@@ -154,3 +154,9 @@ async def test_a_followed_file_that_is_replaced_is_opened_again(path, replace):
 
 def test_a_file_has_nothing_to_acknowledge(path):
     assert source(path).accepted(None) is None
+
+
+@pytest.mark.parametrize("cursor", ["", "{", '{"first_line": 3}'])
+async def test_a_cursor_that_cannot_be_read_is_none(path, cursor):
+    path.write_text(lines(1, 3))
+    assert cycles(await read_all(path, cursor)) == [1, 2, 3]
