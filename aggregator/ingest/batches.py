@@ -25,6 +25,9 @@ from shared.topics import GatewayTopic
 log = structlog.get_logger(__name__)
 
 LINGER_S = 0.03
+# A batch costs as much before its first record as some hundred records do, which a busy centre has no time for.
+BUSY_MESSAGES = 50
+BUSY_LINGER_S = 0.1
 BATCH_MESSAGES = 2000
 BATCH_BYTES = 2 * 1024 * 1024
 IDLE_S = 1.0
@@ -70,6 +73,10 @@ class Batches:
                 while True:
                     self._beat()
                     if await self._inbox.wait(IDLE_S):
+                        if not self._is_full():
+                            await self._linger()
+                        if not self._is_full():
+                            await committing
                         arrivals = await self._decode(executor)
                         await committing
                         committing = tasks.create_task(self._commit(executor, arrivals))
@@ -78,9 +85,16 @@ class Batches:
         finally:
             executor.shutdown(wait=False)
 
+    def _is_full(self) -> bool:
+        return self._inbox.holds(BATCH_MESSAGES, BATCH_BYTES)
+
+    async def _linger(self) -> None:
+        """Let more come together; on a busy centre, longer."""
+        await asyncio.sleep(LINGER_S)
+        if len(self._inbox) >= BUSY_MESSAGES and not self._is_full():
+            await asyncio.sleep(BUSY_LINGER_S - LINGER_S)
+
     async def _decode(self, executor: ThreadPoolExecutor) -> list[Arrival]:
-        if not self._inbox.holds(BATCH_MESSAGES, BATCH_BYTES):
-            await asyncio.sleep(LINGER_S)
         letters = self._inbox.take(BATCH_MESSAGES, BATCH_BYTES)
         return await asyncio.get_running_loop().run_in_executor(executor, _decode, letters)
 
