@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -11,69 +12,107 @@ from pathlib import Path
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from benchmarks.mqtt_wire import PUBACK, Wire, publication
 from shared.cmapss import CHANNELS, cmapss_line
 from simulators.engine_model import SimulatedEngine
 
 SITE, GATEWAY, ENGINE = "hamburg", "gw-1", "E-1"
 ROWS_TOPIC = "rows"
 ANSWER_S = 10.0
+RECONNECT_S = 0.2
 LIFE = [row.values for row in SimulatedEngine(ENGINE, seed=1).rows()]
 
 
 class RowFile:
-    """A data logger that appends rows to a file; what is written counts as accepted.
-
-    Attributes:
-        accepted: the numbers of those rows.
-    """
+    """A data logger that appends rows to a file; what is written counts as accepted."""
 
     def __init__(self, path: Path) -> None:
-        self.accepted: set[int] = set()
+        self._written = 0
         self._file = path.open("ab", buffering=0)
+
+    @property
+    def accepted(self) -> set[int]:
+        """The numbers of the rows that are in the file."""
+        return set(range(1, self._written + 1))
 
     def give(self, number: int) -> None:
         """Write a row; its number is its cycle."""
         self._file.write(cmapss_line(1, number, _values(number)).rstrip("\n").encode() + b"\n")
-        self.accepted.add(number)
+        self._written = number
 
     def close(self) -> None:
         self._file.close()
 
 
-class RowPublisher:
-    """Hardware that publishes rows with QoS 1 and sends what was not acknowledged again; the acknowledged is accepted.
+class RowPublisher(threading.Thread):
+    """Hardware that publishes rows with QoS 1 in their order, and after an interruption again those without a PUBACK.
+
+    A library's client lets new rows overtake those that it kept while it was not connected; rows of an engine have an
+    order, which hardware that counts cycles keeps.
 
     Args:
         port: where the gateway's broker listens.
     """
 
     def __init__(self, port: int) -> None:
-        self._numbers: dict[int, int] = {}  # by packet id; a benchmark has less rows than MQTT has packet ids
-        self._acknowledged: list[int] = []
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="hardware")
-        self._client.reconnect_delay_set(1, 1)
-        self._client.on_publish = lambda _client, _userdata, packet_id, *_: self._acknowledged.append(packet_id)
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
+        super().__init__(daemon=True)
+        self._acknowledged: set[int] = set()
+        self._port = port
+        self._rows: list[bytes] = []
+        self._news = threading.Condition()
+        self._closed = False
+        self.start()
 
     @property
     def accepted(self) -> set[int]:
         """The numbers of the rows that the broker has acknowledged."""
-        return {self._numbers[one] for one in list(self._acknowledged) if one in self._numbers}
+        return set(self._acknowledged)
 
     def give(self, number: int) -> None:
-        """Publish a row; its number is its cycle."""
+        """Publish a row; its number is its cycle, and its packet id."""
         row = {
             "engine": ENGINE,
             "cycle": number,
             "observed_at": datetime.now(UTC).isoformat(),
             "channels": dict(zip(CHANNELS, _values(number), strict=True)),
         }
-        self._numbers[self._client.publish(ROWS_TOPIC, json.dumps(row), qos=1).mid] = number
+        with self._news:
+            self._rows.append(publication(ROWS_TOPIC, number - 1, json.dumps(row).encode()))
+            self._news.notify()
+
+    def run(self) -> None:
+        while not self._closed:
+            try:
+                wire = Wire(self._port, "hardware")
+            except OSError:
+                time.sleep(RECONNECT_S)
+                continue
+            reader = threading.Thread(target=self._read, args=(wire,), daemon=True)
+            reader.start()
+            with suppress(OSError):
+                self._write(wire, reader)
+            wire.close()
+            reader.join()
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._closed = True
+        self.join()
+
+    def _write(self, wire: Wire, reader: threading.Thread) -> None:
+        unaccepted = [index for index in range(len(self._rows)) if index + 1 not in self._acknowledged]
+        written = unaccepted[0] if unaccepted else len(self._rows)
+        while reader.is_alive() and not self._closed:
+            with self._news:
+                if len(self._rows) == written:
+                    self._news.wait(RECONNECT_S)
+                packets = self._rows[written:]
+            wire.write(b"".join(packets))
+            written += len(packets)
+
+    def _read(self, wire: Wire) -> None:
+        with suppress(OSError):
+            while True:
+                self._acknowledged.update(int.from_bytes(body[:2]) for kind, body in wire.packets() if kind == PUBACK)
 
 
 class Feed(threading.Thread):

@@ -3,6 +3,7 @@
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 
 PUBLISH, PUBACK = 3, 4
 
@@ -25,8 +26,15 @@ class Wire:
         self._socket.sendall(packet)
 
     def packets(self) -> Iterator[tuple[int, bytes]]:
-        """Every packet that has come, as type and body; waits for the first one only."""
-        self._received += self._socket.recv(1 << 20)
+        """Every packet that has come, as type and body; waits for the first one only.
+
+        Raises:
+            ConnectionError: the broker has closed the connection.
+        """
+        received = self._socket.recv(1 << 20)
+        if not received:
+            raise ConnectionError("the broker has closed the connection")
+        self._received += received
         at = 0
         while (found := _split(self._received, at)) is not None:
             kind, begin, at = found
@@ -40,6 +48,8 @@ class Wire:
         return body[4 + topic_bytes :]
 
     def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for packets
         self._socket.close()
 
 
