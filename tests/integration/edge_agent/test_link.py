@@ -10,7 +10,7 @@ from edge_agent import mqtt as mqtt_module
 from edge_agent.delivery import subscriptions
 from edge_agent.mqtt import Connected, Disconnected, LinkOptions, MqttLink, Outgoing, Received
 from edge_agent.reconnect import SUSPICIOUS_LOSSES, Reconnects
-from shared.messages import decode_envelope
+from shared.messages import Status, decode, decode_envelope
 
 
 class Line:
@@ -277,16 +277,18 @@ async def test_a_broker_that_takes_only_small_packets_gets_them_over_one_connect
     link = make_link(port=broker.port, subscriptions=subscriptions(box.settings), reconnects=soon())
     box.start(link, monotonic_s=time.monotonic)
     delivering = asyncio.create_task(box.delivery.run())
-    seen = set()
+    seen, births = set(), 0
     async with asyncio.timeout(30):
         while len(seen) < 40:
             message = await event(watcher, Received)
             if message.topic.endswith("status"):
+                births += decode(message.payload, Status).event == "birth"
                 continue
             envelope = decode_envelope(message.payload)
             seqs = [seq for seq, _ in envelope.records]
             seen.update(seqs)
             box.link.events.put_nowait(box.ack(committed=[(seq, seq) for seq in seqs]))
+    assert births == 1
     assert box.delivery.summary == "up; 1 records get no answer or are too large, and are tried seldom"
     delivering.cancel()
     await asyncio.gather(delivering, return_exceptions=True)
