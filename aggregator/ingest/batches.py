@@ -1,7 +1,4 @@
-"""Middle step of ingest: takes what waits, commits it in a thread, and hands on the answers; retries an outage.
-
-While one batch is committed the next is decoded, because a database lets other threads run for a good part of its time.
-"""
+"""Middle step of ingest: takes what waits, commits it in a thread, and hands on the answers; retries an outage."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +12,7 @@ from aggregator.ingest.inbox import Inbox, Letter
 from aggregator.ingest.intake import arrive
 from aggregator.ingest.orders import PendingOrders
 from aggregator.ingest.status import IngestStatus
-from aggregator.store.arrivals import Arrival, Outcome
+from aggregator.store.arrivals import Outcome
 from aggregator.store.commit import commit
 from aggregator.store.database import Store
 from aggregator.store.quarantine_bound import QuarantineBound
@@ -66,22 +63,15 @@ class Batches:
 
     async def run(self) -> None:
         """Commit batch after batch until cancelled."""
-        executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="batches")
+        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
         try:
-            async with asyncio.TaskGroup() as tasks:
-                committing = tasks.create_task(asyncio.sleep(0))
-                while True:
-                    self._beat()
-                    if await self._inbox.wait(IDLE_S):
-                        if not self._is_full():
-                            await self._linger()
-                        if not self._is_full():
-                            await committing
-                        arrivals = await self._decode(executor)
-                        await committing
-                        committing = tasks.create_task(self._commit(executor, arrivals))
-                    if not len(self._inbox):
-                        self._report_drops()
+            while True:
+                self._beat()
+                if await self._inbox.wait(IDLE_S):
+                    await self._linger()
+                    await self._commit(executor, self._inbox.take(BATCH_MESSAGES, BATCH_BYTES))
+                if not len(self._inbox):
+                    self._report_drops()
         finally:
             executor.shutdown(wait=False)
 
@@ -90,20 +80,17 @@ class Batches:
 
     async def _linger(self) -> None:
         """Let more come together; on a busy centre, longer."""
-        await asyncio.sleep(LINGER_S)
+        if not self._is_full():
+            await asyncio.sleep(LINGER_S)
         if len(self._inbox) >= BUSY_MESSAGES and not self._is_full():
             await asyncio.sleep(BUSY_LINGER_S - LINGER_S)
 
-    async def _decode(self, executor: ThreadPoolExecutor) -> list[Arrival]:
-        letters = self._inbox.take(BATCH_MESSAGES, BATCH_BYTES)
-        return await asyncio.get_running_loop().run_in_executor(executor, _decode, letters)
-
-    async def _commit(self, executor: ThreadPoolExecutor, arrivals: Sequence[Arrival]) -> None:
+    async def _commit(self, executor: ThreadPoolExecutor, letters: Sequence[Letter]) -> None:
         loop = asyncio.get_running_loop()
         attempt = 1
         while True:
             try:
-                outcome = await loop.run_in_executor(executor, commit, self._store, arrivals)
+                outcome = await loop.run_in_executor(executor, _decode_and_commit, self._store, letters)
             except Exception as error:
                 self._suspend(error)
                 await asyncio.sleep(full_jitter_s(attempt, cap_s=RETRY_CAP_S))
@@ -159,5 +146,5 @@ class Batches:
         self.beat_at = asyncio.get_running_loop().time()
 
 
-def _decode(letters: Sequence[Letter]) -> list[Arrival]:
-    return [arrive(one.topic, one.payload, one.received_at) for one in letters]
+def _decode_and_commit(store: Store, letters: Sequence[Letter]) -> Outcome:
+    return commit(store, [arrive(one.topic, one.payload, one.received_at) for one in letters])
