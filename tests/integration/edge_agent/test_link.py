@@ -82,10 +82,11 @@ async def make_link(mosquitto):
 @pytest.fixture
 async def make_broker():
     """Brokers that answer each kind of packet as they are told."""
-    servers = []
+    servers, writers = [], []
 
     async def make(answers):
         async def serve(reader, writer):
+            writers.append(writer)
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 while True:
                     kind, size = await reader.readexactly(2)
@@ -100,6 +101,10 @@ async def make_broker():
     yield make
     for server in servers:
         server.close()
+    for writer in writers:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 def soon(client_id="gw"):

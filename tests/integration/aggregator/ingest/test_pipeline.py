@@ -233,11 +233,15 @@ async def test_a_refused_subscription_is_no_connection(free_tcp_port, ingest_at,
         writer.write(b"\x90\x03" + subscribe[2:4] + b"\x80")
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        served.set()
 
+    served = asyncio.Event()
     server = await asyncio.start_server(refuse, "127.0.0.1", free_tcp_port)
     with structlog.testing.capture_logs() as logged:
         async with ingest_at(BrokerSettings(kind="external", port=free_tcp_port, mqtt_version=3)) as ingest:
             await eventually(lambda: ingest.status.since is not None)
             assert not ingest.status.connected
+    await served.wait()
     server.close()
     assert "refuses the subscription to spoolwatch/v1/+/+/status" in logged[0]["error"]
