@@ -21,8 +21,6 @@ def admit(connection: Connection, envelopes: Sequence[EnvelopeArrival], outcome:
     gateways = _find_gateways(connection, {envelope.topic.gateway for envelope in envelopes})
     known: dict[tuple[int, str], list[EnvelopeArrival]] = {}
     for envelope in envelopes:
-        if not envelope.entries:
-            continue
         reason = _why_strange(envelope.topic, gateways)
         if reason is None:
             key = (gateways[envelope.topic.gateway][0], envelope.stream_id)

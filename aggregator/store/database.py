@@ -23,7 +23,7 @@ from sqlmodel import Session, col
 from aggregator.store.tables import StoreFact
 from shared.errors import SettingsError, SpoolwatchError
 
-LOCK_TIMEOUT_S = 2  # short enough to stop in time while another program holds the lock
+LOCK_TIMEOUT_S = 5  # a slow disk makes writers queue for seconds; still short enough to stop in time
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 7_305_011  # any number of our own: PostgreSQL's advisory locks are known by number
 

@@ -69,10 +69,12 @@ async def gateway_at(port):
         await client.subscribe(EVERY_CENTRE_STATUS, qos=1)
         gateway = Gateway(client)
         listening = asyncio.create_task(gateway.listen())
-        yield gateway
-        listening.cancel()
-        with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
-            await listening
+        try:
+            yield gateway
+        finally:
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
+                await listening
 
 
 @pytest.fixture(name="gateway_at")
