@@ -8,6 +8,13 @@ from shared.errors import SpoolwatchError
 from simulators.signals import STOPPING, stop_wish
 
 
+@pytest.fixture(autouse=True)
+def _not_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_is_a_wish_to_end_and_a_second_one_to_end_at_once(number):
     with stop_wish() as wish:
@@ -33,10 +40,7 @@ def test_what_a_signal_did_before_it_does_afterwards():
 
 
 def test_under_nohup_a_closed_terminal_is_ignored():
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with stop_wish() as wish:
-            signal.raise_signal(signal.SIGHUP)
-            assert not wish.wanted
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stop_wish() as wish:
+        signal.raise_signal(signal.SIGHUP)
+        assert not wish.wanted
