@@ -17,10 +17,12 @@ def gateway_names(gateways: int) -> list[str]:
     return [f"gw-{number:03}" for number in range(gateways)]
 
 
-def publications(kind: str, gateways: int, messages: int, records_each: int, run: str) -> list[bytes]:
+def publications(
+    kind: str, gateways: int, messages: int, records_each: int, run: str, cycles_before: int = 0
+) -> list[bytes]:
     """PUBLISH packets, gateway by gateway in turn; each holds an envelope of the gateway's next records."""
-    sources = {name: records(f"{run}-{name}") for name in gateway_names(gateways)}
-    next_seqs = dict.fromkeys(sources, 1)
+    sources = {name: records(f"{run}-{name}", cycles_before) for name in gateway_names(gateways)}
+    next_seqs = dict.fromkeys(sources, 2 * cycles_before + 1)
     packets = []
     for number in range(messages):
         name = list(sources)[number % gateways]
@@ -32,10 +34,9 @@ def publications(kind: str, gateways: int, messages: int, records_each: int, run
     return packets
 
 
-def records(engine: str) -> Iterator[bytes]:
-    """A row and its prediction, for one cycle after another."""
-    chance = random.Random(engine)
-    cycle = 0
+def records(engine: str, cycle: int = 0) -> Iterator[bytes]:
+    """A row and its prediction, for one cycle after another behind the given one."""
+    chance = random.Random(f"{engine} {cycle}")
     while True:
         cycle += 1
         now = datetime.now(UTC)

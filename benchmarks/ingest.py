@@ -7,16 +7,20 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from benchmarks.fleet import SITE, gateway_names
 from benchmarks.programs import Aggregator, aggregator, child, mosquitto, postgresql
 
 GATEWAYS = 20
+RUN = "run"
 LIVE = {"kind": "records", "gateways": GATEWAYS, "records_each": 1, "window": 8000, "by_centre": True}
 BACKLOG = {"kind": "backfill", "gateways": GATEWAYS, "records_each": 370, "window": 8 * GATEWAYS, "by_centre": True}
 PACED_PER_S = 5_000
+SOAK_PER_S = 1_000
+SOAK_MINUTE = LIVE | {"messages": 60 * SOAK_PER_S, "messages_per_s": SOAK_PER_S}
 # An idle API is asked just often enough to notice a stalled loop, a busy one as 20 open pages would ask it.
 IDLE = ("/health/live", 0.2)
 BUSY = ("/api/v1/fleet", 0.05)
@@ -81,30 +85,47 @@ def read_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def ingest(plan: dict[str, object], store: str, rounds: int = 1, asked: tuple[str, float] = IDLE) -> dict[str, float]:
-    """What an aggregator commits and acknowledges of a plan, carried out several times."""
+@contextmanager
+def centre_with_engines(store: str) -> Iterator[tuple[Aggregator, int]]:
+    """An aggregator over a new store that knows the generator's engines, and its broker's port."""
     with (
         tempfile.TemporaryDirectory() as folder,
         postgresql() if store == "postgresql" else nullcontext() as url,
         mosquitto(Path(folder)) as port,
         aggregator(Path(folder), port, url) as centre,
     ):
+        for name in gateway_names(GATEWAYS):
+            centre.register(f"{RUN}-{name}", SITE, name)
+        yield centre, port
+
+
+def ingest(plan: dict[str, object], store: str, asked: tuple[str, float] = IDLE) -> dict[str, float]:
+    """What an aggregator commits and acknowledges of a plan."""
+    with centre_with_engines(store) as (centre, port):
         probe = Probe(centre, *asked)
-        acked = took_s = cpu_s = 0.0
-        for number in range(rounds):
-            run = f"run{number}"
-            for name in gateway_names(GATEWAYS):
-                centre.register(f"{run}-{name}", SITE, name)
-            if number == 0:
-                probe.start()
-            cpu_before_s = centre.cpu_s()
-            answer = generate(port, plan | {"run": run})
-            cpu_s += centre.cpu_s() - cpu_before_s
-            acked, took_s = acked + answer["acked"], took_s + answer["took_s"]
-            if rounds > 1:
-                print(f"  round {number + 1}: {answer['records_per_s']:,.0f} records/s, {centre.rss_mib():.0f} MiB")
+        probe.start()
+        cpu_before_s = centre.cpu_s()
+        answer = generate(port, plan | {"run": RUN})
+        cpu_s = centre.cpu_s() - cpu_before_s
         figures = probe.end()
-    return {"records_per_s": acked / took_s, "cpu_us_per_record": cpu_s / acked * 1e6} | figures
+    return {"records_per_s": answer["records_per_s"], "cpu_us_per_record": cpu_s / answer["acked"] * 1e6} | figures
+
+
+def soak(store: str, minutes: int) -> dict[str, object]:
+    """An even flow of live records, and what the centre takes, minute by minute."""
+    rss_mib, cpu_s = [], []
+    with centre_with_engines(store) as (centre, port):
+        probe = Probe(centre, *IDLE)
+        probe.start()
+        for minute in range(minutes):
+            cpu_before_s = centre.cpu_s()
+            cycles_before = minute * 60 * SOAK_PER_S // GATEWAYS // 2
+            generate(port, SOAK_MINUTE | {"run": RUN, "cycles_before": cycles_before})
+            rss_mib.append(centre.rss_mib())
+            cpu_s.append(centre.cpu_s() - cpu_before_s)
+            print(f"{minute + 1:4} min: {rss_mib[-1]:.1f} MiB, {cpu_s[-1]:.1f} s of CPU", flush=True)
+        figures = probe.end()
+    return figures | {"rss_mib": rss_mib, "cpu_s": cpu_s}
 
 
 def measure(live_messages: int, backlog_envelopes: int, stores: list[str]) -> dict[str, dict[str, float]]:
@@ -140,14 +161,11 @@ def main() -> None:
     parser.add_argument("--live", type=int, default=60_000, help="messages of one record")
     parser.add_argument("--backlog", type=int, default=800, help="envelopes of 370 records")
     parser.add_argument("--store", choices=["sqlite", "postgresql"], help="only this one")
-    parser.add_argument("--soak", type=int, metavar="ROUNDS", help="instead: live messages again and again, with RSS")
+    parser.add_argument("--soak", type=int, metavar="MINUTES", help=f"instead: {SOAK_PER_S} live records/s, with RSS")
     arguments = parser.parse_args()
     stores = [arguments.store] if arguments.store else ["sqlite", "postgresql"]
     if arguments.soak:
-        figures = {
-            f"soak, {store}": ingest(LIVE | {"messages": arguments.live}, store, arguments.soak) for store in stores
-        }
-        print(json.dumps(figures, indent=2))
+        print(json.dumps({f"soak, {store}": soak(store, arguments.soak) for store in stores}, indent=2))
         return
     figures = measure(arguments.live, arguments.backlog, stores)
     print(json.dumps(figures, indent=2)) if arguments.json else show(figures)

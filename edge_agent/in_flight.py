@@ -1,4 +1,4 @@
-"""What has been sent and not answered yet: bounded, one half for live records and one for the backlog.
+"""What has been sent and not answered yet: bounded, three quarters for live records and one for the backlog.
 
 The window closes down to one envelope at a time when nothing is answered at all, and opens again with every answer, so
 that a centre in trouble is asked and not flooded.
@@ -32,7 +32,7 @@ class Sent:
     Attributes:
         seqs: its records that are not answered yet.
         size: how many records it carried.
-        live: whether it is one of the live half.
+        live: whether it is of the newest records, and not of the backlog.
         sent_at_s: when it was sent, monotonic.
         answers: how many answers had come by then.
     """
@@ -78,8 +78,8 @@ class InFlight:
         """Whether one more envelope may be sent."""
         if self._window == 1:
             return not self._envelopes
-        half = self._window // 2
-        share = self._window - half if live else half
+        backlog = max(1, self._window // 4)
+        share = self._window - backlog if live else backlog
         return len(self._envelopes) < self._window and sum(sent.live == live for sent in self._envelopes) < share
 
     def add(self, seqs: Collection[int], *, live: bool, now_s: float) -> None:

@@ -58,7 +58,12 @@ class BrokerSettings(Section):
 class DeliverySettings(Section):
     """How records travel from the outbox to the centre."""
 
-    in_flight_envelopes: int = Field(8, ge=2, le=64, description="envelopes sent and not yet answered, at most")
+    in_flight_envelopes: int = Field(
+        16,
+        ge=2,
+        le=64,
+        description="envelopes sent and not yet answered, at most; a quarter of them for the backlog, whose are large",
+    )
     ack_timeout_s: float = Field(5.0, gt=0, description="seconds without an answer after which records go again")
     heartbeat_interval_s: float = Field(15.0, gt=0, le=3600, description="seconds between two heartbeats")
     silence_timeout_s: float = Field(
@@ -97,7 +102,7 @@ class FileSource(Section):
     kind: Literal["file"] = "file"
     path: Path = Field(description="the file; .gz is read as gzip")
     follow: bool = Field(False, description="wait for more rows at the end of the file")
-    poll_interval_s: float = Field(0.1, gt=0, description="seconds between two looks at the end of the file")
+    poll_interval_s: float = Field(0.05, gt=0, description="seconds between two looks at the end of the file")
 
     @model_validator(mode="after")
     def _gzip_does_not_grow(self) -> "FileSource":

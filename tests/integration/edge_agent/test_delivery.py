@@ -60,16 +60,16 @@ def test_an_answer_of_another_version_changes_nothing(make_box):
     assert box.outbox.status().unacked == 1
 
 
-def test_the_window_bounds_what_is_unanswered_and_half_of_it_is_kept_for_live_records(make_box):
-    box = make_box(in_flight_envelopes=4)
+def test_the_window_bounds_what_is_unanswered_and_a_quarter_of_it_is_kept_for_the_backlog(make_box):
+    box = make_box(in_flight_envelopes=8)
     box.outbox.accept([b"{}"] * 5000)
     box.turn(Connected())
     assert len(box.link.envelopes("records")) == 1
     assert len(box.link.envelopes("backfill")) == 2
-    for _ in range(5):
+    for _ in range(10):
         box.outbox.accept([b"{}"])
         box.turn()
-    assert len(box.link.envelopes("records")) == 2
+    assert len(box.link.envelopes("records")) == 6
     assert len(box.link.envelopes("backfill")) == 2
 
 
