@@ -120,6 +120,7 @@ class Batches:
         status.committed_records += outcome.committed_records
         status.duplicate_records += outcome.duplicate_records
         status.quarantined_records += outcome.quarantined_records
+        status.unusable_messages += outcome.unusable_messages
         status.last_commit_at = datetime.now(UTC)
         if not status.accepting:
             status.accepting, status.problem = True, None

@@ -16,7 +16,7 @@ from aggregator.store.arrivals import (
 )
 from shared import messages
 from shared.errors import MessageError, TopicError
-from shared.messages import ENVELOPE_MAX_BYTES, ENVELOPE_MAX_RECORDS, VERSION, Reply, Status
+from shared.messages import ENVELOPE_MAX_BYTES, ENVELOPE_MAX_RECORDS, VERSION, Reply, Status, as_reason
 from shared.topics import GatewayTopic
 
 _NUL = b"\\u0000"
@@ -34,7 +34,7 @@ def arrive(topic: str, payload: bytes, received_at: datetime) -> Arrival:
             return ReplyArrival(parsed, _decode_reply(payload), received_at)
         return _arrive_envelope(parsed, payload, received_at)
     except (MessageError, TopicError) as error:
-        return MalformedArrival(topic, payload, str(error), received_at)
+        return MalformedArrival(topic, payload, as_reason(str(error)), received_at)
     except RecursionError:
         return MalformedArrival(topic, payload, "nested too deeply", received_at)
 
@@ -51,7 +51,7 @@ def _arrive_envelope(topic: GatewayTopic, payload: bytes, received_at: datetime)
         raise MessageError("stream_id holds a NUL character")
     if envelope.v != VERSION:
         reason = f"envelope version {envelope.v} is unknown here, this centre knows {VERSION}: upgrade the centre"
-        return DeferredArrival(topic, envelope.stream_id, [seq for seq, _ in envelope.records], reason)
+        return DeferredArrival(topic, envelope.stream_id, [seq for seq, _ in envelope.records], as_reason(reason))
     has_nul = _NUL in payload
     entries = [_entry(seq, bytes(body), has_nul=has_nul) for seq, body in envelope.records]
     return EnvelopeArrival(topic, envelope.stream_id, entries, received_at)
@@ -65,7 +65,7 @@ def _entry(seq: int, body: bytes, *, has_nul: bool) -> Entry:
             _check_text(body)
         _CHECKS[type(record)](record)
     except MessageError as error:
-        return Entry(seq, body, digest, reason=str(error))
+        return Entry(seq, body, digest, reason=as_reason(str(error)))
     except RecursionError:
         return Entry(seq, body, digest, reason="nested too deeply")
     return Entry(seq, body, digest, record)

@@ -13,6 +13,9 @@ class IngestStatus:
         since: when ``connected`` last changed, or null before the first attempt has ended.
         accepting: whether the store takes records; gateways do not resend while it does not.
         problem: why ingest is not connected or not accepting, for a person; null if all is well.
+        given_up_messages: those that were quarantined, and left it again because it is bounded.
+        unusable_messages: those that not even the quarantine could take.
+        dropped_messages: those that came faster than the store took them, and will come again.
     """
 
     connected: bool = False
@@ -23,5 +26,6 @@ class IngestStatus:
     duplicate_records: int = 0
     quarantined_records: int = 0
     given_up_messages: int = 0
+    unusable_messages: int = 0
     dropped_messages: int = 0
     last_commit_at: datetime | None = None

@@ -100,7 +100,7 @@ class Outcome:
     """The answers of one committed batch, by the gateway's topic and stream id, and what to count.
 
     ``orders`` asks gateways, by their command topic, for records again that this store has lost; ``strangers`` are the
-    topics of statuses that came from gateways nobody registered.
+    topics of statuses that came from gateways nobody registered; ``unusable_messages`` were dropped unanswered.
     """
 
     answers: dict[tuple[GatewayTopic, str], Answer] = field(default_factory=dict)
@@ -108,6 +108,7 @@ class Outcome:
     committed_records: int = 0
     duplicate_records: int = 0
     quarantined_records: int = 0
+    unusable_messages: int = 0
     first_reason: str | None = None
     strangers: set[GatewayTopic] = field(default_factory=set)
 
@@ -128,5 +129,6 @@ class Outcome:
         self.committed_records += other.committed_records
         self.duplicate_records += other.duplicate_records
         self.quarantined_records += other.quarantined_records
+        self.unusable_messages += other.unusable_messages
         self.first_reason = self.first_reason or other.first_reason
         self.strangers |= other.strangers

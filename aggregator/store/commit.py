@@ -28,17 +28,19 @@ def commit(store: Store, arrivals: Sequence[Arrival]) -> Outcome:
     """Commit a batch in one transaction and say what became of each record.
 
     A batch that cannot be written for its content is halved until the culprit stands alone, which is
-    quarantined. What a database raises that is busy, broken or gone is raised, with nothing written.
+    quarantined, or dropped without an answer if not even that can be done. What a database raises that is busy,
+    broken or gone is raised, with nothing written.
     """
     try:
         return _commit_racing(store, arrivals)
     except Exception as error:
         if _is_outage(error):
             raise
-        parts = _apart(arrivals, f"the store cannot take it: {error}")
-        if not parts:
-            raise
+        parts = _apart(arrivals, messages.as_reason(f"the store cannot take it: {error}"))
         outcome = Outcome()
+        if not parts:
+            log.error("message_dropped", topic=str(arrivals[0].topic), error=str(error), exc_info=error)
+            outcome.unusable_messages = 1
         for part in parts:
             outcome.add(commit(store, part))
         return outcome

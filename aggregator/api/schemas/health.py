@@ -21,6 +21,12 @@ class IngestCounts(BaseModel):
     given_up_messages: int = Field(
         description="Quarantined ones that were given up, because the quarantine is bounded."
     )
+    unusable_messages: int = Field(
+        description="Messages that not even the quarantine could take: dropped, and logged with their topics."
+    )
+    dropped_messages: int = Field(
+        description="Messages that came faster than the store took them: gateways send such records again."
+    )
     last_commit_at: datetime | None
 
 

@@ -21,6 +21,8 @@ async def test_ready_says_what_ingest_has_done(client, ingest):
             "duplicate_records": 0,
             "quarantined_records": 0,
             "given_up_messages": 0,
+            "unusable_messages": 0,
+            "dropped_messages": 0,
             "last_commit_at": "2026-11-21T12:00:00Z",
         },
     }

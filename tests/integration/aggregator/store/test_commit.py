@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+import structlog
 
+from aggregator.ingest.intake import arrive
 from aggregator.store.arrivals import Answer, DeferredArrival, MalformedArrival
 from aggregator.store.commit import commit
 from aggregator.store.database import Store
@@ -193,11 +195,31 @@ def test_what_the_database_refuses_is_quarantined_alone(store, envelope, recorde
     assert [seq for seq, _ in receipts()] == [1, 2, 3, 4, 5]
 
 
-def test_what_cannot_even_be_set_aside_is_raised_and_nothing_written(store, envelope, recorder, counts, clock):
+def test_p10_a_reason_that_quotes_a_nul_character_stops_nothing(store, envelope, recorder, counts, rows, clock):
+    """PostgreSQL refuses such a text, and a reason is all that is left to write of a message that is set aside."""
+    topic = "spoolwatch/v1/hamburg/gw-%d/records"
+    bad = arrive(topic % 1, b'{"v":1,"stream_id":"stream-1","records":[[2,{"kind":"a\\u0000b"}]]}', clock())
+    worse = arrive(topic % 9, b'{"v":1,"x\\u0000":1}', clock())
+    (answer,) = commit(store, [bad, worse, envelope({1: recorder.row("E1", 1)})]).answers.values()
+    assert (answer.committed, answer.quarantined) == ({1}, {2: "Invalid value 'a?b' - at `$.kind`"})
+    assert {kept["reason"] for kept in rows(Quarantine)} == {
+        "Invalid value 'a?b' - at `$.kind`",
+        "Object contains unknown field `x?`",
+    }
+    assert counts(Telemetry) == [1]
+
+
+def test_p4_what_cannot_even_be_set_aside_is_dropped_told_of_and_stops_nothing(
+    store, envelope, recorder, counts, clock
+):
     hopeless = MalformedArrival("spoolwatch/v1/hamburg/gw-1/records", None, "no bytes", clock())
-    with pytest.raises(TypeError):
-        commit(store, [hopeless])
-    assert counts(Quarantine) == [0]
+    with structlog.testing.capture_logs() as logs:
+        outcome = commit(store, [envelope({1: recorder.row("E1", 1)}), hopeless, envelope({2: recorder.row("E1", 2)})])
+    (answer,) = outcome.answers.values()
+    assert (answer, outcome.unusable_messages) == (Answer(committed={1, 2}), 1)
+    assert counts(Telemetry, Quarantine) == [2, 0]
+    (told,) = [one for one in logs if one["event"] == "message_dropped"]
+    assert (told["topic"], told["log_level"]) == ("spoolwatch/v1/hamburg/gw-1/records", "error")
 
 
 def test_two_replicas_that_commit_the_same_at_once_write_it_once(

@@ -123,6 +123,16 @@ def test_a_message_that_cannot_be_used_is_kept_whole_with_its_reason(topic, payl
     assert "\0" not in arrival.topic
 
 
+def test_a_reason_that_quotes_a_message_is_one_that_a_database_and_an_ack_can_hold():
+    """The names of unknown fields, unknown kinds and numbers of versions are the sender's."""
+    unknown = arrive(RECORDS, b'{"v":1,"x\\u0000":1}', NOW)
+    assert unknown.reason == "Object contains unknown field `x?`"
+    assert entry_of(b'{"kind":"a\\u0000b"}').reason == "Invalid value 'a?b' - at `$.kind`"
+    assert len(arrive(RECORDS, b'{"v":1,"%s":1}' % (b"x" * 5000), NOW).reason) == 1000
+    version = b"9" * 4000
+    assert len(arrive(RECORDS, b'{"v":%s,"stream_id":"s","records":[[1,{}]]}' % version, NOW).reason) == 1000
+
+
 def test_an_unknown_version_is_deferred_with_its_seqs():
     payload = b'{"v":2,"stream_id":"s","colour":"red","records":[[3,{"new":1}],[4,5]]}'
     arrival = arrive(RECORDS, payload, NOW)
