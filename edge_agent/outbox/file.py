@@ -20,7 +20,7 @@ CACHE_BYTES = 512 * 1024
 RECORD_TABLES = ("telemetry", "prediction", "gap")
 
 _APPLICATION_ID = 0x53706F6F  # "Spoo"
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 # Telemetry and predictions lie apart, so that giving up the oldest of one kind frees whole pages.
 _SCHEMA = """
 CREATE TABLE head (
@@ -36,7 +36,9 @@ CREATE TABLE head (
     refused_rows INTEGER NOT NULL DEFAULT 0,
     age_s REAL NOT NULL DEFAULT 0,
     damage TEXT,
-    store_epoch TEXT
+    store_epoch TEXT,
+    new_stream_id TEXT,
+    new_next_seq INTEGER NOT NULL DEFAULT 1
 );
 CREATE TABLE telemetry (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, retry_at REAL);
 CREATE TABLE prediction (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, retry_at REAL);

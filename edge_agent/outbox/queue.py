@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from edge_agent.outbox import renumbering
 from edge_agent.outbox.acceptance import number_records, set_rows_aside
 from edge_agent.outbox.capacity import fill_level
 from edge_agent.outbox.damage import set_aside
@@ -26,7 +27,7 @@ from edge_agent.outbox.file import (
 )
 from edge_agent.outbox.history import HELD_TABLES, expire, held_between, join, keep, next_seq_in, take_back
 from edge_agent.outbox.rate import Rate
-from edge_agent.outbox.sacrifice import make_room, renumber, seal_gap
+from edge_agent.outbox.sacrifice import make_room, seal_gap
 from edge_agent.outbox.settlement import MAX_DEFERRAL_S, defer, park
 from edge_agent.ports import RefusedRow
 from edge_agent.settings import OutboxSettings
@@ -90,6 +91,7 @@ class Outbox:
         self._monotonic_s = monotonic_s
         self._rate = Rate(monotonic_s)
         self._sessions = 0
+        self._is_renumbering = False
         try:
             self._file = OutboxFile(path, read_only=read_only)
         except DamagedError as error:
@@ -97,6 +99,7 @@ class Outbox:
                 raise
             self._file = self._fresh_file(path, error)
         self._start_age()
+        self._is_renumbering = not read_only and self._head("new_stream_id") is not None
 
     def close(self) -> None:
         """Close the file."""
@@ -235,16 +238,15 @@ class Outbox:
     def open_new_stream(self) -> str:
         """Leave a stream the centre refuses: a new id, and what is unacked renumbered from 1 in the same order.
 
-        History is forgotten: it is the centre's, under the stream that is left.
+        History is forgotten: it is the centre's, under the stream that is left. What fails in between is gone on
+        with before anything else is done, also by the next one who opens the file.
         """
 
-        def write() -> None:
-            with self._file.transaction():
-                renumber(self._file)
-                self._file.execute("DELETE FROM history")
-                self._file.execute("UPDATE head SET stream_id = ?, history_bytes = 0", (uuid.uuid4().hex,))
+        def begin() -> None:
+            renumbering.begin(self._file)
+            self._is_renumbering = True
 
-        self._surely(write)
+        self._surely(begin)
         return self.stream_id
 
     def held_slices(self, first: int = 1, last: int = LAST_SEQ) -> Iterator[list[SeqRange]]:
@@ -315,7 +317,7 @@ class Outbox:
     def _surely(self, work: Callable[[], T]) -> T:
         """Do a piece of work; once more after a failing disk was relieved or a damaged file replaced."""
         try:
-            return work()
+            return self._do(work)
         except DiskError:
             if self._file.read_only:
                 raise
@@ -325,6 +327,13 @@ class Outbox:
                 raise
             damaged = self._file
             self._file = self._fresh_file(damaged.path, error, close=damaged.close)
+            self._is_renumbering = False
+        return self._do(work)
+
+    def _do(self, work: Callable[[], T]) -> T:
+        if self._is_renumbering:
+            renumbering.finish(self._file)
+            self._is_renumbering = False
         return work()
 
     def _fresh_file(self, path: Path, error: DamagedError, close: Callable[[], None] = lambda: None) -> OutboxFile:

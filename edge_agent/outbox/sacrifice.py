@@ -70,13 +70,13 @@ def _floor_bytes(file: OutboxFile, disk_reserve_bytes: int) -> int | None:
     return FLOOR_BYTES if disk_free_bytes < disk_reserve_bytes else None
 
 
-def delete_oldest_history(file: OutboxFile, *, acked_before_s: float | None = None) -> int:
+def delete_oldest_history(file: OutboxFile, *, rows: int = _ROWS_AT_ONCE, acked_before_s: float | None = None) -> int:
     """Forget some of the oldest acked records; returns how many."""
     age = "" if acked_before_s is None else f" AND acked_age_s < {acked_before_s!r}"
     deleted = file.rows(
         f"DELETE FROM history WHERE seq IN (SELECT seq FROM history ORDER BY seq LIMIT ?){age} "  # noqa: S608  # a number
         "RETURNING length(body)",
-        (_ROWS_AT_ONCE,),
+        (rows,),
     )
     file.execute("UPDATE head SET history_bytes = history_bytes - ?", (sum(size for (size,) in deleted),))
     return len(deleted)
@@ -91,36 +91,6 @@ def seal_gap(file: OutboxFile, now: datetime) -> None:
     file.execute("DELETE FROM dropped_range WHERE first <= ?", (ranges[-1][0],))
 
 
-def renumber(file: OutboxFile) -> None:
-    """Number what is unacked or dropped from 1 again, in the same order, for a new stream; in a transaction.
-
-    Gap records are taken apart, for they tell of seqs of the stream that is left.
-    """
-    for (body,) in file.rows("SELECT body FROM gap"):
-        _note_dropped(file, _ranges_of(body))
-    file.execute("DELETE FROM gap")
-    next_seq = 1
-    moved: dict[str, list[tuple[int, int]]] = {"telemetry": [], "prediction": []}
-    dropped: list[SeqRange] = []
-    for table, first, last in file.rows(
-        "SELECT 'telemetry', seq, seq FROM telemetry UNION ALL SELECT 'prediction', seq, seq FROM prediction "
-        "UNION ALL SELECT 'dropped', first, last FROM dropped_range ORDER BY 2"
-    ):
-        after = next_seq + last - first + 1
-        if table == "dropped":
-            dropped.append((next_seq, after - 1))
-        else:
-            moved[table].append((-next_seq, first))
-        next_seq = after
-    for table, seqs in moved.items():
-        file.execute_many(f"UPDATE {table} SET seq = ?, retry_at = NULL WHERE seq = ?", seqs)  # noqa: S608  # our table
-        file.execute(f"UPDATE {table} SET seq = -seq")  # noqa: S608  # our table
-    file.execute("DELETE FROM dropped_range")
-    _note_dropped(file, dropped)
-    unacked = sum(map(len, moved.values()))
-    file.execute("UPDATE head SET next_seq = ?, unacked = ?", (next_seq, unacked))
-
-
 def _give_up_oldest(file: OutboxFile, table: str) -> int:
     """Delete some of the oldest rows of one table; returns how many."""
     if table == "history":
@@ -131,29 +101,31 @@ def _give_up_oldest(file: OutboxFile, table: str) -> int:
         (_ROWS_AT_ONCE,),
     )
     if table in RECORD_TABLES:
-        _note_dropped(file, as_ranges(seq for seq, _ in deleted))
+        note_dropped(file, as_ranges(seq for seq, _ in deleted))
         file.execute("UPDATE head SET unacked = unacked - ?", (len(deleted),))
     if table == "gap":
         for _, body in deleted:
-            _note_dropped(file, _ranges_of(body))
+            note_dropped(file, ranges_of(body))
     else:
         file.execute("UPDATE head SET dropped = dropped + ?", (len(deleted) if table in RECORD_TABLES else 0,))
     return len(deleted)
 
 
-def _ranges_of(body: bytes) -> list[SeqRange]:
+def ranges_of(body: bytes) -> list[SeqRange]:
+    """The dropped seqs that a gap record tells of."""
     gap = decode_record(body)
     return gap.ranges if isinstance(gap, Gap) else []
 
 
-def _note_dropped(file: OutboxFile, ranges: Iterable[SeqRange]) -> None:
-    """Note ranges, each joined with its neighbours."""
+def note_dropped(file: OutboxFile, ranges: Iterable[SeqRange], table: str = "dropped_range") -> None:
+    """Note ranges, each joined with its neighbours; call it in a transaction."""
     for first, last in ranges:
-        before = file.rows("SELECT first FROM dropped_range WHERE first < ? ORDER BY first DESC LIMIT 1", (first,))
-        after = file.rows("DELETE FROM dropped_range WHERE first = ? RETURNING last", (last + 1,))
+        before = file.rows(f"SELECT first FROM {table} WHERE first < ? ORDER BY first DESC LIMIT 1", (first,))  # noqa: S608
+        after = file.rows(f"DELETE FROM {table} WHERE first = ? RETURNING last", (last + 1,))  # noqa: S608
         end = after[0][0] if after else last
         joined = before and file.execute(
-            "UPDATE dropped_range SET last = ? WHERE first = ? AND last = ?", (end, before[0][0], first - 1)
+            f"UPDATE {table} SET last = ? WHERE first = ? AND last = ?",  # noqa: S608
+            (end, before[0][0], first - 1),
         )
         if not joined:
-            file.execute("INSERT INTO dropped_range VALUES (?, ?)", (first, end))
+            file.execute(f"INSERT INTO {table} VALUES (?, ?)", (first, end))  # noqa: S608

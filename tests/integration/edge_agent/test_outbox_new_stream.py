@@ -1,0 +1,143 @@
+"""A stream that the centre refuses is left: what is unacked gets new numbers, whatever interrupts it."""
+
+import shutil
+import sqlite3
+
+import pytest
+
+from edge_agent.outbox import Outbox, OutboxError
+from edge_agent.outbox.file import LOG_BYTES
+from edge_agent.outbox.renumbering import PIECE_ROWS
+from edge_agent.settings import OutboxSettings
+from shared.messages import Ack
+
+LAST = 2**62
+MIB = 2**20
+
+
+@pytest.fixture
+def make(tmp_path):
+    made = []
+
+    def make(path=tmp_path / "outbox.db", **settings):
+        made.append(Outbox(path, settings=OutboxSettings(**settings)))
+        return made[-1]
+
+    yield make
+    for outbox in made:
+        outbox.close()
+
+
+def bodies(outbox):
+    return [stored.body for stored in outbox.waiting(1, LAST, limit=1_000_000, at=0.0)]
+
+
+def seqs(outbox):
+    return [stored.seq for stored in outbox.waiting(1, LAST, limit=1_000_000, at=0.0)]
+
+
+def fill(outbox, steps, *, rows=1):
+    """Telemetry of a few hundred bytes, as it is, and a prediction for each."""
+    for step in range(steps):
+        outbox.accept(
+            [b"t%d.%d" % (step, row) + b"." * 400 for row in range(rows)],
+            [b"p%d.%d" % (step, row) + b"." * 600 for row in range(rows)],
+        )
+
+
+@pytest.mark.parametrize("rows", [1, 64])
+def test_p4_a_conflict_on_an_outbox_that_is_more_than_half_full_gives_up_nothing(make, tmp_path, rows):
+    outbox = make(max_bytes=8 * MIB, history_max_bytes=MIB)
+    fill(outbox, 5200 // rows, rows=rows)
+    outbox.settle(Ack(stream_id=outbox.stream_id, committed=[(1, 600)]), at=0.0)
+    used_bytes, before = outbox.status().used_bytes, bodies(outbox)
+    assert 0.5 < used_bytes / (8 * MIB) < 0.75
+    outbox.open_new_stream()
+    assert outbox.status().used_bytes <= used_bytes + 16 * outbox._file.page_bytes
+    assert (tmp_path / "outbox.db-wal").stat().st_size <= 1.5 * LOG_BYTES
+    outbox.accept([b"next"])
+    assert outbox.status().dropped == 0
+    assert (seqs(outbox), bodies(outbox)) == (list(range(1, len(before) + 2)), [*before, b"next"])
+    assert outbox.status().unacked == len(before) + 1
+    outbox.close()
+    assert (tmp_path / "outbox.db").stat().st_size <= 8 * MIB
+
+
+@pytest.fixture
+def with_gaps(make):
+    """A full outbox that has dropped ranges, told and untold, and history."""
+    outbox = make(max_bytes=2 * MIB)
+    while outbox.status().dropped < 1500:
+        fill(outbox, 10, rows=20)
+        bodies(outbox)
+    outbox.settle(Ack(stream_id=outbox.stream_id, committed=[(outbox.next_seq - 200, outbox.next_seq - 100)]), at=0.0)
+    assert outbox._file.one("SELECT count(*) FROM gap") > 1
+    return outbox
+
+
+def left_by_power_cuts(outbox, folder):
+    """The files of an outbox as they are at each commit while it leaves its stream."""
+    home, copies = outbox._file.path.parent, []
+
+    def note(statement):
+        if statement == "COMMIT":
+            copies.append(folder / str(len(copies)))
+            copies[-1].mkdir(parents=True)
+            for name in ("outbox.db", "outbox.db-wal"):
+                shutil.copy(home / name, copies[-1])
+
+    outbox._file._db.set_trace_callback(note)
+    outbox.open_new_stream()
+    outbox._file._db.set_trace_callback(None)
+    return [copy / "outbox.db" for copy in copies]
+
+
+def test_a_power_cut_at_any_piece_of_a_renumbering_ends_in_the_same_records(with_gaps, make, tmp_path):
+    left = with_gaps.stream_id
+    records = [body for body in bodies(with_gaps) if not body.startswith(b'{"kind":"gap"')]
+    cuts = left_by_power_cuts(with_gaps, tmp_path / "cuts")
+    after = (with_gaps.stream_id, with_gaps.next_seq, with_gaps.status().unacked)
+    dropped = with_gaps._file.rows("SELECT * FROM dropped_range")
+    assert len(cuts) > 2 + len(records) // PIECE_ROWS
+    for number, cut in enumerate(cuts):
+        again = make(cut)
+        if number == 0:  # nothing was begun: the stream is refused once more
+            assert again.stream_id == left
+            again.open_new_stream()
+        else:
+            assert again.stream_id == after[0]
+        assert (again.next_seq, again.status().unacked) == after[1:]
+        assert again._file.rows("SELECT * FROM dropped_range") == dropped
+        assert [body for body in bodies(again) if not body.startswith(b'{"kind":"gap"')] == records
+        again.close()
+
+
+@pytest.mark.parametrize(
+    "refused", [sqlite3.SQLITE_INSERT, sqlite3.SQLITE_DROP_TABLE], ids=["at a piece", "at the end"]
+)
+def test_a_renumbering_that_fails_half_way_is_gone_on_with_before_anything_else(make, refused):
+    outbox = make()
+    fill(outbox, 50, rows=50)
+    before, left = bodies(outbox), outbox.stream_id
+
+    def failing(action, table, *_):
+        hit = action == refused and table in ("telemetry", "renumbered_prediction")
+        return sqlite3.SQLITE_DENY if hit else sqlite3.SQLITE_OK
+
+    outbox._file._db.set_authorizer(failing)
+    for work in (outbox.open_new_stream, outbox.status, lambda: outbox.accept([b"early"]), lambda: bodies(outbox)):
+        with pytest.raises(OutboxError, match=r"prohibited|not authorized"):
+            work()
+    outbox._file._db.set_authorizer(None)
+    outbox.accept([b"late"])
+    assert bodies(outbox) == [*before, b"late"]
+    assert outbox.stream_id != left
+
+
+def test_a_second_conflict_starts_from_the_numbers_of_the_first(make):
+    outbox = make()
+    fill(outbox, 3)
+    first = outbox.open_new_stream()
+    outbox.settle(Ack(stream_id=first, committed=[(1, 4)]), at=0.0)
+    assert outbox.open_new_stream() not in (first, None)
+    assert (seqs(outbox), outbox.next_seq) == ([1, 2], 3)
