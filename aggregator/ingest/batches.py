@@ -29,6 +29,12 @@ BATCH_MESSAGES = 2000
 BATCH_BYTES = 2 * 1024 * 1024
 IDLE_S = 1.0
 RETRY_CAP_S = 5.0
+WATCH_S = 0.5
+SLOW_COMMIT_S = 5.0
+# Gateways hold back while the inbox is fuller than this. Told to go on, they send again all that is unanswered, some of
+# which waits in it: so it is nearly empty by then.
+CROWDED = 0.75
+DRAINED = 0.1
 STRANGERS = 1000  # told of once each; beyond so many they are told of again
 
 
@@ -90,9 +96,12 @@ class Batches:
         attempt = 1
         while True:
             try:
-                outcome = await loop.run_in_executor(executor, _decode_and_commit, self._store, letters)
+                committing = loop.run_in_executor(executor, _decode_and_commit, self._store, letters)
+                outcome = await self._watch(committing)
             except Exception as error:
-                self._suspend(error)
+                log.warning("commit_failed", error=str(error), waiting_messages=len(self._inbox))
+                self._status.problem = f"the store takes no records: {error}"
+                self._hold_back(self._status.problem)
                 await asyncio.sleep(full_jitter_s(attempt, cap_s=RETRY_CAP_S))
                 attempt += 1
                 self._beat()
@@ -108,12 +117,34 @@ class Batches:
             log.warning("messages_dropped", messages=dropped, reason="more came in than the store could take")
             self._reported_drops += dropped
 
-    def _suspend(self, error: Exception) -> None:
-        self._status.problem = f"the store takes no records: {error}"
-        log.warning("commit_failed", error=str(error), waiting_messages=len(self._inbox))
+    async def _watch(self, committing: asyncio.Future[Outcome]) -> Outcome:
+        """Wait for a commit; gateways hold back if it takes long, or if much comes in meanwhile."""
+        slow_at = asyncio.get_running_loop().time() + SLOW_COMMIT_S
+        try:
+            while not committing.done():
+                await asyncio.wait({committing}, timeout=WATCH_S)
+                self._hold_back_if_crowded()
+                if not committing.done() and asyncio.get_running_loop().time() >= slow_at:
+                    self._hold_back(f"the store is slow: one commit takes longer than {SLOW_COMMIT_S:g} s")
+        finally:
+            committing.cancel()
+        return committing.result()
+
+    def _hold_back_if_crowded(self) -> None:
+        if self._inbox.fill() > CROWDED:
+            self._hold_back(f"more comes in than the store takes: {len(self._inbox)} messages wait")
+
+    def _hold_back(self, problem: str) -> None:
+        """Ask the gateways to wait; the first reason for it stays."""
         if self._status.accepting:
-            self._status.accepting = False
+            self._status.accepting, self._status.problem = False, problem
+            log.warning("not_accepting", problem=problem)
             self._changed.set()
+
+    def _accept_again(self) -> None:
+        if not self._status.accepting and self._inbox.fill() <= DRAINED:
+            self._status.accepting, self._status.problem = True, None
+            log.info("accepting_again")
 
     def _answer(self, outcome: Outcome) -> None:
         status = self._status
@@ -122,9 +153,7 @@ class Batches:
         status.quarantined_records += outcome.quarantined_records
         status.unusable_messages += outcome.unusable_messages
         status.last_commit_at = datetime.now(UTC)
-        if not status.accepting:
-            status.accepting, status.problem = True, None
-            log.info("commit_recovered")
+        self._accept_again()
         self._pending.add(outcome)
         self._orders.add(outcome)
         self._changed.set()

@@ -115,15 +115,17 @@ class Connection:
         return topic if group is None else f"$share/{group}/{topic}"
 
     async def _publish(self, client: aiomqtt.Client) -> None:
-        announced: bool | None = None
+        announced = self._status.accepting
+        await self._announce(client, accepting=announced)
         while True:
             self._changed.clear()
+            # Read before the acks are and told after them: gateways that may go on send again what is unanswered.
             accepting = self._status.accepting
+            await self._publish_acks(client)
+            await self._publish_orders(client)
             if accepting != announced:
                 await self._announce(client, accepting=accepting)
                 announced = accepting
-            await self._publish_acks(client)
-            await self._publish_orders(client)
             self._beat()
             try:
                 async with asyncio.timeout(min(IDLE_S, max(0.0, self._pending.due_in_s()))):

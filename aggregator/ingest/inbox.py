@@ -8,6 +8,8 @@ from msgspec import Struct
 
 MAX_MESSAGES = 20_000
 MAX_BYTES = 64 * 1024 * 1024
+SELDOM = ("/status", "/reply")
+RESERVE = 2  # times the room that records have
 
 
 class Letter(Struct, frozen=True, gc=False):
@@ -19,7 +21,10 @@ class Letter(Struct, frozen=True, gc=False):
 
 
 class Inbox:
-    """A queue that refuses instead of growing: gateways send again what is never acknowledged (P4)."""
+    """A queue that refuses instead of growing: gateways send again what is never acknowledged (P4).
+
+    Statuses and replies, which they do not send again, are taken when records no longer are, and bounded apart.
+    """
 
     def __init__(self, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
         self._letters: deque[Letter] = deque()
@@ -33,12 +38,18 @@ class Inbox:
 
     def put(self, letter: Letter) -> bool:
         """Take a message in, unless there is no room for it; says whether it did."""
-        if len(self._letters) >= self._max_messages or self._bytes + len(letter.payload) > self._max_bytes:
+        times = RESERVE if letter.topic.endswith(SELDOM) else 1
+        size = self._bytes + len(letter.payload)
+        if len(self._letters) >= times * self._max_messages or size > times * self._max_bytes:
             return False
         self._letters.append(letter)
-        self._bytes += len(letter.payload)
+        self._bytes = size
         self._filled.set()
         return True
+
+    def fill(self) -> float:
+        """How full it is, by number or bytes: at 1 it takes no more records."""
+        return max(len(self._letters) / self._max_messages, self._bytes / self._max_bytes)
 
     def holds(self, messages: int, size: int) -> bool:
         """Whether so many messages, or so many bytes of them, wait."""

@@ -11,7 +11,7 @@ class IngestStatus:
     Attributes:
         connected: whether the broker is connected and every subscription granted.
         since: when ``connected`` last changed, or null before the first attempt has ended.
-        accepting: whether the store takes records; gateways do not resend while it does not.
+        accepting: whether the store takes records, and as fast as they come; gateways send none while it does not.
         problem: why ingest is not connected or not accepting, for a person; null if all is well.
         given_up_messages: those that were quarantined, and left it again because it is bounded.
         unusable_messages: those that not even the quarantine could take.

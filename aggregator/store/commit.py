@@ -39,7 +39,7 @@ def commit(store: Store, arrivals: Sequence[Arrival]) -> Outcome:
         parts = _apart(arrivals, messages.as_reason(f"the store cannot take it: {error}"))
         outcome = Outcome()
         if not parts:
-            log.error("message_dropped", topic=str(arrivals[0].topic), error=str(error), exc_info=error)
+            log.exception("message_dropped", topic=str(arrivals[0].topic))
             outcome.unusable_messages = 1
         for part in parts:
             outcome.add(commit(store, part))

@@ -168,7 +168,7 @@ async def test_a_locked_database_is_waited_for_without_an_ack(
         await gateway.send({1: recorder.row("E1", 1)})
         await eventually(lambda: gateway.accepting == [True, False])
         assert gateway.acks == []
-        assert "database is locked" in ingest.status.problem
+        await eventually(lambda: "database is locked" in ingest.status.problem)
 
         other.execute("ROLLBACK")
         other.close()

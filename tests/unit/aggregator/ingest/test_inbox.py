@@ -1,5 +1,7 @@
 from datetime import UTC, datetime
 
+import pytest
+
 from aggregator.ingest.inbox import Inbox, Letter
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -25,6 +27,27 @@ async def test_a_full_inbox_refuses_and_takes_again_once_there_is_room():
     assert inbox.put(letter(10)) is False
     assert inbox.put(letter(9)) is True
     assert len(inbox) == 2
+
+
+@pytest.mark.parametrize("kind", ["status", "reply"])
+async def test_statuses_and_replies_get_in_when_records_no_longer_do_and_have_their_own_bound(kind):
+    """A birth or reply that is lost is not sent again, unlike a record."""
+    inbox = Inbox(max_messages=2, max_bytes=10)
+    records, few = (f"spoolwatch/v1/hamburg/gw-1/{of}" for of in ("records", kind))
+    assert [inbox.put(letter(topic=records)) for _ in range(3)] == [True, True, False]
+    assert [inbox.put(letter(topic=few)) for _ in range(3)] == [True, True, False]
+    inbox.take(2, 10)
+    assert inbox.put(letter(19, topic=few)) is False
+    assert inbox.put(letter(18, topic=few)) is True
+
+
+async def test_it_says_how_full_it_is_by_number_or_size():
+    inbox = Inbox(max_messages=4, max_bytes=10)
+    assert inbox.fill() == 0
+    inbox.put(letter())
+    assert inbox.fill() == 0.25
+    inbox.put(letter(7))
+    assert inbox.fill() == 0.8
 
 
 async def test_a_batch_ends_at_its_size_but_holds_at_least_one():
