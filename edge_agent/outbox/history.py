@@ -1,11 +1,14 @@
 """Committed records that the outbox keeps for a while, for a centre that must be made whole from a backup."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 from edge_agent.outbox.file import RECORD_TABLES, OutboxFile
-from edge_agent.outbox.sacrifice import delete_oldest_history
+from edge_agent.outbox.sacrifice import delete_oldest_history, make_room
+from edge_agent.settings import OutboxSettings
 from shared.messages import SeqRange, as_ranges
 
+PIECE_ROWS = 1000
 HELD_TABLES = (*RECORD_TABLES, "history")
 _COUNT = " + ".join(f"(SELECT count(*) FROM {table} WHERE seq BETWEEN ?1 AND ?2)" for table in HELD_TABLES)  # noqa: S608
 _SEQS = " UNION ALL ".join(f"SELECT seq FROM {table} WHERE seq BETWEEN ?1 AND ?2" for table in HELD_TABLES)  # noqa: S608
@@ -37,23 +40,32 @@ def expire(file: OutboxFile, *, max_bytes: int, acked_before_s: float) -> None:
         pass
 
 
-def take_back(file: OutboxFile, ranges: Iterable[SeqRange]) -> int:
-    """Make history unacked again; returns how many records; call it in a transaction."""
-    taken = 0
-    for span in ranges:
-        for table in RECORD_TABLES:
-            file.execute(
-                f"INSERT OR IGNORE INTO {table} (seq, body) "  # noqa: S608  # our table
-                "SELECT seq, body FROM history WHERE kind = ? AND seq BETWEEN ? AND ?",
-                (table, *span),
-            )
-        sizes = file.rows("DELETE FROM history WHERE seq BETWEEN ? AND ? RETURNING length(body)", span)
-        taken += len(sizes)
-        file.execute(
-            "UPDATE head SET unacked = unacked + ?, history_bytes = history_bytes - ?",
-            (len(sizes), sum(size for (size,) in sizes)),
-        )
-    return taken
+def take_back(file: OutboxFile, span: SeqRange, settings: OutboxSettings, *, may_grow: bool) -> int:
+    """Make the newest history of a range unacked again, at most ``PIECE_ROWS`` records; call it in a transaction.
+
+    Where it does not fit, the oldest history is given up.
+
+    Returns:
+        How many records: 0 where no history is left there.
+
+    Raises:
+        OutboxError: it does not fit even then.
+    """
+    # Deleted before they are written: the file need not grow for it.
+    rows = file.rows(
+        "DELETE FROM history WHERE seq IN "
+        "(SELECT seq FROM history WHERE seq BETWEEN ? AND ? ORDER BY seq DESC LIMIT ?) RETURNING seq, kind, body",
+        (*span, PIECE_ROWS),
+    )
+    size_bytes = sum(len(body) for _, _, body in rows)
+    update = "UPDATE head SET unacked = unacked + ?, history_bytes = history_bytes - ?"
+    file.execute(update, (len(rows), size_bytes))
+    if rows:
+        make_room(file, size_bytes, settings, may_grow=may_grow, order=("history",))
+    for table in RECORD_TABLES:
+        insert = f"INSERT INTO {table} (seq, body) VALUES (?, ?)"  # noqa: S608  # our table
+        file.execute_many(insert, sorted((seq, body) for seq, kind, body in rows if kind == table))
+    return len(rows)
 
 
 def held_between(file: OutboxFile, first: int, last: int) -> list[SeqRange]:
@@ -82,3 +94,23 @@ def join(ranges: list[SeqRange], more: list[SeqRange]) -> None:
     if ranges and more and ranges[-1][1] + 1 == more[0][0]:
         more = [(ranges.pop()[0], more[0][1]), *more[1:]]
     ranges.extend(more)
+
+
+def without(ranges: Iterable[SeqRange], held: Sequence[SeqRange]) -> list[SeqRange]:
+    """The parts of some ranges that lie in no held one; the held ones are sorted and disjoint.
+
+    >>> without([(1, 9), (20, 21)], [(3, 4), (8, 30)])
+    [(1, 2), (5, 7)]
+    """
+    holes: list[SeqRange] = []
+    for first, last in ranges:
+        start = first
+        for low, high in held[bisect_left(held, first, key=lambda span: span[1]) :]:
+            if low > last:
+                break
+            if start < low:
+                holes.append((start, low - 1))
+            start = high + 1
+        if start <= last:
+            holes.append((start, last))
+    return holes

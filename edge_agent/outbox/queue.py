@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ from edge_agent.outbox.file import (
     OutboxError,
     OutboxFile,
 )
-from edge_agent.outbox.history import HELD_TABLES, expire, held_between, join, keep, next_seq_in, take_back
+from edge_agent.outbox.history import HELD_TABLES, expire, held_between, join, keep, next_seq_in, take_back, without
 from edge_agent.outbox.rate import Rate
 from edge_agent.outbox.sacrifice import make_room, seal_gap
 from edge_agent.outbox.settlement import MAX_DEFERRAL_S, defer, park
@@ -185,7 +186,7 @@ class Outbox:
         size_bytes = sum(map(len, telemetry)) + sum(map(len, predictions))
         need_bytes = size_bytes + sum(len(row[0]) for row in refused_rows)
 
-        def write(*, may_grow: bool = True) -> int:
+        def write(may_grow: bool) -> int:
             with self._file.transaction():
                 dropped = make_room(self._file, need_bytes, self._settings, may_grow=may_grow)
                 number_records(self._file, telemetry, predictions, cursor)
@@ -193,10 +194,7 @@ class Outbox:
                 set_rows_aside(self._file, refused_rows)
                 return dropped
 
-        try:
-            dropped = self._surely(write)
-        except DiskError:
-            dropped = self._surely(lambda: write(may_grow=False))
+        dropped = self._store(write)
         self._rate.note(len(telemetry) + len(predictions), size_bytes)
         if dropped:
             log.error("records_dropped", records=dropped, reason="the outbox or its disk is full")
@@ -265,15 +263,20 @@ class Outbox:
             join(ranges, held)
         return ranges
 
-    def resend(self, ranges: Iterable[SeqRange]) -> int:
-        """Make acked records of the present stream unacked again, as far as they are here; returns how many."""
-        wanted = list(ranges)
+    def resend(self, ranges: Iterable[SeqRange]) -> list[SeqRange]:
+        """Make acked records of the present stream unacked again, the newest first, some of them in each transaction.
 
-        def write() -> int:
-            with self._file.transaction():
-                return take_back(self._file, wanted)
+        Returns:
+            The parts of the ranges that are not here, or had to be given up where there was no room for all of them.
 
-        return self._surely(write)
+        Raises:
+            OutboxError: the disk is full or failing; some of the records may be unacked already.
+        """
+        wanted = sorted(ranges)
+        for span in reversed(wanted):
+            while self._store(partial(self._take_back, span)):
+                pass
+        return [hole for span in wanted for hole in without([span], self.held_ranges(*span))]
 
     def refused_rows(self) -> int:
         """How many rows were set aside so far."""
@@ -282,6 +285,10 @@ class Outbox:
     def status(self) -> OutboxStatus:
         """How full the outbox is and for how long it will do."""
         return self._surely(lambda: fill_level(self._file, self._settings, self._rate))
+
+    def _take_back(self, span: SeqRange, may_grow: bool) -> int:
+        with self._file.transaction():
+            return take_back(self._file, span, self._settings, may_grow=may_grow)
 
     def _held_between(self, first: int, last: int) -> list[SeqRange]:
         return self._surely(lambda: held_between(self._file, first, last))
@@ -313,6 +320,13 @@ class Outbox:
 
     def _head(self, column: str) -> Any:
         return self._surely(lambda: self._file.head(column))
+
+    def _store(self, write: Callable[[bool], T]) -> T:
+        """Write something new: at first the file may grow, and once more without where the disk does not let it."""
+        try:
+            return self._surely(lambda: write(True))
+        except DiskError:
+            return self._surely(lambda: write(False))
 
     def _surely(self, work: Callable[[], T]) -> T:
         """Do a piece of work; once more after a failing disk was relieved or a damaged file replaced."""

@@ -5,7 +5,7 @@ what to send, so that an outage of any length ends in few of them; from then on 
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from edge_agent.outbox.file import FLOOR_BYTES, RECORD_TABLES, RESERVE_BYTES, OutboxError, OutboxFile
@@ -15,14 +15,16 @@ from shared.messages import Gap, SeqRange, as_ranges, decode_record, encode
 GAP_MAX_RANGES = 1000
 GAP_REASON = "dropped by policy: the outbox (outbox.max_bytes) or the disk of the gateway was full"
 
-_ORDER = ("history", "dead_letter", "refused_row", *RECORD_TABLES)
+ORDER = ("history", "dead_letter", "refused_row", *RECORD_TABLES)
 _ROWS_AT_ONCE = 20
 _AHEAD_PAGES = 256
 _SPARE_PAGES = 32
 _PAGE_FILL = 0.75
 
 
-def make_room(file: OutboxFile, need_bytes: int, settings: OutboxSettings, *, may_grow: bool) -> int:
+def make_room(
+    file: OutboxFile, need_bytes: int, settings: OutboxSettings, *, may_grow: bool, order: Sequence[str] = ORDER
+) -> int:
     """Give up what must be given up so that ``need_bytes`` more fit; call it in the transaction that writes them.
 
     Args:
@@ -30,6 +32,7 @@ def make_room(file: OutboxFile, need_bytes: int, settings: OutboxSettings, *, ma
         need_bytes: size of what will be written.
         settings: how much it may hold, and how much disk is left to the system.
         may_grow: whether the disk is known to give some more.
+        order: what may be given up for it.
 
     Returns:
         How many unacked records were dropped.
@@ -52,7 +55,7 @@ def make_room(file: OutboxFile, need_bytes: int, settings: OutboxSettings, *, ma
         return dropped
     # Some room ahead, so that a full outbox does not delete for every row.
     ahead_pages = need_pages + min(_AHEAD_PAGES, limit_pages // 16)
-    for table in _ORDER:
+    for table in order:
         while room_pages() < ahead_pages and (count := _give_up_oldest(file, table)):
             dropped += count if table in ("telemetry", "prediction") else 0
     if room_pages() < need_pages:

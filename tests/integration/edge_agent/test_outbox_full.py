@@ -18,6 +18,7 @@ LAST = 2**62
 BODY = b"x" * 1000
 SMALL = OutboxSettings(max_bytes=2**20, history_max_bytes=2**18)
 MIB = 2**20
+PAGE = 4096
 
 
 @pytest.fixture
@@ -200,6 +201,44 @@ def test_the_log_stays_small_while_rows_come_and_go(make, path):
     assert path.with_name("outbox.db-wal").stat().st_size <= 2 * LOG_BYTES
 
 
+def acked_history(outbox, mebibytes, *, unacked=0):
+    """Fill an outbox with records of which only the newest few wait for the centre; returns the last acked seq."""
+    while outbox.status().used_bytes < mebibytes * MIB:
+        outbox.accept([BODY[:450]] * 100, [BODY[:700]] * 100)
+    last = outbox.next_seq - 1 - unacked
+    for first in range(1, last + 1, 500):
+        outbox.settle(Ack(stream_id=outbox.stream_id, committed=[(first, min(last, first + 499))]), at=0.0)
+    return last
+
+
+def test_p4_sending_again_what_was_acked_grows_neither_file_nor_log(make, path):
+    outbox = make(OutboxSettings(max_bytes=64 * MIB, history_max_bytes=32 * MIB))
+    last = acked_history(outbox, 12, unacked=100)
+    outbox._file.empty_log()
+    before = path.stat().st_size
+    assert outbox.resend([(1, last)]) == []
+    assert outbox.status().unacked == last + 100
+    assert path.with_name("outbox.db-wal").stat().st_size <= 1.75 * LOG_BYTES
+    outbox._file.empty_log()
+    assert path.stat().st_size < 1.35 * before
+
+
+def test_p4_what_there_is_no_room_to_send_again_is_named_and_nothing_unacked_is_given_up_for_it(make):
+    outbox = make(OutboxSettings(max_bytes=64 * MIB, history_max_bytes=32 * MIB))
+    last = acked_history(outbox, 12, unacked=100)
+    outbox.close()
+    outbox = make(OutboxSettings(max_bytes=8 * MIB, history_max_bytes=32 * MIB))
+    [(first, until)] = outbox.resend([(1, last)])
+    assert outbox._file.used_pages() * PAGE <= 8 * MIB
+    assert first == 1
+    assert outbox.status().unacked == 100 + last - until
+    assert outbox.status().unacked > 8000
+    fill(outbox, lambda outbox: outbox.status().dropped > 0)
+    # What was taken back waits for the centre like any other record: what is given up of it is told.
+    assert outbox._file.one("SELECT min(first) FROM dropped_range") == until + 1
+    assert len(seqs_of(gaps(outbox))) == outbox.status().dropped
+
+
 class Disk:
     """A small disk of its own, which only root can make."""
 
@@ -219,6 +258,12 @@ class Disk:
                             break
                     except OSError:
                         break
+
+    def fill_to(self, free_bytes):
+        """Somebody else takes all but this much."""
+        disk = os.statvfs(self.folder)
+        with (self.folder / "hog").open("ab") as file:
+            os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - free_bytes)
 
     def relax(self):
         (self.folder / "hog").unlink()
@@ -260,6 +305,18 @@ def test_p4_a_disk_that_somebody_else_fills_stops_nothing(disk, on_disk):
     fill(on_disk, lambda outbox: outbox.next_seq > 64_000, rows=20)
     assert on_disk.status().dropped == dropped
     assert len(seqs_of(gaps(on_disk))) == dropped
+
+
+def test_p4_sending_again_leaves_the_reserve_of_disk_to_the_system(disk):
+    outbox = Outbox(disk.folder / "outbox.db", settings=OutboxSettings(disk_reserve_bytes=32 * MIB))
+    last = acked_history(outbox, 12, unacked=100)
+    outbox._file.empty_log()
+    disk.fill_to(20 * MIB)
+    gone = outbox.resend([(1, last)])
+    free = os.statvfs(disk.folder)
+    assert free.f_bavail * free.f_frsize > 20 * MIB - 1.75 * LOG_BYTES
+    assert outbox.status().unacked == last + 100 - sum(until - first + 1 for first, until in gone)
+    outbox.close()
 
 
 def test_an_agent_starts_on_a_full_disk(disk, on_disk):

@@ -110,9 +110,11 @@ class OutboxMachine(RuleBasedStateMachine):
     def resend(self, data):
         span = self.drawn_range(data)
         before = self.unacked().keys()
-        count = self.outbox.resend([span])
+        gone = self.outbox.resend([span])
         back = self.unacked().keys() - before
-        assert len(back) == count
+        assert {seq for seq in range(span[0], span[1] + 1) if seq not in self.unacked()} == {
+            seq for first, last in gone for seq in range(first, last + 1)
+        }
         assert back <= self.acked
         self.acked -= back
         again = {decode_record(self.unacked()[seq]).gap_id for seq in back if seq not in self.made}

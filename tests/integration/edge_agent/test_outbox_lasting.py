@@ -91,9 +91,9 @@ def test_acked_records_are_held_and_can_be_sent_again(path, clocks):
     outbox.accept([b"t1", b"t2"], [b"p1", b"p2"])
     committed(outbox, 1, 3)
     assert (rows(outbox), outbox.held_ranges()) == ([(4, b"p2")], [(1, 4)])
-    assert outbox.resend([(2, 3), (40, 50)]) == 2
+    assert outbox.resend([(40, 50), (2, 3)]) == [(40, 50)]
     assert rows(outbox) == [(2, b"t2"), (3, b"p1"), (4, b"p2")]
-    assert outbox.resend([(2, 3)]) == 0
+    assert outbox.resend([(2, 3)]) == []
     committed(outbox, 2, 4)
     assert (outbox.status().unacked, outbox.held_ranges()) == (0, [(1, 4)])
     outbox.close()
