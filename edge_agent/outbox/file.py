@@ -53,8 +53,11 @@ CREATE TABLE dead_letter (
 );
 """
 
-# A file that may not be opened or written, or that was moved away under us, is as lost to us as a malformed one.
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+# A number in the header that no release will reach is not a version.
+_LAST_VERSION = 1000
+
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_BARRED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 _DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 Parameters = Sequence[object]
@@ -69,7 +72,7 @@ class DiskError(OutboxError):
 
 
 class DamagedError(OutboxError):
-    """The file is not what this program wrote, or not for it to write."""
+    """The file is not what this program wrote."""
 
 
 class OutboxFile:
@@ -81,7 +84,7 @@ class OutboxFile:
 
     Raises:
         DamagedError: what lies there is no outbox or a damaged one.
-        OutboxError: the file cannot be opened or is of another version.
+        OutboxError: the file cannot be opened for now, or is of another version.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -230,6 +233,8 @@ class OutboxFile:
         version = self.one("PRAGMA user_version")
         if self.one("PRAGMA application_id") != _APPLICATION_ID:
             raise DamagedError(f"{self.path} is no outbox but another database")
+        if not 0 < version <= _LAST_VERSION:
+            raise DamagedError(f"the outbox {self.path} says that it is of version {version}, which there is not")
         if version != _SCHEMA_VERSION:
             raise OutboxError(
                 f"the outbox {self.path} is of version {version}; this agent reads version {_SCHEMA_VERSION}"
@@ -262,9 +267,13 @@ class OutboxFile:
         try:
             yield
         except sqlite3.Error as error:
-            raise _kind(error)(f"cannot read or write the outbox {self.path}: {error}") from error
+            raise self._named(error) from error
 
-
-def _kind(error: sqlite3.Error) -> type[OutboxError]:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    return DamagedError if code in _DAMAGE else DiskError if code in _DISK else OutboxError
+    def _named(self, error: sqlite3.Error) -> OutboxError:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        what = f"cannot read or write the outbox {self.path}: {error}"
+        if code in _BARRED:
+            if self.path.exists() and not self.path.is_file():
+                return DamagedError(what)
+            return OutboxError(f"{what}; look at its owner and permissions, and at the limit of open files")
+        return DamagedError(what) if code in _DAMAGE else DiskError(what) if code in _DISK else OutboxError(what)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -88,6 +89,8 @@ DAMAGES = {
     "zero_bytes_with_a_log": zero_bytes_with_a_log,
     "another_database": another_database,
     "a_folder": a_folder,
+    "version_bytes": lambda path: overwrite(path, 60, b"\xff\x07\x9a\x01"),
+    "version_zero": lambda path: overwrite(path, 60, bytes(4)),
 }
 
 
@@ -102,6 +105,19 @@ def test_a_damaged_file_never_keeps_the_agent_from_starting(filled, make, path, 
     assert "outbox.db.damaged-20260102T030405Z at 2026-01-02 03:04:05 UTC" in told
     assert (path.parent / "outbox.db.damaged-20260102T030405Z" / "outbox.db").exists()
     assert str(path) in told
+
+
+def test_a_sound_file_that_cannot_be_opened_for_now_is_left_as_it_is(filled, make):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        with pytest.raises(OutboxError, match=r"outbox\.db.*open files"):
+            make()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert list(filled.parent.glob("*damaged*")) == []
+    outbox = make()
+    assert (outbox.status().unacked, outbox.status().damage) == (600, None)
 
 
 def test_the_damage_is_still_told_after_a_restart(filled, make, path):

@@ -265,6 +265,9 @@ class Disk:
         with (self.folder / "hog").open("ab") as file:
             os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - free_bytes)
 
+    def remount(self, mode):
+        subprocess.run(["/bin/mount", "-o", f"remount,{mode}", self.folder], check=True)
+
     def relax(self):
         (self.folder / "hog").unlink()
 
@@ -327,6 +330,19 @@ def test_an_agent_starts_on_a_full_disk(disk, on_disk):
     assert again.begin_session().counter == 1
     again.accept([BODY])
     assert again.status().unacked == 101
+    again.close()
+
+
+def test_a_file_that_may_not_be_written_for_now_is_left_as_it_is(disk, on_disk):
+    """As after a disk that was mounted read-only, or a run as another user."""
+    on_disk.accept([BODY] * 100)
+    on_disk.close()
+    disk.remount("ro")
+    with pytest.raises(OutboxError, match=r"outbox\.db.*owner"):
+        Outbox(disk.folder / "outbox.db").begin_session()
+    disk.remount("rw")
+    again = Outbox(disk.folder / "outbox.db")
+    assert (again.status().unacked, again.status().damage) == (100, None)
     again.close()
 
 
