@@ -36,7 +36,7 @@ check: $(VENV)/.dev ## format, lint, types, import rules
 .PHONY: test
 test: $(VENV)/.dev ## every test of CI, with coverage; installs Debian packages that it needs
 	tests/system-packages.sh
-	$(BIN)/pytest -m "not long" --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/pytest -n 2 --dist loadfile -m "not long" --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 .PHONY: test-long
 test-long: $(VENV)/.dev ## the tests that take longer than CI may

@@ -44,6 +44,10 @@ def test_a_clock_that_starts_in_1970_and_jumps_loses_nothing(
     clock.write_text("@1970-01-01 00:00:10")
     aggregator.register("E-1", "gw-1")
     agent = make_agent()
+    # The model is tried first, in a child process: libfaketime would not end the sleep of who waits for it.
+    agent.start()
+    wait_until(lambda: agent.status()["running"], "the agent runs")
+    agent.stop()
     with monkeypatch.context() as environment:
         environment.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # coverage hangs where the clock is faked
         environment.setenv("LD_PRELOAD", str(FAKETIME))
