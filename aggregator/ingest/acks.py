@@ -1,15 +1,21 @@
-"""Last step of ingest: answers that wait to be published, folded into one ack per stream."""
+"""Last step of ingest: answers that wait to be published, folded into few acks per stream."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from aggregator.store.arrivals import Answer, Outcome
-from shared.messages import Ack, Deferred, Quarantined, as_ranges
+from shared import messages
+from shared.messages import Ack, Deferred, Quarantined, SeqRange, as_ranges
 from shared.topics import GatewayTopic
 
 RETRY_AFTER_S = 300.0
+# A broker may take packets of 4 KiB at most, the least that agents work with, and throws out who sends a larger one.
+ACK_MAX_BYTES = 4096 - 512  # less topic and header
+REASON_CHARS = 500  # each takes up to six bytes, so that any reason fits into an ack
 LINGER_S = 0.25
 # A gateway has few envelopes on their way at once: with so many records unanswered it may be waiting.
 WAITING_RECORDS = 4
@@ -45,10 +51,10 @@ class PendingAcks:
                 pending.due_s = now_s
 
     def take(self) -> list[tuple[GatewayTopic, Ack]]:
-        """Take out one ack for each stream that is due, each with the topic to publish it on."""
+        """Take out the acks of each stream that is due, each with the topic to publish it on."""
         now_s = self._clock_s()
         due = [key for key, pending in self._pending.items() if pending.due_s <= now_s]
-        return [(key[0], as_ack(key[1], self._pending.pop(key).answer)) for key in due]
+        return [(key[0], ack) for key in due for ack in as_acks(key[1], self._pending.pop(key).answer)]
 
     def due_in_s(self) -> float:
         """Seconds until an ack is due; infinite while there is none."""
@@ -60,19 +66,31 @@ def _is_urgent(answer: Answer) -> bool:
     return bool(bad_news) or len(answer.committed) >= WAITING_RECORDS
 
 
-def as_ack(stream_id: str, answer: Answer) -> Ack:
-    """Spell an answer for the wire."""
-    reasons: dict[str, list[int]] = {}
+def as_acks(stream_id: str, answer: Answer) -> Iterator[Ack]:
+    """Spell an answer for the wire, in as many acks as keep each within ``ACK_MAX_BYTES``."""
+    head = Ack(stream_id=stream_id, conflict=answer.conflict)
+    room_bytes = left_bytes = ACK_MAX_BYTES - len(messages.encode(head))
+    taken: dict[str, list[Any]] = {}
+    for field, part, size in _parts(answer):
+        if size > left_bytes:
+            yield replace(head, **taken)
+            taken, left_bytes = {}, room_bytes
+        taken.setdefault(field, []).append(part)
+        left_bytes -= size
+    yield replace(head, **taken)
+
+
+def _parts(answer: Answer) -> Iterator[tuple[str, SeqRange | Quarantined | Deferred, int]]:
+    """Whatever there is to say, each with the field of the ack that it goes to and its size there in bytes."""
+    for seqs in as_ranges(answer.committed):
+        yield "committed", seqs, len(str(seqs))  # Python's space is JSON's comma to the next
+    for seq, reason in sorted(answer.quarantined.items()):
+        quarantined = Quarantined(seq=seq, reason=reason[:REASON_CHARS])
+        yield "quarantined", quarantined, len(messages.encode(quarantined)) + 1
+    by_reason: dict[str, list[int]] = {}
     for seq, reason in answer.deferred.items():
-        reasons.setdefault(reason, []).append(seq)
-    return Ack(
-        stream_id=stream_id,
-        committed=as_ranges(answer.committed),
-        quarantined=[Quarantined(seq=seq, reason=reason[:1000]) for seq, reason in sorted(answer.quarantined.items())],
-        deferred=[
-            Deferred(range=seqs, reason=reason, retry_after_s=RETRY_AFTER_S)
-            for reason, of_reason in reasons.items()
-            for seqs in as_ranges(of_reason)
-        ],
-        conflict=answer.conflict,
-    )
+        by_reason.setdefault(reason[:REASON_CHARS], []).append(seq)
+    for reason, of_reason in by_reason.items():
+        for seqs in as_ranges(of_reason):
+            deferred = Deferred(range=seqs, reason=reason, retry_after_s=RETRY_AFTER_S)
+            yield "deferred", deferred, len(messages.encode(deferred)) + 1

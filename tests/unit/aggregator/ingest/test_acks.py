@@ -2,9 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.ingest.acks import LINGER_S, PendingAcks, as_ack
+from aggregator.ingest.acks import ACK_MAX_BYTES, LINGER_S, PendingAcks, as_acks
 from aggregator.store.arrivals import Answer, Outcome
-from shared.messages import Ack, Deferred, Quarantined, in_ranges
+from aggregator.store.ranges import union
+from shared.messages import Ack, Deferred, Quarantined, as_ranges, encode, in_ranges
 from shared.topics import GatewayTopic
 
 TOPIC = GatewayTopic("hamburg", "gw-1", "records")
@@ -26,12 +27,33 @@ def outcome(**answer):
 
 def test_an_answer_is_spelt_in_ranges():
     answer = Answer(committed={1, 2, 3, 9}, quarantined={5: "bad", 4: "x" * 2000}, deferred={7: "new", 8: "new"})
-    assert as_ack("s", answer) == Ack(
+    (ack,) = as_acks("s", answer)
+    assert ack == Ack(
         stream_id="s",
         committed=[(1, 3), (9, 9)],
-        quarantined=[Quarantined(seq=4, reason="x" * 1000), Quarantined(seq=5, reason="bad")],
+        quarantined=[Quarantined(seq=4, reason="x" * 500), Quarantined(seq=5, reason="bad")],
         deferred=[Deferred(range=(7, 8), reason="new", retry_after_s=300.0)],
     )
+
+
+@given(
+    fates=st.dictionaries(
+        st.integers(1, 2**63 - 1), st.sampled_from(["committed", "bad", "new", "\1" * 2000, "\U0001f6e9" * 2000])
+    ),
+    run=st.integers(1, 2000),
+)
+def test_acks_say_all_of_an_answer_and_each_fits_into_the_least_packet(fates, run):
+    fates |= dict.fromkeys(range(1, 2 * run, 2), "committed") | dict.fromkeys(range(2, 2 * run, 20), "bad")
+    deferred = {seq for seq, fate in fates.items() if fate == "new"}
+    committed = {seq for seq, fate in fates.items() if fate == "committed"}
+    quarantined = {seq: fate for seq, fate in fates.items() if seq not in committed | deferred}
+    acks = list(as_acks("\1" * 64, Answer(committed, quarantined, dict.fromkeys(deferred, "\1" * 1000))))
+    assert max(len(encode(ack)) for ack in acks) <= ACK_MAX_BYTES
+    assert all(not in_ranges(seq, ack.committed) for ack in acks for seq in [*quarantined, *deferred])
+    assert all(any(in_ranges(seq, ack.committed) for ack in acks) for seq in committed)
+    told = {one.seq: one.reason for ack in acks for one in ack.quarantined}
+    assert told == {seq: reason[:500] for seq, reason in quarantined.items()}
+    assert union(one.range for ack in acks for one in ack.deferred) == as_ranges(deferred)
 
 
 def test_answers_to_one_stream_become_one_ack_and_are_taken_once():
