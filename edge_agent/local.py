@@ -13,13 +13,20 @@ from shared.messages import OutboxStatus
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at an agent's data folder; ``last_error`` says why there is no ``last`` though there should be one."""
+    """One look at an agent's data folder.
+
+    ``last_error`` says why there is no ``last`` though there should be one. ``rate_is_last_known`` where ``outbox``
+    tells of the rate at which records came last, for none come now.
+    """
 
     running: bool
     stream_id: str
     next_seq: int
     outbox: OutboxStatus
     refused_rows: int
+    dead_letters_given_up: int = 0
+    refused_rows_given_up: int = 0
+    rate_is_last_known: bool = False
     last: LocalStatus | None
     last_error: str | None = None
 
@@ -41,12 +48,18 @@ def look(folder: Path, settings: OutboxSettings) -> View:
     running = _running(folder)
     last, last_error = _last_status(folder)
     try:
+        present = _at_present_rate(outbox.status(), last) if running and last else None
+        shown = present or outbox.status_at_last_rate()
+        dead_letters_given_up, refused_rows_given_up = outbox.set_aside_given_up()
         return View(
             running=running,
             stream_id=outbox.stream_id,
             next_seq=outbox.next_seq,
-            outbox=_at_present_rate(outbox.status(), last if running else None),
+            outbox=shown,
             refused_rows=outbox.refused_rows(),
+            dead_letters_given_up=dead_letters_given_up,
+            refused_rows_given_up=refused_rows_given_up,
+            rate_is_last_known=present is None and shown.hours_left is not None,
             last=last,
             last_error=last_error,
         )
@@ -62,7 +75,8 @@ def render(view: View, *, as_json: bool) -> str:
         f"agent      {'running' if view.running else 'not running'}",
         f"outbox     {view.outbox.unacked} records wait for the centre, {view.outbox.size_bytes / 1e6:.1f} MB",
         f"room       {_room(view)}",
-        f"set aside  {view.outbox.dead_letters} records quarantined by the centre, {view.refused_rows} rows refused",
+        f"set aside  {view.outbox.dead_letters} records quarantined by the centre{_gone(view.dead_letters_given_up)}, "
+        f"{view.refused_rows} rows refused{_gone(view.refused_rows_given_up)}",
         f"stream     {view.stream_id}, next seq {view.next_seq}",
     ]
     if view.outbox.dropped:
@@ -84,6 +98,10 @@ def render(view: View, *, as_json: bool) -> str:
     return "\n".join(lines)
 
 
+def _gone(given_up: int) -> str:
+    return f" ({given_up} of them kept no longer)" if given_up else ""
+
+
 def _last_status(folder: Path) -> tuple[LocalStatus | None, str | None]:
     try:
         return read_local_status(folder), None
@@ -91,21 +109,22 @@ def _last_status(folder: Path) -> tuple[LocalStatus | None, str | None]:
         return None, str(error)
 
 
-def _at_present_rate(outbox: OutboxStatus, last: LocalStatus | None) -> OutboxStatus:
-    """The rate is known to the running agent alone."""
-    if last is None:
-        return outbox
+def _at_present_rate(outbox: OutboxStatus, last: LocalStatus) -> OutboxStatus | None:
+    """The present rate is known to the running agent alone; None where no records come."""
     told = last.status.outbox
+    if told.hours_left is None:
+        return None
     return msgspec.structs.replace(outbox, accepted_per_s=told.accepted_per_s, hours_left=told.hours_left)
 
 
 def _room(view: View) -> str:
     outbox = view.outbox
     space = f"{outbox.used_bytes / 1e6:.1f} of {outbox.capacity_bytes / 1e6:.1f} MB used"
-    if outbox.hours_left is not None:
-        return f"for {outbox.hours_left:,.1f} h without the centre at {outbox.accepted_per_s:.1f} records/s; {space}"
+    if outbox.hours_left is None:
+        return f"hours unknown, no record was accepted yet; {space}"
     why = "no records in the last ten minutes" if view.running else "the agent is not running"
-    return f"hours unknown, {why}; {space}"
+    rate = f"{outbox.accepted_per_s:.1f} records/s" + (f", the last known rate ({why})" * view.rate_is_last_known)
+    return f"for {outbox.hours_left:,.1f} h without the centre at {rate}; {space}"
 
 
 def _running(folder: Path) -> bool:

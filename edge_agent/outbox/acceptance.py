@@ -8,9 +8,16 @@ REFUSED_ROWS_KEPT = 10_000
 
 
 def number_records(
-    file: OutboxFile, telemetry: Sequence[bytes], predictions: Sequence[bytes], cursor: str | None
+    file: OutboxFile,
+    telemetry: Sequence[bytes],
+    predictions: Sequence[bytes],
+    cursor: str | None,
+    per_s: tuple[float, float],
 ) -> None:
-    """Store records under the next seqs, telemetry first; call it in a transaction."""
+    """Store records under the next seqs, telemetry first; call it in a transaction.
+
+    The present rate (records and bytes per second) is kept as the last known one, unless there are no records.
+    """
     first = file.head("next_seq")
     middle = first + len(telemetry)
     after = middle + len(predictions)
@@ -20,11 +27,15 @@ def number_records(
         "UPDATE head SET next_seq = ?, unacked = unacked + ?, cursor = coalesce(?, cursor)",
         (after, after - first, cursor),
     )
+    if after > first:
+        file.execute("UPDATE head SET records_per_s = ?, bytes_per_s = ?", per_s)
 
 
 def set_rows_aside(file: OutboxFile, rows: Sequence[tuple[bytes, str, float]]) -> None:
     """Keep refused rows (bytes, reason, Unix time), the newest of them; call it in a transaction."""
     if rows:
         file.execute_many("INSERT INTO refused_row (body, reason, at) VALUES (?, ?, ?)", rows)
-        file.execute("UPDATE head SET refused_rows = refused_rows + ?", (len(rows),))
-        file.execute("DELETE FROM refused_row WHERE id <= (SELECT max(id) FROM refused_row) - ?", (REFUSED_ROWS_KEPT,))
+        oldest = "DELETE FROM refused_row WHERE id <= (SELECT max(id) FROM refused_row) - ?"
+        given_up = file.execute(oldest, (REFUSED_ROWS_KEPT,))
+        update = "UPDATE head SET refused_rows = refused_rows + ?, refused_rows_given_up = refused_rows_given_up + ?"
+        file.execute(update, (len(rows), given_up))

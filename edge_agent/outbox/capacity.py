@@ -1,15 +1,14 @@
 """How full the outbox is, and for how many hours it will do at the present rate."""
 
 from edge_agent.outbox.file import OutboxFile
-from edge_agent.outbox.rate import Rate
 from edge_agent.settings import OutboxSettings
 from shared.messages import OutboxStatus
 
 _PAGE_FILL = 0.8
 
 
-def fill_level(file: OutboxFile, settings: OutboxSettings, rate: Rate) -> OutboxStatus:
-    """The fill level; acked history counts as room, for it is given up first."""
+def fill_level(file: OutboxFile, settings: OutboxSettings, records_per_s: float, bytes_per_s: float) -> OutboxStatus:
+    """The fill level, and the hours left at a rate; acked history counts as room, for it is given up first."""
     unacked, dead_letters, dropped, history_bytes, damage = file.rows(
         "SELECT unacked, dead_letters, dropped, history_bytes, damage FROM head"
     )[0]
@@ -17,7 +16,6 @@ def fill_level(file: OutboxFile, settings: OutboxSettings, rate: Rate) -> Outbox
     on_disk = file.free_pages() * file.page_bytes + max(0, file.disk_free_bytes() - settings.disk_reserve_bytes)
     capacity_bytes = min(settings.max_bytes, occupied + on_disk)
     used_bytes = max(0, occupied - int(history_bytes / _PAGE_FILL))
-    records_per_s, bytes_per_s = rate.per_s()
     return OutboxStatus(
         unacked=unacked,
         dead_letters=dead_letters,

@@ -183,19 +183,20 @@ class Outbox:
         """
         refused_rows = [(row.raw, row.reason, at) for row in refused]
         state_rows = [(serial, model_sha256, state) for serial, state in (states or {}).items()]
+        records = len(telemetry) + len(predictions)
         size_bytes = sum(map(len, telemetry)) + sum(map(len, predictions))
         need_bytes = size_bytes + sum(len(row[0]) for row in refused_rows)
 
         def write(may_grow: bool) -> int:
             with self._file.transaction():
                 dropped = make_room(self._file, need_bytes, self._settings, may_grow=may_grow)
-                number_records(self._file, telemetry, predictions, cursor)
+                number_records(self._file, telemetry, predictions, cursor, self._rate.per_s(records, size_bytes))
                 self._file.execute_many("INSERT OR REPLACE INTO engine_state VALUES (?, ?, ?)", state_rows)
                 set_rows_aside(self._file, refused_rows)
                 return dropped
 
         dropped = self._store(write)
-        self._rate.note(len(telemetry) + len(predictions), size_bytes)
+        self._rate.note(records, size_bytes)
         if dropped:
             log.error("records_dropped", records=dropped, reason="the outbox or its disk is full")
 
@@ -282,9 +283,22 @@ class Outbox:
         """How many rows were set aside so far."""
         return int(self._head("refused_rows"))
 
+    def set_aside_given_up(self) -> tuple[int, int]:
+        """How many dead letters and refused rows are kept no longer: there were too many, or too little room."""
+        return int(self._head("dead_letters_given_up")), int(self._head("refused_rows_given_up"))
+
     def status(self) -> OutboxStatus:
-        """How full the outbox is and for how long it will do."""
-        return self._surely(lambda: fill_level(self._file, self._settings, self._rate))
+        """How full the outbox is and for how long it will do at the present rate."""
+        return self._surely(lambda: fill_level(self._file, self._settings, *self._rate.per_s()))
+
+    def status_at_last_rate(self) -> OutboxStatus:
+        """The same at the rate at which records came last, be it long ago or under another agent."""
+
+        def look() -> OutboxStatus:
+            [(records_per_s, bytes_per_s)] = self._file.rows("SELECT records_per_s, bytes_per_s FROM head")
+            return fill_level(self._file, self._settings, records_per_s or 0.0, bytes_per_s or 0.0)
+
+        return self._surely(look)
 
     def _take_back(self, span: SeqRange, may_grow: bool) -> int:
         with self._file.transaction():

@@ -28,10 +28,12 @@ class Rate:
         else:
             self._slots.append((now_s, records, size_bytes))
 
-    def per_s(self) -> tuple[float, float]:
-        """Records and bytes per second."""
+    def per_s(self, records: int = 0, size_bytes: int = 0) -> tuple[float, float]:
+        """Records and bytes per second, with some more as if they had been accepted just now."""
         now_s = self._clock_s()
         while self._slots and self._slots[0][0] < now_s - WINDOW_S:
             self._slots.popleft()
         span_s = max(min(WINDOW_S, now_s - self._started_s), 1.0)
-        return sum(slot[1] for slot in self._slots) / span_s, sum(slot[2] for slot in self._slots) / span_s
+        records += sum(slot[1] for slot in self._slots)
+        size_bytes += sum(slot[2] for slot in self._slots)
+        return records / span_s, size_bytes / span_s

@@ -103,14 +103,17 @@ def _give_up_oldest(file: OutboxFile, table: str) -> int:
         "RETURNING rowid, body",
         (_ROWS_AT_ONCE,),
     )
-    if table in RECORD_TABLES:
-        note_dropped(file, as_ranges(seq for seq, _ in deleted))
-        file.execute("UPDATE head SET unacked = unacked - ?", (len(deleted),))
+    if table not in RECORD_TABLES:
+        counter = f"{table}s_given_up"
+        file.execute(f"UPDATE head SET {counter} = {counter} + ?", (len(deleted),))  # noqa: S608  # our column
+        return len(deleted)
+    note_dropped(file, as_ranges(seq for seq, _ in deleted))
+    file.execute("UPDATE head SET unacked = unacked - ?", (len(deleted),))
     if table == "gap":
         for _, body in deleted:
             note_dropped(file, ranges_of(body))
     else:
-        file.execute("UPDATE head SET dropped = dropped + ?", (len(deleted) if table in RECORD_TABLES else 0,))
+        file.execute("UPDATE head SET dropped = dropped + ?", (len(deleted),))
     return len(deleted)
 
 

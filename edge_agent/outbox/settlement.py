@@ -21,7 +21,9 @@ def park(file: OutboxFile, ack: Ack, at: float) -> None:
                 )
                 file.execute("UPDATE head SET dead_letters = dead_letters + 1, unacked = unacked - 1")
     if ack.quarantined:
-        file.execute("DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?", (DEAD_LETTERS_KEPT,))
+        oldest = "DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?"
+        given_up = file.execute(oldest, (DEAD_LETTERS_KEPT,))
+        file.execute("UPDATE head SET dead_letters_given_up = dead_letters_given_up + ?", (given_up,))
 
 
 def defer(file: OutboxFile, deferred: Iterable[Deferred], at: float) -> None:

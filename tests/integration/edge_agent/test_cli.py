@@ -200,10 +200,14 @@ def test_status_tells_people_and_scripts_how_full_the_outbox_is(config, capsys, 
     outbox = Outbox(folder / "outbox.db")
     outbox.accept([b"{}"] * 3)
     cli.main(["status", "--config", str(config)])
-    assert "3 records wait for the centre" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "3 records wait for the centre" in printed
+    assert "the last known rate (the agent is not running)" in printed
     cli.main(["status", "--config", str(config), "--json"])
     told = json.loads(capsys.readouterr().out)
     assert (told["running"], told["outbox"]["unacked"], told["last"]) == (False, 3, None)
+    assert told["rate_is_last_known"]
+    assert told["outbox"]["hours_left"] > 0
     outbox.close()
 
 

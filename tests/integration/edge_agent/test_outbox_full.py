@@ -12,7 +12,7 @@ from edge_agent.outbox.file import LOG_BYTES
 from edge_agent.outbox.sacrifice import GAP_MAX_RANGES
 from edge_agent.ports import RefusedRow
 from edge_agent.settings import OutboxSettings
-from shared.messages import Ack, Gap, decode_record
+from shared.messages import Ack, Gap, Quarantined, decode_record
 
 LAST = 2**62
 BODY = b"x" * 1000
@@ -163,12 +163,27 @@ def test_a_step_that_can_never_fit_is_refused_and_costs_nothing(make):
     assert list(held(outbox).values()) == [BODY]
 
 
-def test_refused_rows_are_given_up_before_records(make):
+def test_dead_letters_and_refused_rows_are_given_up_before_records_and_counted(make):
     outbox = make()
-    outbox.accept([BODY], refused=[RefusedRow(b"r" * 60_000, "noise")] * 10)
+    outbox.accept([BODY] * 20, refused=[RefusedRow(b"r" * 60_000, "noise")] * 10)
+    quarantined = [Quarantined(seq=seq, reason="bad") for seq in range(1, 8)]
+    outbox.settle(Ack(stream_id=outbox.stream_id, quarantined=quarantined), at=0.0)
+    assert outbox.set_aside_given_up() == (0, 0)
     fill(outbox, lambda outbox: outbox._file.one("SELECT count(*) FROM refused_row") == 0)
     assert outbox.status().dropped == 0
-    assert outbox.refused_rows() == 10
+    assert (outbox.refused_rows(), outbox.status().dead_letters) == (10, 7)
+    assert outbox.set_aside_given_up() == (7, 10)
+
+
+def test_of_what_is_set_aside_the_newest_are_kept_and_the_rest_is_counted(make):
+    outbox = make(OutboxSettings(max_bytes=64 * MIB))
+    for _ in range(6):
+        outbox.accept([b"x"] * 2000, refused=[RefusedRow(b"r", "noise")] * 2000)
+        quarantined = [Quarantined(seq=outbox.next_seq - n, reason="bad") for n in range(2000, 0, -1)]
+        outbox.settle(Ack(stream_id=outbox.stream_id, quarantined=quarantined), at=0.0)
+    file = outbox._file
+    assert [file.one(f"SELECT count(*) FROM {table}") for table in ("dead_letter", "refused_row")] == [10_000, 10_000]
+    assert outbox.set_aside_given_up() == (2000, 2000)
 
 
 def test_the_file_stays_within_its_bound_however_long_the_centre_is_away(make, path):

@@ -198,6 +198,36 @@ def test_hours_left_are_unknown_once_no_rows_came_for_a_while(path, clocks):
     outbox.close()
 
 
+def test_the_last_known_rate_outlasts_a_pause_and_the_agent(path, clocks):
+    outbox = clocks.open(path)
+    assert outbox.status_at_last_rate().hours_left is None
+    for _ in range(600):
+        clocks.monotonic_s += 1.0
+        outbox.accept([b"t" * 500], [b"p" * 700])
+    present = outbox.status()
+    clocks.monotonic_s += 3600
+    outbox.accept(cursor="a file without new rows")
+    assert outbox.status().hours_left is None
+    outbox.close()
+    again = clocks.open(path)
+    last = again.status_at_last_rate()
+    assert last.accepted_per_s == pytest.approx(present.accepted_per_s, rel=0.01) == pytest.approx(2.0, rel=0.01)
+    assert last.hours_left == pytest.approx(present.hours_left, rel=0.01)
+    again.close()
+
+
+def test_a_source_with_a_row_now_and_then_has_a_last_known_rate_too(path, clocks):
+    outbox = clocks.open(path)
+    for _ in range(3):
+        clocks.monotonic_s += 1200
+        outbox.accept([b"t" * 600])
+    outbox.close()
+    again = clocks.open(path)
+    assert again.status_at_last_rate().accepted_per_s == pytest.approx(1 / 600, abs=0.001)
+    assert again.status_at_last_rate().hours_left > 0
+    again.close()
+
+
 def test_history_counts_as_room(path, clocks):
     outbox = clocks.open(path)
     outbox.accept([b"t" * 1000] * 1000)

@@ -1,13 +1,15 @@
 """What people read in ``spoolwatch-agent status``."""
 
+import pytest
+
 from edge_agent.local import View, render
 from shared.messages import OutboxStatus
 
 
-def shown(running=True, **outbox):
+def shown(*, running=True, view=(), **outbox):
     status = OutboxStatus(capacity_bytes=512_000_000, used_bytes=3_100_000, **outbox)
-    view = View(running=running, stream_id="s", next_seq=9, outbox=status, refused_rows=0, last=None)
-    return render(view, as_json=False)
+    fields = {"running": running, "stream_id": "s", "next_seq": 9, "outbox": status, "refused_rows": 0, "last": None}
+    return render(View(**(fields | dict(view))), as_json=False)
 
 
 def test_room_is_shown_in_hours_at_the_present_rate():
@@ -16,12 +18,22 @@ def test_room_is_shown_in_hours_at_the_present_rate():
     )
 
 
-def test_a_rate_of_zero_promises_no_hours():
-    assert "room       hours unknown, no records in the last ten minutes; 3.1 of" in shown()
+@pytest.mark.parametrize(
+    ("running", "why"), [(True, "no records in the last ten minutes"), (False, "the agent is not running")]
+)
+def test_hours_at_the_last_known_rate_say_so(running, why):
+    text = shown(running=running, hours_left=1041.5, accepted_per_s=2.0, view={"rate_is_last_known": True})
+    assert f"room       for 1,041.5 h without the centre at 2.0 records/s, the last known rate ({why}); 3.1 of" in text
 
 
-def test_an_agent_that_does_not_run_has_no_rate():
-    assert "hours unknown, the agent is not running" in shown(running=False)
+def test_where_no_record_was_ever_accepted_no_hours_are_promised():
+    assert "room       hours unknown, no record was accepted yet; 3.1 of" in shown()
+
+
+def test_what_was_set_aside_and_given_up_since_is_shown_where_there_is_any():
+    assert "set aside  7 records quarantined by the centre, 0 rows refused" in shown(dead_letters=7)
+    text = shown(dead_letters=7, view={"dead_letters_given_up": 3, "refused_rows": 9, "refused_rows_given_up": 2})
+    assert "7 records quarantined by the centre (3 of them kept no longer), 9 rows refused (2 of them kept" in text
 
 
 def test_drops_and_damage_are_shown_where_there_are_any():

@@ -33,3 +33,12 @@ def test_what_came_before_the_window_counts_no_more():
     rate.note(50, 5000)
     clock.now_s += WINDOW_S + 1
     assert rate.per_s() == (0.0, 0.0)
+
+
+def test_a_step_is_counted_beforehand_and_not_kept():
+    clock = Clock()
+    rate = Rate(clock)
+    clock.now_s += 10
+    rate.note(50, 5000)
+    assert rate.per_s(10, 1000) == (6.0, 600.0)
+    assert rate.per_s() == (5.0, 500.0)
