@@ -117,6 +117,22 @@ def test_history_ends_with_its_days_counted_while_the_agent_runs(path, clocks):
     again.close()
 
 
+def test_p1_what_is_unacked_is_kept_at_any_age(path, clocks):
+    outbox = clocks.open(path, history_days=1)
+    outbox.accept([b"old"], [b"older than any history"])
+    for _ in range(3):
+        clocks.monotonic_s += 400 * DAY_S
+        outbox.accept([b"acked"])
+        committed(outbox, outbox.next_seq - 1, outbox.next_seq - 1)
+    outbox.close()
+    again = clocks.open(path, history_days=1)
+    again.accept([b"new"])
+    assert rows(again) == [(1, b"old"), (2, b"older than any history"), (6, b"new")]
+    # The same clock did end the history beside it.
+    assert again.held_ranges() == [(1, 2), (5, 6)]
+    again.close()
+
+
 def test_history_ends_with_its_size_oldest_first(path, clocks):
     outbox = clocks.open(path, history_max_bytes=50_000)
     outbox.accept([b"h" * 1000] * 100)
