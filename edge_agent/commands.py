@@ -1,20 +1,24 @@
-"""Obeys what the centre asks of this gateway, if the centre's key has signed it: once, in time, none retained."""
+"""Obeys what the centre asks of this gateway, if the centre's key has signed it: once, none retained."""
 
 import base64
-from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
+from msgspec.structs import replace
 
-from edge_agent.clock import is_set
 from edge_agent.outbox import Outbox
+from edge_agent.outbox.history import join, without
 from edge_agent.settings import AgentSettings
 from shared.errors import MessageError
-from shared.messages import VERSION, Command, Reply, SeqRange, SignedCommand, decode
+from shared.messages import RANGES_MAX, VERSION, Command, Reply, Resend, SeqRange, SignedCommand, decode
 
 REPLIES_KEPT = 1000
+# What is listed and what is taken back without a pause, and how many of those in one turn of the loop.
+SLICES_AT_ONCE = 4
+PIECE_SEQS = 4096
+PIECE_RANGES = 20
+PIECES_AT_ONCE = 2
 
 log = structlog.get_logger(__name__)
 
@@ -29,37 +33,59 @@ class Commands:
     Args:
         settings: names and key.
         outbox: what commands are about.
-        now_s: the wall clock, Unix time in seconds.
     """
 
-    def __init__(self, settings: AgentSettings, outbox: Outbox, now_s: Callable[[], float]) -> None:
+    def __init__(self, settings: AgentSettings, outbox: Outbox) -> None:
         self._site = settings.site
         self._gateway = settings.gateway
         self._outbox = outbox
-        self._now_s = now_s
         self._verify = None if settings.centre_key is None else _verifier(settings.centre_key)
-        self._replies: OrderedDict[str, Reply] = OrderedDict()
+        self._replies: OrderedDict[str, list[Reply]] = OrderedDict()
+        self._resending: Iterator[list[Reply]] | None = None
 
-    def obey(self, payload: bytes, *, retained: bool) -> Reply:
-        """Do what a message on the command topic asks.
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is something to go on with."""
+        return self._resending is not None
+
+    def obey(self, payload: bytes, *, retained: bool) -> list[Reply]:
+        """Begin to do what a message on the command topic asks; returns what can be answered at once.
 
         A command that comes again is answered as before and not obeyed again. Over a restart nothing is remembered:
-        sending records again twice is harmless.
+        sending records again twice is harmless. A command takes the place of one that is still being obeyed: it
+        asks for all that lacks.
 
         Raises:
             RefusedError: the message is not a command of the centre's; nothing was done.
-            OutboxError: the outbox cannot be read or written at the moment; nothing was done.
         """
         if retained:
             raise RefusedError("a retained command is an old one")
         command = self._signed(payload)
-        reply = self._replies.get(command.command_id)
-        if reply is None:
-            reply = self._replies[command.command_id] = self._reply(command)
-            if len(self._replies) > REPLIES_KEPT:
-                self._replies.popitem(last=False)
-            log.info("command", command_id=command.command_id, outcome=reply.outcome, reason=reply.reason)
-        return reply
+        command_id = command.command_id
+        if command_id in self._replies:
+            return self._replies[command_id]
+        if (command.site, command.gateway) != (self._site, self._gateway):
+            reason = f"it is meant for gateway {command.gateway} at {command.site}"
+            log.warning("command_refused", command_id=command_id, reason=reason)
+            return self._answered([Reply(command_id=command_id, outcome="refused", reason=reason)])
+        log.info("command", command_id=command_id, stream_id=command.order.stream_id, ranges=command.order.ranges[:10])
+        self._resending = self._resend(command_id, command.order)
+        return []
+
+    def go_on(self) -> list[Reply]:
+        """Do a piece of what was asked for; returns the answer once all of it is done.
+
+        Raises:
+            OutboxError: the outbox cannot be read or written; the command is dropped, and the centre will ask anew.
+        """
+        resending, self._resending = self._resending, None
+        if resending is None:
+            return []
+        for _ in range(PIECES_AT_ONCE):
+            if replies := next(resending):
+                return self._answered(replies)
+        self._resending = resending
+        return []
 
     def _signed(self, payload: bytes) -> Command:
         if self._verify is None:
@@ -71,54 +97,65 @@ class Commands:
             raise RefusedError("the signature is not of the centre's key (setting centre_key)")
         return decode(signed.command, Command)
 
-    def _reply(self, command: Command) -> Reply:
-        if (command.site, command.gateway) != (self._site, self._gateway):
-            reason = f"it is meant for gateway {command.gateway} at {command.site}"
-            return Reply(command_id=command.command_id, outcome="refused", reason=reason)
-        if self._is_over(command.expires_at):
-            reason = f"it expired at {command.expires_at.isoformat()}"
-            return Reply(command_id=command.command_id, outcome="refused", reason=reason)
-        return self._resend(command)
+    def _resend(self, command_id: str, order: Resend) -> Iterator[list[Reply]]:
+        """Yields nothing after each piece of the work, and at its end the replies."""
+        unavailable: list[SeqRange] = []
+        if self._is_ours(order):
+            yield from self._take_back(order, unavailable)
+        if self._is_ours(order):
+            self._outbox.remember_store_epoch(order.store_epoch)
+        else:
+            unavailable = order.ranges
+        reply = Reply(command_id=command_id, outcome="done", stream_id=order.stream_id)
+        parts = range(0, max(1, len(unavailable)), RANGES_MAX)
+        yield [replace(reply, unavailable=unavailable[first : first + RANGES_MAX]) for first in parts]
 
-    def _is_over(self, expires_at: datetime) -> bool:
-        """A clock that was never set cannot tell and refuses nothing: such a gateway must be made whole, too."""
-        now = datetime.fromtimestamp(self._now_s(), UTC)
-        return is_set(now) and now >= expires_at
+    def _take_back(self, order: Resend, unavailable: list[SeqRange]) -> Iterator[list[Reply]]:
+        held: list[SeqRange] = []
+        for span in sorted(order.ranges):
+            of_span: list[SeqRange] = []
+            for number, some in enumerate(self._outbox.held_slices(*span), 1):
+                join(of_span, some)
+                if number % SLICES_AT_ONCE == 0:
+                    yield []
+            unavailable += without([span], of_span)
+            held += of_span
+        for piece in pieces(held):
+            if not self._is_ours(order):
+                return
+            unavailable += self._outbox.resend(piece)
+            yield []
 
-    def _resend(self, command: Command) -> Reply:
-        order = command.order
-        is_ours = order.stream_id == self._outbox.stream_id
-        unavailable = list(order.ranges)
-        if is_ours:
-            spans = [(span, self._outbox.held_ranges(*span)) for span in order.ranges]
-            unavailable = [hole for span, held in spans for hole in without([span], held)]
-            self._outbox.resend(order.ranges)
-        return Reply(
-            command_id=command.command_id,
-            outcome="done",
-            stream_id=order.stream_id,
-            unavailable=unavailable,
-        )
+    def _is_ours(self, order: Resend) -> bool:
+        return order.stream_id == self._outbox.stream_id
+
+    def _answered(self, replies: list[Reply]) -> list[Reply]:
+        self._replies[replies[0].command_id] = replies
+        if len(self._replies) > REPLIES_KEPT:
+            self._replies.popitem(last=False)
+        return replies
 
 
-def without(ranges: Iterable[SeqRange], held: Sequence[SeqRange]) -> list[SeqRange]:
-    """The parts of some ranges that lie in no held one; the held ones are sorted and disjoint.
+def pieces(ranges: Sequence[SeqRange]) -> Iterator[list[SeqRange]]:
+    """Cut sorted, disjoint ranges into portions for one transaction each, the newest first.
 
-    >>> without([(1, 9), (20, 21)], [(3, 4), (8, 30)])
-    [(1, 2), (5, 7)]
+    >>> list(pieces([(1, 5000), (9000, 9001)]))
+    [[(9000, 9001), (907, 5000)], [(1, 906)]]
     """
-    holes: list[SeqRange] = []
-    for first, last in ranges:
-        start = first
-        for low, high in held[bisect_left(held, first, key=lambda span: span[1]) :]:
-            if low > last:
-                break
-            if start < low:
-                holes.append((start, low - 1))
-            start = high + 1
-        if start <= last:
-            holes.append((start, last))
-    return holes
+    piece: list[SeqRange] = []
+    room = PIECE_SEQS
+    for first, end in reversed(ranges):
+        last = end
+        while first <= last:
+            begin = max(first, last - room + 1)
+            piece.append((begin, last))
+            room -= last - begin + 1
+            last = begin - 1
+            if not room or len(piece) >= PIECE_RANGES:
+                yield piece
+                piece, room = [], PIECE_SEQS
+    if piece:
+        yield piece
 
 
 def _verifier(centre_key: str) -> Callable[[bytes, bytes], bool]:

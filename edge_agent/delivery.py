@@ -7,7 +7,7 @@ too late, is sent again.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import structlog
@@ -25,15 +25,17 @@ from edge_agent.mqtt import (
     Received,
     max_payload_bytes,
 )
-from edge_agent.outbox import Outbox, OutboxError
+from edge_agent.outbox import LAST_SEQ, Outbox, OutboxError
 from edge_agent.sender import Sender
 from edge_agent.settings import AgentSettings
 from shared.errors import MessageError
-from shared.messages import VERSION, Ack, CentreStatus, SeqRange, Status, StatusEvent, decode, encode
+from shared.messages import VERSION, Ack, CentreStatus, Reply, SeqRange, Status, StatusEvent, decode, encode
+from shared.ranges import coarse
 from shared.topics import EVERY_CENTRE_STATUS, GatewayTopic, Kind
 
 TICK_S = 0.5
 FAREWELL_TIMEOUT_S = 2.0
+RANGE_MAX_BYTES = len(f"[{LAST_SEQ},{LAST_SEQ}],")
 
 log = structlog.get_logger(__name__)
 
@@ -84,11 +86,12 @@ class Delivery:
             now_s=now_s,
             monotonic_s=monotonic_s,
         )
-        self._commands = Commands(settings, outbox, now_s)
+        self._commands = Commands(settings, outbox)
         self._centre = Centre()
         self._silence = Silence(settings.delivery.silence_timeout_s)
-        self._announced_to: str | None = None
-        self._inventory: Inventory | None = None
+        can_be_asked = settings.centre_key is not None
+        self._inventory = Inventory(outbox, can_be_asked=can_be_asked, monotonic_s=monotonic_s)
+        self._owes_birth = False
         self._heartbeat_due_s = 0.0
         self._link_state: Connected | Disconnected = Disconnected("not connected yet")
 
@@ -116,14 +119,15 @@ class Delivery:
     async def say_goodbye(self) -> None:
         """Tell the centre that this stop is on purpose."""
         if isinstance(self._link_state, Connected):
-            farewell = self._publish_status("stopped")
-            if farewell is not None:
-                with contextlib.suppress(RuntimeError):  # the connection was lost at this very moment
+            # No goodbye without an outbox to tell of, nor over a connection that is lost at this very moment.
+            with contextlib.suppress(OutboxError, RuntimeError):
+                farewell = self._publish_status("stopped")
+                if farewell is not None:
                     await asyncio.to_thread(farewell.wait_for_publish, FAREWELL_TIMEOUT_S)
 
     def send_waiting(self) -> None:
         """Send what waits, as far as the window of unanswered envelopes allows."""
-        if isinstance(self._link_state, Connected) and self._centre.accepts:
+        if isinstance(self._link_state, Connected) and not self._owes_birth and self._centre.accepts:
             try:
                 self._sender.send()
             except OutboxError as error:
@@ -137,11 +141,9 @@ class Delivery:
             case Connected():
                 log.info("link_up")
                 self._link_state = event
-                self._announced_to = None
-                self._inventory = None
+                self._inventory.start_over()
                 self._sender.fit(max_payload_bytes(self._topic("backfill"), event.max_packet_bytes))
-                self._publish_status("birth")
-                self._start_over()
+                self._owes_birth = True
             case Disconnected(reason=reason):
                 if not isinstance(self._link_state, Disconnected) or self._link_state.reason != reason:
                     log.warning("link_down", reason=reason)
@@ -155,17 +157,31 @@ class Delivery:
                     log.warning("message_not_used", topic=event.topic, reason=str(error))
 
     def keep_time(self) -> None:
-        """Do what is due: send again what is overdue, break a silence, send a heartbeat."""
+        """Do what is due: say who we are, send again what is overdue, break a silence, send a heartbeat."""
         now_s = self._monotonic_s()
         if not isinstance(self._link_state, Connected):
             return
+        try:
+            self._say_what_is_due(now_s)
+        except OutboxError as error:
+            log.warning("outbox_not_read", reason=str(error))
         if self._centre.accepts:
             self._sender.look_back()
             if self._silence.is_too_long(now_s=now_s):
                 reason = "the centre accepts records and answers none; connecting anew"
                 log.warning("no_answers", reason=reason)
                 self._link.reconnect(reason)
-        self._go_on_with_inventory()
+
+    def _say_what_is_due(self, now_s: float) -> None:
+        if self._owes_birth:
+            self._publish_status("birth")
+            self._start_over()
+            self._owes_birth = False
+        if self._commands.is_busy:
+            self._reply(self._commands.go_on())
+            self._sender.rescan()
+        elif self._centre.accepts and (told := self._inventory.go_on(self._centre.store_epoch)) is not None:
+            self._publish_status("birth", *told)
         if now_s >= self._heartbeat_due_s:
             self._publish_status("heartbeat")
 
@@ -185,14 +201,12 @@ class Delivery:
         self._silence.heard()
         if ack.conflict is not None:
             stream_id = self._outbox.open_new_stream()
-            self._announced_to = self._inventory = None
             log.error("stream_conflict", reason=ack.conflict, new_stream_id=stream_id)
-            self._publish_status("birth")
-            self._sender.start_new_stream()
+            self._inventory.start_over()
+            self._owes_birth = True
             return
         self._outbox.settle(ack, at=self._now_s())
         self._sender.answered(ack)
-        self._remember_store_epoch()
         for entry in ack.quarantined:
             log.error("record_quarantined", seq=entry.seq, reason=entry.reason)
         for deferred in ack.deferred:
@@ -204,49 +218,21 @@ class Delivery:
             self._publish_status("birth")
 
     def _on_command(self, message: Received) -> None:
-        reply = self._commands.obey(message.payload, retained=message.retained)
-        self._publish(Outgoing(self._topic("reply"), encode(reply)))
-        self._sender.rescan()
+        self._reply(self._commands.obey(message.payload, retained=message.retained))
+
+    def _reply(self, replies: Iterable[Reply]) -> None:
+        for reply in replies:
+            self._publish(Outgoing(self._topic("reply"), encode(reply)))
 
     def _on_centre_status(self, status: CentreStatus) -> None:
         accepted_before = self._centre.accepts
         self._centre.note(status)
         if self._centre.accepts != accepted_before:
             log.info("centre_status", replica=status.replica, accepting=status.accepting)
-        if self._centre.accepts:
-            self._tell_another_store()
+        if status.accepting:
+            self._inventory.heard_of_centre()
             if not accepted_before:
                 self._start_over()
-
-    def _tell_another_store(self) -> None:
-        """To a store other than the one that answered us last, say what we still hold: it may lack some of that.
-
-        Told on every connection until that store has answered.
-        """
-        epoch, answered_by = self._centre.store_epoch, self._outbox.store_epoch
-        if answered_by is not None and epoch not in (None, answered_by, self._announced_to):
-            log.warning("another_store", store_epoch=epoch, answered_by=answered_by)
-            self._inventory = Inventory(self._outbox, answered_by)
-            self._announced_to = epoch
-
-    def _go_on_with_inventory(self) -> None:
-        if self._inventory is None:
-            return
-        try:
-            held = self._inventory.go_on()
-        except OutboxError as error:
-            log.warning("outbox_not_read", reason=str(error))
-            self._announced_to = self._inventory = None
-            return
-        if held is not None:
-            self._publish_status("birth", store_epoch=self._inventory.answered_by, held=held)
-            self._inventory = None
-
-    def _remember_store_epoch(self) -> None:
-        epoch = self._centre.store_epoch
-        is_told = self._inventory is None
-        if is_told and epoch is not None and epoch != self._outbox.store_epoch:
-            self._outbox.remember_store_epoch(epoch)
 
     def _start_over(self) -> None:
         self._silence.restart()
@@ -265,13 +251,21 @@ class Delivery:
         return self._link.publish(message)
 
     def _publish_status(
-        self, event: StatusEvent, *, store_epoch: str | None = None, held: list[SeqRange] | None = None
+        self, event: StatusEvent, store_epoch: str | None = None, held: Sequence[SeqRange] = ()
     ) -> Publication | None:
         self._heartbeat_due_s = self._monotonic_s() + self._heartbeat_interval_s
         status = self._status(event)
         outbox = msgspec.structs.replace(status.outbox, parked=len(self._sender.parked))
-        status = msgspec.structs.replace(status, outbox=outbox, store_epoch=store_epoch, held=held or [])
+        status = msgspec.structs.replace(status, outbox=outbox, store_epoch=store_epoch)
+        status = msgspec.structs.replace(status, held=self._fitting(held, status))
         return self._publish(Outgoing(self._topic("status"), encode(status), retain=True))
+
+    def _fitting(self, held: Sequence[SeqRange], status: Status) -> list[SeqRange]:
+        """What is held, as precisely as the broker has room for."""
+        if not held or not isinstance(self._link_state, Connected):
+            return []
+        room_bytes = max_payload_bytes(self._topic("status"), self._link_state.max_packet_bytes) - len(encode(status))
+        return coarse(held, max(1, room_bytes // RANGE_MAX_BYTES))
 
     def _topic(self, kind: Kind) -> str:
         return str(GatewayTopic(self._site, self._gateway, kind))

@@ -117,8 +117,8 @@ class Sender:
 
     def start_over(self) -> None:
         """Forget what was on its way: the newest records go first, everything unanswered follows."""
-        self._in_flight.take_all()
         self._live_next = max(1, self._outbox.next_seq - LIVE_TAIL_RECORDS)
+        self._in_flight.take_all()
         self.rescan()
 
     def start_new_stream(self) -> None:

@@ -20,12 +20,15 @@ ENVELOPE_MAX_RECORDS = 500
 ENVELOPE_MAX_BYTES = 256 * 1024
 CYCLE_MAX = 2**31 - 1
 REASON_MAX_CHARS = 1000
+RANGES_MAX = 1000
+RESEND_RANGES_MAX = 50  # with which a signed command fits a packet of 4 KiB, the smallest that gateways get by with
 
 Utc = Annotated[datetime, Meta(tz=True)]
 Serial = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$(?!\n)")]
 Cycle = Annotated[int, Meta(ge=1, le=CYCLE_MAX)]
 Seq = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 SeqRange = tuple[Seq, Seq]
+SeqRanges = Annotated[list[SeqRange], Meta(max_length=RANGES_MAX)]
 NumberedRecords = Annotated[list[tuple[Seq, Raw]], Meta(min_length=1)]
 StreamId = Annotated[str, Meta(min_length=1, max_length=64)]
 Reason = Annotated[str, Meta(max_length=REASON_MAX_CHARS)]
@@ -194,8 +197,8 @@ class OutboxStatus(_Wire, frozen=True, kw_only=True):
 class Status(_Wire, frozen=True, kw_only=True):
     """Birth, heartbeat, farewell and last will of an agent; retained.
 
-    A birth names the ``store_epoch`` of the centre that the agent last delivered to, and under ``held`` the seqs of
-    its stream that it still has, acknowledged or not: a centre restored from a backup asks for what it lacks.
+    To another store than the one it has delivered to (``store_epoch``, empty if it knows none), an agent lists in a
+    birth under ``held`` what it still has of its stream, acknowledged or not; that store answers by a ``Resend``.
     """
 
     v: int = VERSION
@@ -211,7 +214,7 @@ class Status(_Wire, frozen=True, kw_only=True):
     source: SourceStatus
     outbox: OutboxStatus
     store_epoch: str | None = None
-    held: list[SeqRange] = []
+    held: SeqRanges = []
 
     @property
     def online(self) -> bool:
@@ -230,14 +233,21 @@ class CentreStatus(_Wire, frozen=True, kw_only=True):
 
 
 class Resend(_Wire, frozen=True, kw_only=True, tag_field="action", tag="resend"):
-    """Send these records of a stream again, although they were acknowledged."""
+    """Send these records of a stream again, although they were acknowledged.
+
+    They are all that the store of ``store_epoch`` lacks of what the gateway told it to hold; there may be none.
+    """
 
     stream_id: StreamId
-    ranges: list[SeqRange]
+    ranges: Annotated[list[SeqRange], Meta(max_length=RESEND_RANGES_MAX)]
+    store_epoch: str
 
 
 class Command(_Wire, frozen=True, kw_only=True):
-    """What the centre asks of one gateway; obeyed once, before it expires, and never retained."""
+    """What the centre asks of one gateway; obeyed once, and never retained.
+
+    ``expires_at`` is for orders that must not be obeyed late; a ``Resend`` may be.
+    """
 
     command_id: Annotated[str, Meta(min_length=1, max_length=64)]
     site: str
@@ -256,14 +266,17 @@ class SignedCommand(_Wire, frozen=True, kw_only=True):
 
 
 class Reply(_Wire, frozen=True, kw_only=True):
-    """What a gateway did about a command; ``unavailable`` are the asked seqs that it no longer has."""
+    """What a gateway did about a command; ``unavailable`` are the asked seqs that it no longer has.
+
+    Where those are many, several replies to the command share them.
+    """
 
     v: int = VERSION
     command_id: str
     outcome: Literal["done", "refused"]
     reason: Reason | None = None
     stream_id: StreamId | None = None
-    unavailable: list[SeqRange] = []
+    unavailable: SeqRanges = []
 
 
 Message = TypeVar("Message", bound=Struct)

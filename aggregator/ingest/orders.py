@@ -10,7 +10,7 @@ from shared.messages import Command, Resend
 from shared.topics import GatewayTopic
 
 EXPIRY = timedelta(hours=1)
-MAX_WAITING = 10_000  # a gateway whose command is left out asks for it by its next birth
+MAX_WAITING = 10_000  # a gateway whose command is left out says within a minute again what it holds
 
 
 class PendingOrders:

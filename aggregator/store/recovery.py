@@ -10,29 +10,30 @@ from aggregator.store.ledger import OpenStream, taken_ranges
 from aggregator.store.missing import miss
 from aggregator.store.ranges import subtract
 from aggregator.store.tables import StoreFact, core
-from shared.messages import Resend
+from shared.messages import RESEND_RANGES_MAX, Resend
+from shared.ranges import coarse
 from shared.topics import GatewayTopic
 
 log = structlog.get_logger(__name__)
 
 LOST = "lost with the old store, and no longer on the gateway"
-RANGES_PER_COMMAND = 1000
 
 _fact = core(StoreFact)
 
 
 def make_whole(connection: Connection, stream: OpenStream, birth: StatusArrival, outcome: Outcome) -> None:
-    """Ask for what a gateway delivered to another history of this store and still holds; note what is gone."""
+    """Ask a gateway that delivered to another store for all that it holds and this one lacks; note what is gone.
+
+    A birth that comes again is answered again, also where nothing lacks: the command may have been lost, and until it
+    has obeyed one the gateway does not know that this store has all of its records.
+    """
     status = birth.status
     epoch = connection.scalar(select(_fact.c.value).where(_fact.c.key == "store_epoch"))
-    if status.store_epoch is None or status.store_epoch == epoch:
+    if epoch is None or status.store_epoch in (None, epoch):
         return
-    taken = taken_ranges(connection, stream)
-    lacking = subtract(status.held, taken)
+    lacking = coarse(subtract(status.held, taken_ranges(connection, stream)), RESEND_RANGES_MAX)
     topic = GatewayTopic(birth.topic.site, birth.topic.gateway, "command")
-    for first in range(0, len(lacking), RANGES_PER_COMMAND):
-        order = Resend(stream_id=stream.stream_id, ranges=lacking[first : first + RANGES_PER_COMMAND])
-        outcome.orders.append((topic, order))
+    outcome.orders.append((topic, Resend(stream_id=stream.stream_id, ranges=lacking, store_epoch=epoch)))
     if lacking:
         log.info("records_asked_for_again", gateway=topic.gateway, ranges=lacking[:10])
     _miss_lost(connection, stream, birth, birth.received_at)

@@ -8,10 +8,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from msgspec.structs import replace
 
 from aggregator.signing import open_command_key
 from shared.errors import SettingsError
-from shared.messages import Command, Resend, SignedCommand, decode
+from shared.messages import RESEND_RANGES_MAX, Command, Resend, SignedCommand, decode
+from shared.topics import GatewayTopic
 
 COMMAND = Command(
     command_id="c-1",
@@ -19,7 +21,7 @@ COMMAND = Command(
     gateway="gw-1",
     issued_at=datetime(2026, 11, 21, tzinfo=UTC),
     expires_at=datetime(2026, 11, 22, tzinfo=UTC),
-    order=Resend(stream_id="s", ranges=[(1, 2)]),
+    order=Resend(stream_id="s", ranges=[(1, 2)], store_epoch="e"),
 )
 
 
@@ -36,6 +38,15 @@ def test_a_signed_command_is_verified_by_the_public_key(tmp_path):
     signed = decode(key.sign(COMMAND), SignedCommand)
     Ed25519PublicKey.from_public_bytes(base64.b64decode(key.public)).verify(signed.signature, signed.command)
     assert decode(signed.command, Command) == COMMAND
+
+
+def test_p10_the_largest_command_fits_a_packet_of_4_kib(tmp_path):
+    most = 2**63 - 1
+    order = Resend(stream_id="s" * 64, ranges=[(most, most)] * RESEND_RANGES_MAX, store_epoch="e" * 64)
+    names = {"command_id": "c" * 64, "site": "s" * 64, "gateway": "g" * 64}
+    key = open_command_key(tmp_path / "command.key")
+    topic = GatewayTopic("s" * 64, "g" * 64, "command")
+    assert len(key.sign(replace(COMMAND, order=order, **names))) + len(str(topic)) + 10 < 4096
 
 
 def test_a_file_that_holds_no_key_is_a_setting_to_correct(tmp_path):

@@ -1,10 +1,12 @@
 """An agent's delivery side over a real outbox; the broker, the centre and the clocks are played by the test."""
 
 import asyncio
+import base64
 import signal
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_agent.delivery import Delivery
 from edge_agent.mqtt import Received
@@ -14,6 +16,8 @@ from shared import messages as m
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 OWN = "spoolwatch/v1/hamburg/gw-1"
+CENTRE = Ed25519PrivateKey.from_private_bytes(bytes(32))
+KEY = base64.b64encode(CENTRE.public_key().public_bytes_raw()).decode()
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +119,21 @@ class Box:
         message = m.Ack(**({"stream_id": self.outbox.stream_id} | fields))
         return Received(f"{OWN}/ack", m.encode(message), False, (1, 1))
 
+    def resend(self, *ranges, key=CENTRE, retained=False, v=1, stream_id=None, epoch="e", **changes):
+        now = datetime.fromtimestamp(self.now_s, UTC)
+        stream_id = stream_id or self.outbox.stream_id
+        fields = {
+            "command_id": "c-1",
+            "site": "hamburg",
+            "gateway": "gw-1",
+            "issued_at": now,
+            "expires_at": now + timedelta(hours=1),
+            "order": m.Resend(stream_id=stream_id, ranges=list(ranges), store_epoch=epoch),
+        }
+        body = m.encode(m.Command(**(fields | changes)))
+        payload = m.encode(m.SignedCommand(v=v, command=body, signature=key.sign(body)))
+        return Received(f"{OWN}/command", payload, retained, (1, 1))
+
     def centre(self, accepting=True, replica="a", epoch="e"):
         status = m.CentreStatus(replica=replica, accepting=accepting, store_epoch=epoch, sent_at=NOW)
         return Received(f"spoolwatch/v1/centre/{replica}/status", m.encode(status), True, (1, 1))
@@ -131,6 +150,12 @@ def make_box(tmp_path):
     yield make
     for box in boxes:
         box.outbox.close()
+
+
+@pytest.fixture
+def make_keyed_box(make_box):
+    """A box that obeys commands."""
+    return lambda: make_box(centre_key=KEY)
 
 
 @pytest.fixture(scope="session")

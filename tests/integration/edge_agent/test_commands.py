@@ -1,7 +1,6 @@
 """Commands reach a real outbox only if the centre's key has signed them."""
 
 import base64
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -11,37 +10,21 @@ from pydantic import ValidationError
 
 from edge_agent.commands import REPLIES_KEPT, without
 from edge_agent.mqtt import Connected, Received
+from edge_agent.outbox import OutboxError
 from shared import messages as m
 
 OWN = "spoolwatch/v1/hamburg/gw-1"
-CENTRE = Ed25519PrivateKey.from_private_bytes(bytes(32))
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-KEY = base64.b64encode(CENTRE.public_key().public_bytes_raw()).decode()
 
 
 @pytest.fixture
-def box(make_box):
+def box(make_keyed_box):
     """Six records, all of them committed at the centre, the first two no longer held."""
-    box = make_box(centre_key=KEY)
+    box = make_keyed_box()
     box.outbox.accept([b"1", b"2", b"3", b"4", b"5", b"6"])
     box.turn(Connected(), box.ack(committed=[(3, 6)], quarantined=[m.Quarantined(seq=s, reason="bad") for s in (1, 2)]))
     box.link.published.clear()
     return box
-
-
-def command(box, *, key=CENTRE, retained=False, v=1, ranges=((1, 4),), stream_id=None, **changes):
-    now = datetime.fromtimestamp(box.now_s, UTC)
-    fields = {
-        "command_id": "c-1",
-        "site": "hamburg",
-        "gateway": "gw-1",
-        "issued_at": now,
-        "expires_at": now + timedelta(minutes=5),
-        "order": m.Resend(stream_id=stream_id or box.outbox.stream_id, ranges=list(ranges)),
-    }
-    body = m.encode(m.Command(**(fields | changes)))
-    payload = m.encode(m.SignedCommand(v=v, command=body, signature=key.sign(body)))
-    return Received(f"{OWN}/command", payload, retained, (1, 1))
 
 
 def unacked(box):
@@ -49,7 +32,7 @@ def unacked(box):
 
 
 def test_records_asked_for_go_out_again_as_backfill_and_what_is_gone_is_named(box):
-    box.turn(command(box))
+    box.turn(box.resend((1, 4)))
     assert box.link.seqs("backfill") == [[3, 4]]
     assert box.link.replies() == [
         m.Reply(command_id="c-1", outcome="done", stream_id=box.outbox.stream_id, unavailable=[(1, 2)])
@@ -57,16 +40,16 @@ def test_records_asked_for_go_out_again_as_backfill_and_what_is_gone_is_named(bo
 
 
 def test_a_command_that_comes_twice_is_obeyed_once_and_answered_twice(box):
-    box.turn(command(box))
+    box.turn(box.resend((1, 4)))
     box.turn(box.ack(committed=[(3, 4)]))
-    box.turn(command(box))
+    box.turn(box.resend((1, 4)))
     assert unacked(box) == []
     assert len(box.link.replies()) == 2
 
 
 def test_the_memory_for_commands_is_bounded(box):
     for number in range(REPLIES_KEPT + 2):
-        box.delivery._commands.obey(command(box, command_id=f"c-{number}", ranges=[]).payload, retained=False)
+        box.turn(box.resend(command_id=f"c-{number}"))
     assert len(box.delivery._commands._replies) == REPLIES_KEPT
 
 
@@ -75,11 +58,10 @@ def test_the_memory_for_commands_is_bounded(box):
     [
         ({"gateway": "gw-2"}, "meant for gateway gw-2 at hamburg"),
         ({"site": "bremen"}, "meant for gateway gw-1 at bremen"),
-        ({"expires_at": datetime(2026, 1, 1, tzinfo=UTC)}, "expired at 2026-01-01"),
     ],
 )
-def test_p8_a_command_for_another_or_too_late_is_refused_with_its_reason(box, changes, reason):
-    box.turn(command(box, **changes))
+def test_p8_a_command_for_another_is_refused_with_its_reason(box, changes, reason):
+    box.turn(box.resend((1, 4), **changes))
     assert unacked(box) == []
     (reply,) = box.link.replies()
     assert reply.outcome == "refused"
@@ -88,7 +70,7 @@ def test_p8_a_command_for_another_or_too_late_is_refused_with_its_reason(box, ch
 
 @pytest.mark.parametrize("changes", [{"key": STRANGER}, {"retained": True}, {"v": 2}])
 def test_p8_what_the_centre_did_not_sign_now_is_neither_obeyed_nor_answered(box, changes, capsys):
-    box.turn(command(box, **changes))
+    box.turn(box.resend((1, 4), **changes))
     assert unacked(box) == []
     assert box.link.replies() == []
     assert "message_not_used" in capsys.readouterr().out
@@ -98,7 +80,7 @@ def test_p8_without_a_key_no_command_is_obeyed(make_box, tmp_path, capsys):
     box = make_box()
     box.outbox.accept([b"1"])
     box.turn(Connected(), box.ack(committed=[(1, 1)]))
-    box.turn(command(box, ranges=[(1, 1)]))
+    box.turn(box.resend((1, 1)))
     assert unacked(box) == []
     assert box.link.replies() == []
     assert "centre_key" in capsys.readouterr().out
@@ -109,15 +91,85 @@ def test_what_is_no_command_at_all_changes_nothing(box):
     assert box.link.published == []
 
 
-def test_a_clock_that_was_never_set_does_not_keep_the_centre_from_being_made_whole(box):
-    asked = command(box)
-    box.now_s = 0.0
+@pytest.mark.parametrize("clock_s", [0.0, 2e9])
+def test_no_clock_keeps_the_centre_from_being_made_whole(box, clock_s):
+    asked = box.resend((3, 4))
+    box.now_s = clock_s
     box.turn(asked)
     assert box.link.replies()[0].outcome == "done"
+    assert unacked(box) == [b"3", b"4"]
+
+
+def test_what_is_unavailable_is_told_in_several_replies_where_it_is_much(make_keyed_box):
+    box = make_keyed_box()
+    box.outbox.accept([b"%d" % number for number in range(1, 2002)])
+    box.outbox.settle(m.Ack(stream_id=box.outbox.stream_id, committed=[(seq, seq) for seq in range(1, 2002, 2)]), at=0)
+    box.outbox._file.execute("DELETE FROM history")
+    box.turn(Connected(), box.resend((1, 2001)))
+    while box.delivery._commands.is_busy:
+        box.turn()
+    first, second = box.link.replies()
+    assert (len(first.unavailable), second.unavailable) == (1000, [(2001, 2001)])
+    assert first.command_id == second.command_id
+
+
+def large(make_keyed_box, count=40_000):
+    """A box that holds so much that taking it back takes several turns."""
+    box = make_keyed_box()
+    box.outbox.accept([b"1"] * count)
+    box.turn(Connected(), box.centre(epoch="one"))
+    box.turn(box.ack(committed=[(1, count)]))
+    return box
+
+
+def test_much_is_taken_back_a_piece_at_a_time_and_answered_once_it_is_done(make_keyed_box):
+    box = large(make_keyed_box)
+    box.turn(box.resend((1, 40_000), epoch="two"))
+    before = 0
+    while before < 40_000:
+        assert (box.link.replies(), box.outbox.store_epoch) == ([], "one")
+        box.turn()
+        assert box.outbox.status().unacked - before < 10_000
+        before = box.outbox.status().unacked
+    box.turn()
+    assert (box.outbox.status().unacked, box.outbox.store_epoch) == (40_000, "two")
+    assert [reply.outcome for reply in box.link.replies()] == ["done"]
+
+
+def test_the_newest_are_taken_back_first(make_keyed_box):
+    box = large(make_keyed_box)
+    box.turn(box.resend((1, 40_000), epoch="two"))
+    while not box.outbox.status().unacked:
+        box.turn()
+    assert box.outbox.next_unacked(1) > 30_000
+
+
+def test_a_stream_that_is_left_meanwhile_ends_it(make_keyed_box):
+    box = large(make_keyed_box)
+    left = box.outbox.stream_id
+    box.turn(box.resend((1, 40_000), epoch="two"))
+    box.turn(box.ack(conflict="a copy"))
+    box.turn()
+    (reply,) = box.link.replies()
+    assert (reply.stream_id, reply.unavailable, box.outbox.store_epoch) == (left, [(1, 40_000)], "one")
+
+
+def test_a_piece_that_fails_is_no_reason_to_end_and_the_store_is_not_remembered(make_keyed_box, monkeypatch):
+    def fail(*_):
+        raise OutboxError("the disk does not answer")
+
+    box = large(make_keyed_box)
+    with monkeypatch.context() as patch:
+        patch.setattr(box.outbox, "resend", fail)
+        box.turn(box.resend((1, 40_000), epoch="two"))
+    box.turn()
+    assert (box.link.replies(), box.outbox.store_epoch) == ([], "one")
+    box.turn(box.resend((1, 4), epoch="two"))
+    assert (len(box.link.replies()), box.outbox.store_epoch) == (1, "two")
 
 
 def test_of_a_stream_that_was_left_nothing_is_available(box):
-    box.turn(command(box, stream_id="left-long-ago", ranges=[(1, 4)]))
+    box.turn(box.resend((1, 4), stream_id="left-long-ago"))
     assert unacked(box) == []
     assert box.link.replies() == [
         m.Reply(command_id="c-1", outcome="done", stream_id="left-long-ago", unavailable=[(1, 4)])

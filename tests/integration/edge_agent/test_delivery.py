@@ -148,7 +148,8 @@ def test_a_stream_conflict_opens_a_new_stream_with_all_that_is_unacked(make_box)
     box = make_box()
     box.outbox.accept([b"1", b"2", b"3"])
     before = box.outbox.stream_id
-    box.turn(Connected(), box.ack(committed=[(1, 1)]), box.ack(conflict="seq 2 came with other content"))
+    box.turn(Connected())
+    box.turn(box.ack(committed=[(1, 1)]), box.ack(conflict="seq 2 came with other content"))
     last = box.link.envelopes("records")[-1]
     assert last.stream_id == box.outbox.stream_id != before
     assert [(seq, bytes(body)) for seq, body in last.records] == [(1, b"2"), (2, b"3")]
@@ -242,6 +243,29 @@ def test_a_disk_that_fails_stops_no_delivery(make_box, monkeypatch):
 
 def raise_outbox_error(*_, **__):
     raise OutboxError("the disk does not answer")
+
+
+def test_p4_a_birth_that_cannot_be_told_ends_nothing_and_is_told_before_any_record(make_box, monkeypatch):
+    box = make_box()
+    box.outbox.accept([b"{}"])
+    with monkeypatch.context() as failing:
+        failing.setattr(box.outbox, "status", raise_outbox_error)
+        box.turn(Connected(), box.centre())
+        box.delivery.send_waiting()
+        assert box.link.published == []
+    box.turn()
+    assert [sent.topic.split("/")[-1] for sent in box.link.published] == ["status", "records"]
+
+
+async def test_p4_a_heartbeat_or_a_farewell_that_cannot_be_told_ends_nothing(make_box, monkeypatch):
+    box = make_box()
+    box.turn(Connected())
+    with monkeypatch.context() as failing:
+        failing.setattr(box.outbox, "status", raise_outbox_error)
+        box.turn(after_s=60)
+        await box.delivery.say_goodbye()
+    box.turn(after_s=60)
+    assert box.link.events_told() == ["birth", "heartbeat"]
 
 
 def test_a_stream_that_the_outbox_begins_by_itself_is_sent_from_its_start(make_box):

@@ -51,7 +51,7 @@ MESSAGES = [
         gateway="gw-7",
         issued_at=NOW,
         expires_at=NOW,
-        order=m.Resend(stream_id="s", ranges=[(1, 2)]),
+        order=m.Resend(stream_id="s", ranges=[(1, 2)], store_epoch="e"),
     ),
     m.Reply(command_id="c", outcome="done", stream_id="s", unavailable=[(1, 1)]),
 ]

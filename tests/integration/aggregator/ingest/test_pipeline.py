@@ -73,6 +73,7 @@ async def test_bad_messages_are_set_aside_and_stop_nothing(broker, ingest_at, ga
 
 async def test_p4_a_gateway_gone_mad_does_not_fill_the_store(external, ingest_at, gateway_at, eventually, count):
     async with ingest_at(external) as ingest, gateway_at(external.port) as gateway:
+        await eventually(lambda: ingest.status.connected)
         for number in range(8):
             await gateway.publish(b"%d" % number * 200_000)
         await eventually(lambda: ingest.status.quarantined_records == 8 and ingest.status.given_up_messages > 0)
@@ -126,7 +127,7 @@ async def test_a_birth_that_waits_at_the_broker_is_taken_before_records(
 
 
 async def test_a_restored_store_asks_for_what_it_lacks_by_signed_command(
-    broker, ingest_at, gateway_at, eventually, count, command_key
+    broker, ingest_at, gateway_at, eventually, count, command_key, store
 ):
     async with ingest_at(broker) as ingest, gateway_at(broker.port) as gateway:
         await eventually(lambda: ingest.status.connected)
@@ -142,8 +143,18 @@ async def test_a_restored_store_asks_for_what_it_lacks_by_signed_command(
     public.verify(signed.signature, signed.command)
     command = decode(signed.command, Command)
     assert (command.site, command.gateway) == ("hamburg", "gw-1")
-    assert command.order == Resend(stream_id="stream-1", ranges=[(3, 8)])
+    assert command.order == Resend(stream_id="stream-1", ranges=[(3, 8)], store_epoch=store.epoch())
     assert command.expires_at - command.issued_at == timedelta(hours=1)
+
+
+async def test_a_long_answer_goes_through_a_broker_of_small_packets(make_mosquitto, ingest_at, gateway_at, eventually):
+    broker = BrokerSettings(kind="external", port=make_mosquitto("max_packet_size 4096").port)
+    async with ingest_at(broker) as ingest, gateway_at(broker.port) as gateway:
+        await eventually(lambda: ingest.status.connected)
+        records = b",".join(b"[%d,{}]" % seq for seq in range(1, 301))
+        await gateway.publish(b'{"v":1,"stream_id":"stream-1","records":[%s]}' % records)
+        await eventually(lambda: {one.seq for ack in gateway.acks for one in ack.quarantined} == {*range(1, 301)})
+        assert len(gateway.acks) > 1
 
 
 async def test_a_killed_broker_is_found_again(mosquitto, external, ingest_at, gateway_at, recorder, eventually):

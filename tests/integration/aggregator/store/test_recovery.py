@@ -8,7 +8,7 @@ from aggregator.store.missing import UNAVAILABLE
 from aggregator.store.reads.missing import list_missing
 from aggregator.store.recovery import LOST
 from aggregator.store.tables import GapRecord, Telemetry
-from shared.messages import Gap, OutboxStatus, Reply, Resend, Session, SourceStatus, Status
+from shared.messages import RESEND_RANGES_MAX, Gap, OutboxStatus, Reply, Resend, Session, SourceStatus, Status
 from shared.topics import GatewayTopic
 
 COMMAND = GatewayTopic("hamburg", "gw-1", "command")
@@ -23,6 +23,7 @@ def _registered(recorder):
 def birth(store, clock):
     """Take a birth of gateway gw-1, of a new session each time; returns the orders that follow."""
     sessions = iter(range(1, 100))
+    store.epoch()
 
     def send(next_seq, held=(), store_epoch="the old one", times=1):
         clock.advance(1)
@@ -47,6 +48,16 @@ def birth(store, clock):
 
 
 @pytest.fixture
+def asks_for(store):
+    """The orders of a store that asks for these ranges of the stream."""
+
+    def orders(*ranges):
+        return [(COMMAND, Resend(stream_id="stream-1", ranges=list(ranges), store_epoch=store.epoch()))]
+
+    return orders
+
+
+@pytest.fixture
 def missing(store):
     def read():
         with store.session() as session:
@@ -55,11 +66,12 @@ def missing(store):
     return read
 
 
-def test_what_is_held_and_lacking_is_asked_for_and_what_nobody_holds_is_noted(birth, deliver, recorder, missing):
+def test_what_is_held_and_lacking_is_asked_for_and_what_nobody_holds_is_noted(
+    birth, deliver, recorder, missing, asks_for
+):
     deliver({seq: recorder.row("E1", seq) for seq in (1, 2, 3, 7)})
-    assert birth(next_seq=13, held=[(3, 4), (6, 8), (12, 12)]) == [
-        (COMMAND, Resend(stream_id="stream-1", ranges=[(4, 4), (6, 6), (8, 8), (12, 12)]))
-    ]
+    asked = birth(next_seq=13, held=[(3, 4), (6, 8), (12, 12)])
+    assert asked == asks_for((4, 4), (6, 6), (8, 8), (12, 12))
     assert missing() == [(5, 5, LOST), (9, 11, LOST)]
 
 
@@ -77,16 +89,29 @@ def test_a_gateway_that_delivered_to_this_very_store_is_asked_for_nothing(birth,
     assert missing() == []
 
 
-def test_a_birth_that_comes_again_is_answered_again_by_what_still_lacks(birth, missing):
+def test_a_birth_that_comes_again_is_answered_again_by_what_still_lacks(birth, missing, asks_for):
     """The order may have been lost with the replica that gave it, and to obey it twice is harmless."""
-    assert birth(next_seq=9, held=[(2, 8)], times=2) == [(COMMAND, Resend(stream_id="stream-1", ranges=[(2, 8)]))]
+    assert birth(next_seq=9, held=[(2, 8)], times=2) == asks_for((2, 8))
     assert missing() == [(1, 1, LOST)]
 
 
-def test_a_store_that_lacks_nothing_asks_for_nothing(birth, deliver, recorder, missing):
+def test_a_store_that_lacks_nothing_says_so(birth, deliver, recorder, missing, asks_for):
+    """Or the gateway would never know that it has been heard."""
     deliver({1: recorder.row("E1", 1), 2: recorder.row("E1", 2)})
-    assert birth(next_seq=3, held=[(2, 2)]) == []
+    assert birth(next_seq=3, held=[(2, 2)]) == asks_for()
     assert missing() == []
+
+
+def test_the_first_store_that_a_gateway_knows_asks_as_well(birth, asks_for):
+    assert birth(next_seq=9, held=[(2, 8)], store_epoch="") == asks_for((2, 8))
+
+
+def test_one_command_asks_for_all_however_scattered_that_is(birth, deliver, recorder):
+    deliver({seq: recorder.row("E1", seq) for seq in range(1, 401, 2)})
+    ((_, order),) = birth(next_seq=401, held=[(1, 400)])
+    assert len(order.ranges) == RESEND_RANGES_MAX
+    asked = {seq for first, last in order.ranges for seq in range(first, last + 1)}
+    assert asked >= set(range(2, 401, 2))
 
 
 def test_a_birth_that_fell_back_is_a_conflict_and_asks_for_nothing(birth, deliver, recorder):
@@ -110,10 +135,10 @@ def test_the_reply_of_an_unknown_gateway_changes_nothing(store, clock, missing, 
     assert missing() == []
 
 
-def test_dropped_seqs_are_settled_by_their_gap_and_not_asked_about_again(birth, deliver, clock, missing):
+def test_dropped_seqs_are_settled_by_their_gap_and_not_asked_about_again(birth, deliver, clock, missing, asks_for):
     deliver({8: Gap(gap_id="g", ranges=[(1, 4), (6, 6)], reason="disk full", noticed_at=clock())})
     assert missing() == [(1, 4, "disk full"), (6, 6, "disk full")]
-    assert birth(next_seq=9) == []
+    assert birth(next_seq=9) == asks_for()
     assert missing() == [(1, 4, "disk full"), (5, 5, LOST), (6, 6, "disk full"), (7, 7, LOST)]
 
 
