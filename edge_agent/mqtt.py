@@ -47,12 +47,12 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message; ``receipt`` acknowledges it to the broker where that is not automatic."""
+    """A message; ``receipt`` acknowledges it to the broker where that is not automatic, on its own connection only."""
 
     topic: str
     payload: bytes
     retained: bool
-    receipt: tuple[int, int]
+    receipt: "tuple[_Connection, int, int] | None" = None
 
 
 LinkEvent = Connected | Disconnected | Received
@@ -138,8 +138,14 @@ class MqttLink:
         return self._connection.client.publish(message.topic, message.payload, qos=1, retain=message.retain)
 
     def acknowledge(self, received: Received) -> None:
-        """Tell the broker that it may forget a message (only with ``manual_ack``)."""
-        self._connection.client.ack(*received.receipt)
+        """Tell the broker that it may forget a message (only with ``manual_ack``).
+
+        One of a lost connection comes again: there, its number may stand for another message by now.
+        """
+        if received.receipt is not None:
+            connection, mid, qos = received.receipt
+            if connection is self._connection:
+                connection.client.ack(mid, qos)
 
     def reconnect(self, reason: str) -> None:
         """Give the present connection up and make another."""
@@ -283,7 +289,7 @@ class _Connection:
         self._tell(self.end, Ended(f"nobody answers at {self._address}; trying again"))
 
     def _on_message(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
-        receipt = (message.mid, message.qos)
+        receipt = (self, message.mid, message.qos)
         self._tell(self._emit, Received(message.topic, bytes(message.payload), message.retain, receipt))
 
 

@@ -117,7 +117,7 @@ class Box:
 
     def ack(self, **fields):
         message = m.Ack(**({"stream_id": self.outbox.stream_id} | fields))
-        return Received(f"{OWN}/ack", m.encode(message), False, (1, 1))
+        return Received(f"{OWN}/ack", m.encode(message), False)
 
     def resend(self, *ranges, key=CENTRE, retained=False, v=1, stream_id=None, epoch="e", **changes):
         now = datetime.fromtimestamp(self.now_s, UTC)
@@ -132,11 +132,11 @@ class Box:
         }
         body = m.encode(m.Command(**(fields | changes)))
         payload = m.encode(m.SignedCommand(v=v, command=body, signature=key.sign(body)))
-        return Received(f"{OWN}/command", payload, retained, (1, 1))
+        return Received(f"{OWN}/command", payload, retained)
 
     def centre(self, accepting=True, replica="a", epoch="e"):
         status = m.CentreStatus(replica=replica, accepting=accepting, store_epoch=epoch, sent_at=NOW)
-        return Received(f"spoolwatch/v1/centre/{replica}/status", m.encode(status), True, (1, 1))
+        return Received(f"spoolwatch/v1/centre/{replica}/status", m.encode(status), True)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_p8_without_a_key_no_command_is_obeyed(make_box, tmp_path, capsys):
 
 
 def test_what_is_no_command_at_all_changes_nothing(box):
-    box.turn(Received(f"{OWN}/command", b"{", False, (1, 1)))
+    box.turn(Received(f"{OWN}/command", b"{", False))
     assert box.link.published == []
 
 

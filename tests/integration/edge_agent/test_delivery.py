@@ -178,7 +178,7 @@ def test_a_quarantined_record_becomes_a_dead_letter_and_is_not_sent_again(make_b
 
 def test_the_will_of_a_lost_connection_is_answered_by_a_birth(make_box):
     box = make_box()
-    will = Received(f"{OWN}/status", m.encode(box.status("will")), True, (1, 1))
+    will = Received(f"{OWN}/status", m.encode(box.status("will")), True)
     box.turn(Connected(), will)
     assert box.link.events_told() == ["birth", "birth"]
 
@@ -186,7 +186,7 @@ def test_the_will_of_a_lost_connection_is_answered_by_a_birth(make_box):
 def test_what_cannot_be_read_is_logged_and_changes_nothing(make_box):
     box = make_box()
     box.outbox.accept([b"{}"])
-    box.turn(Connected(), Received(f"{OWN}/ack", b"\xff", False, (1, 1)))
+    box.turn(Connected(), Received(f"{OWN}/ack", b"\xff", False))
     assert box.outbox.status().unacked == 1
 
 

@@ -154,7 +154,7 @@ class World:
     def _hear(self, payload):
         ack = self.centre.take(payload)
         if ack is not None:
-            self.down.append(Received(f"{OWN}/ack", m.encode(ack), False, (1, 1)))
+            self.down.append(Received(f"{OWN}/ack", m.encode(ack), False))
 
 
 actions = st.one_of(
