@@ -1,5 +1,6 @@
 """Takes the status messages of gateways: remembers the last one and notices cloned or rolled-back boxes."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -8,10 +9,12 @@ from sqlalchemy import Connection, RowMapping, select, update
 from aggregator.store.arrivals import Outcome, StatusArrival
 from aggregator.store.ledger import OpenStream, highest_seq, mark_conflict, open_streams
 from aggregator.store.recovery import make_whole
-from aggregator.store.tables import Gateway, core
+from aggregator.store.tables import Gateway, Stream, core
 from shared.messages import Status
 
-_gateway = core(Gateway)
+SESSIONS_KEPT = 50
+
+_gateway, _stream = core(Gateway), core(Stream)
 
 
 def take_status(connection: Connection, arrival: StatusArrival, outcome: Outcome) -> None:
@@ -25,9 +28,8 @@ def take_status(connection: Connection, arrival: StatusArrival, outcome: Outcome
     key, last_key = ((gateway["id"], stream_id) for stream_id in (status.stream_id, gateway["stream_id"]))
     streams = open_streams(connection, [last_key, key] if last_key[1] else [key], arrival.received_at)
     stream, last = streams[key], streams.get(last_key)
-    reason = _contradiction(connection, gateway, stream, arrival) if status.online else None
-    if reason is not None:
-        mark_conflict(connection, stream, reason)
+    if status.online and not _is_of_last_session(gateway, status):
+        _judge(connection, gateway, stream, arrival)
     if stream.conflict is not None:
         outcome.answer(topic, status.stream_id).refuse(stream.conflict)
     elif status.event == "birth":
@@ -37,19 +39,44 @@ def take_status(connection: Connection, arrival: StatusArrival, outcome: Outcome
         connection.execute(update(_gateway).where(_gateway.c.id == gateway["id"]).values(values))
 
 
+def _is_of_last_session(gateway: RowMapping, status: Status) -> bool:
+    return _same_session(gateway, status) and gateway["stream_id"] == status.stream_id
+
+
+def _judge(connection: Connection, gateway: RowMapping, stream: OpenStream, arrival: StatusArrival) -> None:
+    """Refuse the stream if this session is that of a copy of the box, else remember the session.
+
+    A birth may come twice or late, through another replica even after the next session has begun: that is no copy.
+    """
+    session = arrival.status.session
+    known = [tuple(one) for one in connection.scalar(select(_stream.c.sessions).where(_stream.c.id == stream.id)) or ()]
+    last = (gateway["session_counter"], gateway["boot_nonce"])
+    if gateway["stream_id"] == stream.stream_id and last not in known:  # known by a will, or before sessions were kept
+        known.append(last)
+    if (session.counter, session.boot_nonce) in known:
+        return
+    if not _same_session(gateway, arrival.status):
+        reason = _contradiction(connection, stream, arrival, {counter for counter, _ in known})
+        if reason is not None:
+            mark_conflict(connection, stream, reason)
+            return
+    if arrival.status.event != "birth":  # its birth is still to be judged
+        return
+    latest = [*known, (session.counter, session.boot_nonce)][-SESSIONS_KEPT:]
+    connection.execute(update(_stream).where(_stream.c.id == stream.id).values(sessions=latest))
+
+
 def _same_session(gateway: RowMapping, status: Status) -> bool:
     known = (gateway["session_counter"], gateway["boot_nonce"])
     return known == (status.session.counter, status.session.boot_nonce)
 
 
 def _contradiction(
-    connection: Connection, gateway: RowMapping, stream: OpenStream, arrival: StatusArrival
+    connection: Connection, stream: OpenStream, arrival: StatusArrival, counters: Collection[int]
 ) -> str | None:
-    """Why this status cannot come from the box that has filled the stream so far; nothing if it can."""
+    """Why a session never heard of cannot be of the box that has filled the stream so far; nothing if it can."""
     status = arrival.status
-    if _same_session(gateway, status):
-        return None
-    if gateway["stream_id"] == status.stream_id and gateway["session_counter"] == status.session.counter:
+    if status.session.counter in counters:
         return f"session {status.session.counter} of this stream came with another boot nonce: a cloned outbox"
     # Only what came before this birth counts: the new session's own records may overtake it.
     taken = highest_seq(connection, stream, before=arrival.received_at)

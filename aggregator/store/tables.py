@@ -121,6 +121,7 @@ class Stream(Table, table=True):
     ordinal: int
     created_at: datetime = Field(sa_type=UtcDateTime)
     conflict: str | None = None
+    sessions: list[list[Any]] | None = Field(default=None, sa_type=NullableJson)  # [counter, boot nonce], the latest
 
 
 class Receipt(Table, table=True):

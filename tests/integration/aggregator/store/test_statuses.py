@@ -7,6 +7,7 @@ import pytest
 
 from aggregator.store.arrivals import Answer, StatusArrival
 from aggregator.store.commit import commit
+from aggregator.store.statuses import SESSIONS_KEPT
 from aggregator.store.tables import Gateway, Quarantine, Stream
 from shared.messages import OutboxStatus, Session, SourceStatus, Status
 from shared.topics import GatewayTopic
@@ -104,6 +105,45 @@ def test_a_birth_whose_next_seq_fell_back_refuses_the_stream(say, deliver, recor
     answer = say("birth", counter=3, nonce="restored", next_seq=2)
     assert answer == Answer(conflict="next_seq fell back to 2 although seq 2 was taken: a restored outbox")
     assert deliver({3: recorder.row("E1", 3)}) == answer
+
+
+def test_a_birth_that_comes_again_after_the_next_session_has_begun_is_no_conflict(say, deliver, recorder, last):
+    """Another replica may have taken the next session and its records already."""
+    say("birth", counter=1, nonce="n")
+    deliver({1: recorder.row("E1", 1)})
+    say("birth", counter=2, nonce="m", next_seq=2)
+    deliver({2: recorder.row("E1", 2)})
+    assert say("birth", counter=1, nonce="n", next_seq=1) is None
+    assert last() == ("birth", 2, "stream-1", 2)
+    assert deliver({3: recorder.row("E1", 3)}) == Answer(committed={3})
+
+
+def test_a_birth_is_judged_also_after_a_heartbeat_of_its_session(say, deliver, recorder):
+    say("birth", counter=7)
+    deliver({1: recorder.row("E1", 1), 2: recorder.row("E1", 2)})
+    assert say("heartbeat", counter=3, nonce="restored", next_seq=2) is None
+    assert "fell back" in say("birth", counter=3, nonce="restored", next_seq=2).conflict
+
+
+def test_a_copy_of_an_earlier_session_is_a_conflict_as_well(say):
+    for counter in (1, 2, 3):
+        say("birth", counter=counter, nonce="original")
+    answer = say("birth", counter=2, nonce="clone")
+    assert answer.conflict == "session 2 of this stream came with another boot nonce: a cloned outbox"
+
+
+def test_how_many_sessions_are_remembered_is_bounded(say, rows):
+    for counter in range(1, SESSIONS_KEPT + 3):
+        say("birth", counter=counter, nonce=f"n{counter}")
+    assert rows(Stream)[0]["sessions"] == [[counter, f"n{counter}"] for counter in range(3, SESSIONS_KEPT + 3)]
+
+
+def test_a_session_that_began_on_another_stream_is_remembered_on_this_one(say, deliver, recorder):
+    say("birth", counter=1, nonce="n")
+    say("birth", counter=1, nonce="n", stream="stream-2")
+    deliver({1: recorder.row("E1", 1)}, stream="stream-2")
+    say("birth", counter=2, nonce="m", stream="stream-2", next_seq=2)
+    assert say("birth", counter=1, nonce="n", stream="stream-2", next_seq=1) is None
 
 
 def test_records_that_overtake_their_birth_are_no_conflict(say, deliver, recorder, clock):
