@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_agent.outbox.file import OutboxError
 
 KEPT = 3
-_SUFFIXES = ("", "-wal", "-shm")
+SUFFIXES = ("", "-wal", "-shm")
 
 
 def set_aside(path: Path, now: datetime) -> Path:
@@ -21,10 +21,10 @@ def set_aside(path: Path, now: datetime) -> Path:
     """
     stem = f"{path.name}.damaged-"
     folder = _free(path.with_name(f"{stem}{now:%Y%m%dT%H%M%SZ}"))
-    older = sorted(path.parent.glob(f"{stem}*"))
     try:
+        older = sorted(path.parent.glob(f"{stem}*"))
         folder.mkdir()
-        for suffix in _SUFFIXES:
+        for suffix in SUFFIXES:
             with suppress(FileNotFoundError):
                 path.with_name(path.name + suffix).rename(folder / (path.name + suffix))
     except OSError as error:

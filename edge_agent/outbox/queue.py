@@ -11,22 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
-from edge_agent.outbox import renumbering
 from edge_agent.outbox.acceptance import number_records, set_rows_aside
 from edge_agent.outbox.capacity import fill_level
-from edge_agent.outbox.damage import set_aside
-from edge_agent.outbox.file import (
-    RECORD_TABLES,
-    DamagedError,
-    DiskError,
-    OutboxError,
-    OutboxFile,
-)
+from edge_agent.outbox.file import RECORD_TABLES, OutboxError, OutboxFile
 from edge_agent.outbox.history import HELD_TABLES, expire, held_between, join, keep, next_seq_in, take_back, without
+from edge_agent.outbox.lasting import LastingFile
 from edge_agent.outbox.rate import Rate
 from edge_agent.outbox.sacrifice import make_room, seal_gap
 from edge_agent.outbox.settlement import MAX_DEFERRAL_S, defer, park
@@ -44,8 +37,6 @@ _WAITING = " UNION ALL ".join(
     f"AND (retry_at IS NULL OR retry_at <= ?3 OR retry_at > ?3 + {MAX_DEFERRAL_S})"
     for table in RECORD_TABLES
 )
-
-T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -91,16 +82,8 @@ class Outbox:
         self._now = now
         self._monotonic_s = monotonic_s
         self._rate = Rate(monotonic_s)
-        self._sessions = 0
-        self._is_renumbering = False
-        try:
-            self._file = OutboxFile(path, read_only=read_only)
-        except DamagedError as error:
-            if read_only or not _anything_at(path):
-                raise
-            self._file = self._fresh_file(path, error)
+        self._lasting = LastingFile(path, read_only=read_only, now=now)
         self._start_age()
-        self._is_renumbering = not read_only and self._head("new_stream_id") is not None
 
     def close(self) -> None:
         """Close the file."""
@@ -135,12 +118,12 @@ class Outbox:
             with self._file.transaction(durable=False):
                 self._file.execute("UPDATE head SET store_epoch = ?", (epoch,))
 
-        self._surely(write)
+        self._lasting.surely(write)
 
     def engine_state(self, serial: str, model_sha256: str) -> bytes | None:
         """The feature state of one engine as last accepted with this model; what no state can be, if it is damaged."""
         query = "SELECT state FROM engine_state WHERE serial = ? AND model_sha256 = ?"
-        found = self._surely(lambda: self._file.rows(query, (serial, model_sha256)))
+        found = self._lasting.surely(lambda: self._file.rows(query, (serial, model_sha256)))
         if not found:
             return None
         return found[0][0] if isinstance(found[0][0], bytes) else b""
@@ -153,8 +136,8 @@ class Outbox:
                 self._file.execute("UPDATE head SET sessions = sessions + 1")
                 return int(self._file.head("sessions"))
 
-        self._sessions = self._surely(count)
-        return Session(counter=self._sessions, boot_nonce=uuid.uuid4().hex)
+        self._lasting.sessions = self._lasting.surely(count)
+        return Session(counter=self._lasting.sessions, boot_nonce=uuid.uuid4().hex)
 
     def accept(
         self,
@@ -195,7 +178,7 @@ class Outbox:
                 set_rows_aside(self._file, refused_rows)
                 return dropped
 
-        dropped = self._store(write)
+        dropped = self._lasting.store(write)
         self._rate.note(records, size_bytes)
         if dropped:
             log.error("records_dropped", records=dropped, reason="the outbox or its disk is full")
@@ -210,11 +193,11 @@ class Outbox:
         if last >= self.next_seq:
             self._seal_gap()
         query = f"{_WAITING} ORDER BY seq LIMIT ?4"
-        return [Stored(*row) for row in self._surely(lambda: self._file.rows(query, (first, last, at, limit)))]
+        return [Stored(*row) for row in self._lasting.surely(lambda: self._file.rows(query, (first, last, at, limit)))]
 
     def next_unacked(self, at_least: int) -> int | None:
         """The next seq that waits for its answer, whether it may be sent or not; None behind the last."""
-        return self._surely(lambda: next_seq_in(self._file, RECORD_TABLES, at_least))
+        return self._lasting.surely(lambda: next_seq_in(self._file, RECORD_TABLES, at_least))
 
     def settle(self, ack: Ack, *, at: float) -> None:
         """Do what the centre's answer says: committed becomes history, quarantined a dead letter, deferred waits.
@@ -231,8 +214,8 @@ class Outbox:
                     defer(self._file, ack.deferred, at)
                     self._tidy()
 
-        self._surely(write)
-        self._surely(self._file.give_back)
+        self._lasting.surely(write)
+        self._lasting.surely(lambda: self._file.give_back())
 
     def open_new_stream(self) -> str:
         """Leave a stream the centre refuses: a new id, and what is unacked renumbered from 1 in the same order.
@@ -240,12 +223,7 @@ class Outbox:
         History is forgotten: it is the centre's, under the stream that is left. What fails in between is gone on
         with before anything else is done, also by the next one who opens the file.
         """
-
-        def begin() -> None:
-            renumbering.begin(self._file)
-            self._is_renumbering = True
-
-        self._surely(begin)
+        self._lasting.open_new_stream()
         return self.stream_id
 
     def held_slices(self, first: int = 1, last: int = LAST_SEQ) -> Iterator[list[SeqRange]]:
@@ -275,7 +253,7 @@ class Outbox:
         """
         wanted = sorted(ranges)
         for span in reversed(wanted):
-            while self._store(partial(self._take_back, span)):
+            while self._lasting.store(partial(self._take_back, span)):
                 pass
         return [hole for span in wanted for hole in without([span], self.held_ranges(*span))]
 
@@ -289,7 +267,7 @@ class Outbox:
 
     def status(self) -> OutboxStatus:
         """How full the outbox is and for how long it will do at the present rate."""
-        return self._surely(lambda: fill_level(self._file, self._settings, *self._rate.per_s()))
+        return self._lasting.surely(lambda: fill_level(self._file, self._settings, *self._rate.per_s()))
 
     def status_at_last_rate(self) -> OutboxStatus:
         """The same at the rate at which records came last, be it long ago or under another agent."""
@@ -298,17 +276,21 @@ class Outbox:
             [(records_per_s, bytes_per_s)] = self._file.rows("SELECT records_per_s, bytes_per_s FROM head")
             return fill_level(self._file, self._settings, records_per_s or 0.0, bytes_per_s or 0.0)
 
-        return self._surely(look)
+        return self._lasting.surely(look)
+
+    @property
+    def _file(self) -> OutboxFile:
+        return self._lasting.file
 
     def _take_back(self, span: SeqRange, may_grow: bool) -> int:
         with self._file.transaction():
             return take_back(self._file, span, self._settings, may_grow=may_grow)
 
     def _held_between(self, first: int, last: int) -> list[SeqRange]:
-        return self._surely(lambda: held_between(self._file, first, last))
+        return self._lasting.surely(lambda: held_between(self._file, first, last))
 
     def _next_held(self, at_least: int) -> int | None:
-        return self._surely(lambda: next_seq_in(self._file, HELD_TABLES, at_least))
+        return self._lasting.surely(lambda: next_seq_in(self._file, HELD_TABLES, at_least))
 
     def _tidy(self) -> None:
         limits = self._settings
@@ -328,51 +310,12 @@ class Outbox:
                     seal_gap(self._file, self._now())
 
         try:
-            self._surely(write)
+            self._lasting.surely(write)
         except OutboxError as error:
             log.warning("gap_waits", reason=str(error))
 
     def _head(self, column: str) -> Any:
-        return self._surely(lambda: self._file.head(column))
-
-    def _store(self, write: Callable[[bool], T]) -> T:
-        """Write something new: at first the file may grow, and once more without where the disk does not let it."""
-        try:
-            return self._surely(lambda: write(True))
-        except DiskError:
-            return self._surely(lambda: write(False))
-
-    def _surely(self, work: Callable[[], T]) -> T:
-        """Do a piece of work; once more after a failing disk was relieved or a damaged file replaced."""
-        try:
-            return self._do(work)
-        except DiskError:
-            if self._file.read_only:
-                raise
-            self._file.relieve()
-        except DamagedError as error:
-            if self._file.read_only:
-                raise
-            damaged = self._file
-            self._file = self._fresh_file(damaged.path, error, close=damaged.close)
-            self._is_renumbering = False
-        return self._do(work)
-
-    def _do(self, work: Callable[[], T]) -> T:
-        if self._is_renumbering:
-            renumbering.finish(self._file)
-            self._is_renumbering = False
-        return work()
-
-    def _fresh_file(self, path: Path, error: DamagedError, close: Callable[[], None] = lambda: None) -> OutboxFile:
-        now = self._now()
-        folder = set_aside(path, now)
-        close()
-        file = OutboxFile(path)
-        damage = f"{error}; set aside as {folder.name} at {now:%Y-%m-%d %H:%M:%S} UTC"[:1000]
-        file.execute("UPDATE head SET damage = ?, sessions = ?", (damage, self._sessions))
-        log.error("outbox_damaged", reason=str(error), set_aside=str(folder))
-        return file
+        return self._lasting.surely(lambda: self._file.head(column))
 
     def _start_age(self) -> None:
         """The outbox ages only while an agent works with it, so that no jump of the wall clock expires history."""
@@ -380,7 +323,3 @@ class Outbox:
 
     def _age_s(self) -> float:
         return self._monotonic_s() - self._age_zero_s
-
-
-def _anything_at(path: Path) -> bool:
-    return path.exists() or path.with_name(f"{path.name}-wal").exists()

@@ -361,6 +361,21 @@ def test_a_file_that_may_not_be_written_for_now_is_left_as_it_is(disk, on_disk):
     again.close()
 
 
+def test_a_damaged_file_on_a_full_disk_is_replaced_once_there_is_room(disk, on_disk):
+    on_disk.accept([BODY])
+    (disk.folder / "outbox.db").unlink()
+    disk.fill()
+    (disk.folder / "outbox.db.reserve").unlink()
+    disk.fill()
+    for _ in range(5):
+        with pytest.raises(OutboxError, match="full"):
+            on_disk.accept([BODY])
+    disk.relax()
+    on_disk.accept([b"after"])
+    assert list(held(on_disk).values()) == [b"after"]
+    assert len(list(disk.folder.glob("*damaged*"))) == 1
+
+
 def test_a_write_that_fails_is_reported_and_the_same_step_is_stored_later(path):
     """A file size limit makes write() fail as a failing disk does."""
     program = f"""

@@ -1,0 +1,113 @@
+"""Keeps an outbox usable: a failing disk is relieved, a damaged file replaced, an interrupted renumbering finished."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from edge_agent.outbox import renumbering
+from edge_agent.outbox.damage import SUFFIXES, set_aside
+from edge_agent.outbox.file import DamagedError, DiskError, OutboxError, OutboxFile
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class LastingFile:
+    """The outbox file of now, which is another one after damage.
+
+    Attributes:
+        file: the open file.
+        sessions: starts of the agent so far, for a fresh file to go on counting from.
+
+    Args:
+        path: the SQLite file; made where there is none.
+        read_only: only look; nothing is relieved, replaced or finished.
+        now: the clock, aware UTC, for the name of what is set aside.
+
+    Raises:
+        OutboxError: the file cannot be opened or set aside, or is of another version.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool, now: Callable[[], datetime]) -> None:
+        self._path = path
+        self._now = now
+        self._aside: Path | None = None
+        self._is_renumbering = False
+        self.sessions = 0
+        try:
+            self.file = OutboxFile(path, read_only=read_only)
+            self._is_renumbering = not read_only and renumbering.is_under_way(self.file)
+        except DamagedError as error:
+            if read_only or not _anything_at(path):
+                raise
+            self.file = self._fresh(error)
+
+    def surely(self, work: Callable[[], T]) -> T:
+        """Do a piece of work; once more after a failing disk was relieved or a damaged file replaced."""
+        try:
+            return self._do(work)
+        except DiskError:
+            if self.file.read_only:
+                raise
+            self.file.relieve()
+        except DamagedError as error:
+            if self.file.read_only:
+                raise
+            damaged, self.file = self.file, self._fresh(error)
+            damaged.close()
+            self._is_renumbering = False
+        return self._do(work)
+
+    def store(self, write: Callable[[bool], T]) -> T:
+        """Write something new: at first the file may grow, and once more without where the disk does not let it."""
+        try:
+            return self.surely(lambda: write(True))
+        except DiskError:
+            return self.surely(lambda: write(False))
+
+    def open_new_stream(self) -> None:
+        """Renumber what is unacked; what fails in between is gone on with before any other work is done.
+
+        Raises:
+            OutboxError: it is not done yet.
+        """
+
+        def begin() -> None:
+            renumbering.begin(self.file)
+            self._is_renumbering = True
+
+        self.surely(begin)
+        self.surely(lambda: None)
+
+    def _do(self, work: Callable[[], T]) -> T:
+        if self._is_renumbering:
+            renumbering.finish(self.file)
+            self._is_renumbering = False
+        return work()
+
+    def _fresh(self, error: DamagedError) -> OutboxFile:
+        """Replace a damaged file; if the new one cannot be made for now, a later call goes on from there."""
+        now = self._now()
+        if self._aside is None:
+            self._aside = set_aside(self._path, now)
+            log.error("outbox_damaged", reason=str(error), set_aside=str(self._aside))
+        try:
+            file = OutboxFile(self._path)
+            damage = f"{error}; set aside as {self._aside.name} at {now:%Y-%m-%d %H:%M:%S} UTC"[:1000]
+            file.execute("UPDATE head SET damage = ?, sessions = ?", (damage, self.sessions))
+        except OutboxError:
+            for suffix in SUFFIXES:
+                with suppress(OSError):
+                    self._path.with_name(self._path.name + suffix).unlink()
+            raise
+        self._aside = None
+        return file
+
+
+def _anything_at(path: Path) -> bool:
+    return path.exists() or path.with_name(f"{path.name}-wal").exists()
