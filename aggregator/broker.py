@@ -1,9 +1,11 @@
 """The broker for a first look: MQTT 3.1.1 inside of this process, on loopback; P1 holds on it as on any other."""
 
+import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import Any, cast
 
 from amqtt.broker import Broker
 from amqtt.errors import BrokerError
@@ -11,9 +13,39 @@ from amqtt.session import Session
 
 from shared.errors import SpoolwatchError
 
+LEAVE_S = 1.0
+
 
 class _Broker(Broker):  # type: ignore[misc]  # amqtt is untyped
-    """Amqtt 0.12 sends a new client what is retained for anybody's filter, and fails while others subscribe."""
+    """Amqtt 0.12, put right in two things.
+
+    It sends a new client what is retained for anybody's filter, and fails while others subscribe. And when it is shut
+    down it leaves those connections open that are just being made or ended.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def stream_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+    ) -> None:
+        connection = cast("asyncio.Task[None]", asyncio.current_task())
+        self._connections.add(connection)
+        with contextlib.suppress(asyncio.CancelledError):  # which asyncio would log with its traceback
+            try:
+                await super().stream_connected(reader, writer, listener_name)
+            finally:
+                writer.close()
+                self._connections.discard(connection)
+
+    async def shutdown(self) -> None:
+        await super().shutdown()
+        left = list(self._connections)
+        for connection in left:
+            connection.cancel()
+        if left:
+            await asyncio.wait(left, timeout=LEAVE_S)
 
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: Session
@@ -23,7 +55,7 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt is untyped
             await super()._publish_retained_messages_for_subscription(subscription, session)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def embedded_broker(host: str, port: int) -> AsyncIterator[None]:
     """Run a broker that lets everyone on this machine in.
 

@@ -40,6 +40,17 @@ async def test_a_client_hears_what_is_retained_for_its_own_filters_and_nothing_e
     assert set(heard) == {("own/b", b"of b"), ("own/b", b"the last")}
 
 
+async def test_connections_end_with_it_those_too_that_have_not_said_whose_they_are(free_tcp_port):
+    async with embedded_broker("127.0.0.1", free_tcp_port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", free_tcp_port)
+        async with client(free_tcp_port, "a"):
+            pass  # by when the one before was let in
+    async with asyncio.timeout(30):
+        assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_a_port_that_is_taken_is_named_with_what_to_do(port):
     with pytest.raises(SpoolwatchError, match=r"cannot listen on .* choose another --broker\.port"):
         async with embedded_broker("127.0.0.1", port):

@@ -237,7 +237,8 @@ async def test_an_overloaded_centre_drops_what_will_come_again_and_counts_it(
 
 async def test_a_refused_subscription_is_no_connection(free_tcp_port, ingest_at, eventually):
     async def refuse(reader, writer):
-        """An MQTT 3.1.1 broker that grants no subscription."""
+        """An MQTT 3.1.1 broker that grants no subscription, and lets nobody in a second time."""
+        server.close()
         await reader.read(512)
         writer.write(b"\x20\x02\x00\x00")
         subscribe = await reader.read(512)
@@ -254,5 +255,4 @@ async def test_a_refused_subscription_is_no_connection(free_tcp_port, ingest_at,
             await eventually(lambda: ingest.status.since is not None)
             assert not ingest.status.connected
     await served.wait()
-    server.close()
     assert "refuses the subscription to spoolwatch/v1/+/+/status" in logged[0]["error"]
