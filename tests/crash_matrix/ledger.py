@@ -16,6 +16,7 @@ class StreamAccount:
     """One stream of one gateway as the store has it.
 
     Attributes:
+        stream: its number in the store; a gateway's later streams have higher ones.
         gateway: whose it is.
         refused: whether the centre refuses it as a whole.
         receipts: how often the ledger has each seq.
@@ -25,6 +26,7 @@ class StreamAccount:
         given_up: seqs that the centre waits for no more.
     """
 
+    stream: int
     gateway: str
     refused: bool
     receipts: Counter[int] = field(default_factory=Counter)
@@ -63,7 +65,8 @@ def read_streams(connection: Connection) -> list[StreamAccount]:
     """The accounts of all streams."""
     query = text("SELECT stream.id, gateway.name, conflict FROM stream JOIN gateway ON gateway.id = gateway_id")
     accounts = {
-        stream: StreamAccount(gateway, conflict is not None) for stream, gateway, conflict in connection.execute(query)
+        stream: StreamAccount(stream, gateway, conflict is not None)
+        for stream, gateway, conflict in connection.execute(query)
     }
     query = text("SELECT stream, first_seq, last_seq, quarantine_reason FROM receipt")
     for stream, first, last, reason in connection.execute(query):
@@ -80,6 +83,12 @@ def read_streams(connection: Connection) -> list[StreamAccount]:
     for stream, first, last in connection.execute(text("SELECT stream, first_seq, last_seq FROM missing_range")):
         accounts[stream].given_up.update(range(first, last + 1))
     return list(accounts.values())
+
+
+def told_records(connection: Connection) -> int:
+    """How many records gap records tell of, whether they had arrived before or not."""
+    told = connection.execute(text("SELECT ranges FROM gap_record")).scalars()
+    return sum(last + 1 - first for ranges in told for first, last in decoded(ranges))
 
 
 def dropped_records(streams: Iterable[StreamAccount]) -> int:

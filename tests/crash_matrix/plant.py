@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Literal
-
-import httpx
 
 from aggregator.signing import open_command_key
 from aggregator.store.database import open_store
@@ -77,9 +77,9 @@ class Plant:
         self.replayer.close()
         for gateway in self.gateways.values():
             gateway.link.close()
-            gateway.stop()
+            gateway.kill()
         for program in (self.aggregator, self.broker, self.hardware):
-            program.stop()
+            program.kill()
         self.database.close()
 
     def _gateway(self, name: str, serials: list[str]) -> Gateway:
@@ -128,8 +128,10 @@ class Plant:
         if any(gateway.unacked() is None for gateway in self.gateways.values()):
             return False
         try:
-            return httpx.get(f"http://{LOOPBACK}:{self._api_port}/health/ready", trust_env=False).status_code == 200
-        except httpx.TransportError:
+            with closing(HTTPConnection(LOOPBACK, self._api_port, timeout=START_S)) as connection:
+                connection.request("GET", "/health/ready")
+                return connection.getresponse().status == HTTPStatus.OK
+        except OSError:
             return False
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 STOP_S = 20.0
-START_S = 30.0
+START_S = 60.0
 _PR_SET_PDEATHSIG = 1
 _DROPPED = ("SPOOLWATCH_", "COVERAGE_", "PYTHON", "LD_PRELOAD")
 _BIN = Path(sys.executable).parent

@@ -2,17 +2,19 @@
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 
 from sqlalchemy import func, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
 from tests.crash_matrix.faults import FAULTS, Fault
-from tests.crash_matrix.ledger import dropped_records, read_streams
+from tests.crash_matrix.ledger import dropped_records, read_streams, told_records
 from tests.crash_matrix.plant import Plant
-from tests.crash_matrix.verdict import MEASURED_TABLES, Judge, Verdict
+from tests.crash_matrix.verdict import MEASURED_TABLES, Allowance, Judge, Verdict
 
 SECOND_FAULT = 0.4
 
@@ -73,17 +75,21 @@ def choose(plant: Plant, names: Sequence[str]) -> list[Fault]:
 
 def play(plant: Plant, schedule: Schedule, rounds: int, seed: int, drain_s: float) -> Iterator[Round]:
     """Play rounds until one fails."""
-    judge = Judge(plant.feed.truth, lambda: {name: one.clones for name, one in plant.gateways.items()})
+    allowances = {name: Allowance() for name in plant.gateways}
+    judge = Judge(plant.feed.truth, {name: one.serials for name, one in plant.gateways.items()}, allowances)
+    struck: Counter[str] = Counter()
     dropped = 0
     for number in range(1, rounds + 1):
         began_s, emitted, restarts = time.monotonic(), len(plant.feed.truth), plant.restarts
         faults = schedule.deal()
-        _disturb(plant, faults, random.Random(f"round {seed} {number}"))
+        struck.update(kind.name for kind in faults)
+        _disturb(plant, faults, [random.Random(f"{seed} {kind.name} {struck[kind.name]}") for kind in faults])
+        _allow(plant, allowances, emitted)
         if number == rounds or plant.restored:
             judge.start_over()
             plant.restored = False
         verdict = _settle(plant, judge, drain_s)
-        yield Round(
+        one = Round(
             number=number,
             faults=[kind.name for kind in faults],
             rows=len(plant.feed.truth) - emitted,
@@ -92,22 +98,47 @@ def play(plant: Plant, schedule: Schedule, rounds: int, seed: int, drain_s: floa
             restarts=plant.restarts - restarts,
             verdict=verdict,
         )
+        verdict.wrong += _out_of_turn(one, faults)
+        yield one
         dropped = verdict.dropped
         if not verdict.good:
             return
 
 
-def _disturb(plant: Plant, faults: Sequence[Fault], chance: random.Random) -> None:
+def _disturb(plant: Plant, faults: Sequence[Fault], chances: Sequence[random.Random]) -> None:
     """Let the engines emit, and each fault begin, last and end while they do."""
     plant.feed.turn(on=True)
-    time.sleep(chance.uniform(0.2, 0.8))
+    time.sleep(chances[0].uniform(0.2, 0.8))
     with ExitStack() as lasting:
-        for number, kind in enumerate(faults):
-            of_its_own = random.Random(f"{chance.random()} {number} {kind.name}")
-            lasting.enter_context(kind.strikes(plant, of_its_own))
+        for kind, chance in zip(faults, chances, strict=True):
+            lasting.enter_context(kind.strikes(plant, chance))
             time.sleep(chance.uniform(0.2, 1.5))
-    time.sleep(chance.uniform(0.2, 0.6))
+    time.sleep(chances[0].uniform(0.2, 0.6))
     plant.feed.turn(on=False)
+
+
+def _allow(plant: Plant, allowances: Mapping[str, Allowance], emitted: int) -> None:
+    """Let a gateway that was cloned in this round repeat what it had to say in it, once as either of the two.
+
+    Args:
+        plant: what runs.
+        allowances: what grows.
+        emitted: how many rows there were before this round.
+    """
+    serials = Counter(serial for serial, _ in islice(plant.feed.truth, emitted, None))
+    for name, gateway in plant.gateways.items():
+        if gateway.clones > allowances[name].clones:
+            allowances[name].clones = gateway.clones
+            rows = sum(serials[serial] for serial in gateway.serials)
+            allowances[name].records += 2 * len(MEASURED_TABLES) * rows
+
+
+def _out_of_turn(one: Round, faults: Sequence[Fault]) -> Iterator[str]:
+    """What only some faults explain."""
+    if one.dropped and not any(kind.fills_disks for kind in faults):
+        yield f"{one.dropped} records were dropped although no disk was full"
+    if one.restarts and not any(kind.ends_programs for kind in faults):
+        yield f"{one.restarts} programs ended by themselves"
 
 
 def _settle(plant: Plant, judge: Judge, drain_s: float) -> Verdict:
@@ -115,11 +146,22 @@ def _settle(plant: Plant, judge: Judge, drain_s: float) -> Verdict:
     until = time.monotonic() + drain_s
     while time.monotonic() < until:
         plant.supervise()
-        if _arrived(plant) and all(gateway.unacked() == 0 for gateway in plant.gateways.values()):
+        if not any(_waiting(plant)) and _arrived(plant):
             break
         time.sleep(0.2)
+    waiting = list(_waiting(plant))
     with plant.database.read() as connection:
-        return judge.judge(connection)
+        verdict = judge.judge(connection)
+    verdict.wrong += waiting
+    return verdict
+
+
+def _waiting(plant: Plant) -> Iterator[str]:
+    """Which gateways keep something that the centre should have answered by now."""
+    for gateway in plant.gateways.values():
+        unacked = gateway.unacked()
+        if unacked != 0:
+            yield f"{gateway.name}: {'?' if unacked is None else unacked} records still wait for an answer"
 
 
 def _arrived(plant: Plant) -> bool:
@@ -130,6 +172,10 @@ def _arrived(plant: Plant) -> bool:
             here = sum(
                 connection.scalar(select(func.count()).select_from(table(name))) or 0 for name in MEASURED_TABLES
             )
-            return here >= due or here + dropped_records(read_streams(connection)) >= due
+            if here >= due:
+                return True
+            # What gap records tell of is quickly read, but may have arrived before.
+            told = told_records(connection)
+            return here + told >= due and here + dropped_records(read_streams(connection)) >= due
     except SQLAlchemyError:
         return False

@@ -14,7 +14,7 @@ from tests.crash_matrix.plant import FILE_FED, MQTT_FED, Plant
 from tests.crash_matrix.programs import wait_until
 
 CLOCKS = ("@1970-01-01 00:00:05", "-2d", "-90", "+0", "+90", "+3d", "+4000d")
-QUIET_S = 30.0
+QUIET_S = 60.0
 CLONED_ROWS = 5
 ORIGINAL_ROWS = 40
 DISK_BYTES = 48 * 2**20
@@ -90,7 +90,7 @@ def cloned_outbox(plant: Plant, chance: random.Random) -> Iterator[None]:
     plant.feed.pause(gateway.name, paused=False)
 
 
-@fault("disk-full", "agent", "link", "broker", "aggregator", "store")
+@fault("disk-full", "agent", "link", "broker", "aggregator", "store", fills_disks=True)
 def disk_full(plant: Plant, chance: random.Random) -> Iterator[None]:
     """The disk of a gateway that is offline fills up while rows go on; what it gives up, it must tell."""
     gateway = chance.choice(list(plant.gateways.values()))

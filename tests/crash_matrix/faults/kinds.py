@@ -20,12 +20,16 @@ class Fault:
         strikes: makes the context in which it lasts; all its choices come from the generator.
         touches: the parts it takes hold of; faults of one round share none.
         postgresql_only: whether SQLite has nothing that could fail so.
+        fills_disks: whether a gateway may drop records in it.
+        ends_programs: whether programs may end by themselves in it, to be started again as systemd does.
     """
 
     name: str
     strikes: Callable[[Plant, random.Random], AbstractContextManager[None]]
     touches: frozenset[str]
     postgresql_only: bool = False
+    fills_disks: bool = False
+    ends_programs: bool = False
 
     def fits(self, plant: Plant) -> bool:
         """Whether it can happen to this plant."""
@@ -35,11 +39,11 @@ class Fault:
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(name: str, *touches: str, postgresql_only: bool = False) -> Callable[[Strike], Strike]:
+def fault(name: str, *touches: str, **traits: bool) -> Callable[[Strike], Strike]:
     """Enter a generator function, which yields while the fault lasts, into the list of faults."""
 
     def enter(strike: Strike) -> Strike:
-        FAULTS[name] = Fault(name, contextmanager(strike), frozenset(touches), postgresql_only)
+        FAULTS[name] = Fault(name, contextmanager(strike), frozenset(touches), **traits)
         return strike
 
     return enter

@@ -9,7 +9,7 @@ from tests.crash_matrix.plant import SPEAK_MQTT_3, Plant
 from tests.crash_matrix.programs import wait_until
 
 HALF_OPEN_MAX_S = 4.0
-BACKLOG_ROWS = 300
+BACKLOG_ROWS = 120
 SPLIT_S = 60.0
 
 

@@ -30,7 +30,7 @@ def database_slow(plant: Plant, chance: random.Random) -> Iterator[None]:
     slow.join()
 
 
-@fault("database-restart", "store", postgresql_only=True)
+@fault("database-restart", "store", postgresql_only=True, ends_programs=True)
 def database_restart(plant: Plant, chance: random.Random) -> Iterator[None]:
     """PostgreSQL ends without notice, and is back later."""
     if not isinstance(plant.database, Postgresql):
@@ -41,7 +41,7 @@ def database_restart(plant: Plant, chance: random.Random) -> Iterator[None]:
     plant.database.start()
 
 
-@fault("centre-restored", "agent", "link", "broker", "aggregator", "store")
+@fault("centre-restored", "broker", "aggregator", "store")
 def centre_restored(plant: Plant, chance: random.Random) -> Iterator[None]:
     """The store is lost and set back to a backup; what it took since then comes again from the gateways."""
     backup = plant.folder / "backup"

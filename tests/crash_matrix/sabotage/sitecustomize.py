@@ -9,6 +9,8 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+PUBACK_POLL_S = 0.02
+PUBACK_POLLS = 500
 WANTED = os.environ.get("CRASH_MATRIX_SABOTAGE")
 
 
@@ -25,16 +27,20 @@ def free_on_puback() -> None:
         if kind in ("records", "backfill"):
             envelope = decode_envelope(message.payload)
             ack = Ack(stream_id=envelope.stream_id, committed=as_ranges(seq for seq, _ in envelope.records))
-            pubacks[publication.mid] = Received(f"{topic}/ack", encode(ack), False, (0, 0))
-            self._client.on_publish = lambda _client, _userdata, mid, *_: on_puback(self, mid)
+            received = Received(f"{topic}/ack", encode(ack), retained=False)
+            task = asyncio.get_running_loop().create_task(free_after(publication, received, self.events))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
         return publication
 
-    def on_puback(link: Any, mid: int) -> None:
-        received = pubacks.pop(mid, None)
-        if received is not None:
-            link._emit(received)
+    async def free_after(publication: Any, received: Received, events: asyncio.Queue[Any]) -> None:
+        for _ in range(PUBACK_POLLS if publication.rc == 0 else 0):
+            if publication.is_published():
+                events.put_nowait(received)
+                return
+            await asyncio.sleep(PUBACK_POLL_S)
 
-    pubacks: dict[int, Received] = {}
+    tasks: set[asyncio.Task[None]] = set()
     MqttLink.publish = publish_and_free  # type: ignore[method-assign]  # this is the sabotage
 
 
