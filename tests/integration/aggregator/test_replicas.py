@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import aiomqtt
+import httpx
 import pytest
 from sqlalchemy import select
 
@@ -33,17 +34,18 @@ def store(postgresql_url):
 
 
 @pytest.fixture
-def replica(tmp_path, mosquitto, postgresql_url, store):
-    """Start an aggregator of the share group."""
+def replica(tmp_path, mosquitto, postgresql_url, store, free_tcp_port_factory):
+    """Start an aggregator of the share group; returns its process and the address of its API."""
     running = []
 
     def start(name):
-        command = [PROGRAM, "serve", "--replica", name, "--data-dir", tmp_path / name, "--api.port", "0"]
+        port = free_tcp_port_factory()
+        command = [PROGRAM, "serve", "--replica", name, "--data-dir", tmp_path / name, "--api.port", str(port)]
         command += ["--broker.kind", "external", "--broker.port", str(mosquitto.port), "--broker.share-group", "centre"]
         command += ["--command-key-file", tmp_path / "command.key", "--database-url", postgresql_url]
         with (tmp_path / f"{name}.log").open("w") as log:
             running.append(subprocess.Popen(command, stderr=log))
-        return running[-1]
+        return running[-1], f"http://127.0.0.1:{port}"
 
     yield start
     for process in running:
@@ -89,6 +91,24 @@ class Fleet:
                 await self.client.publish(f"spoolwatch/v1/hamburg/{gateway}/records", payload, qos=1)
 
 
+async def counts(api):
+    """What a replica has committed, and what it found to be stored already."""
+    async with httpx.AsyncClient(base_url=api) as client:
+        ingest = (await client.get("/health/ready")).raise_for_status().json()["ingest"]
+    return ingest["committed_records"], ingest["duplicate_records"]
+
+
+async def share(apis):
+    """Wait until each replica has committed something; what came once went to one of them."""
+    deadline = time.monotonic() + DEADLINE_S
+    done = [(0, 0)]
+    while not all(committed for committed, _ in done):
+        assert time.monotonic() < deadline, f"each commits something: {done}"
+        done = [await counts(api) for api in apis]
+    committed, duplicates = map(sum, zip(*done, strict=True))
+    assert duplicates <= committed / 10, done
+
+
 async def until(condition, what):
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
@@ -108,8 +128,9 @@ async def test_what_two_replicas_share_is_stored_once_though_one_is_killed(
             await client.subscribe(topic, qos=1)
         await until(lambda: fleet.accepting == {"a", "b"}, "both accept")
         sending = asyncio.create_task(fleet.send())
+        await share([api for _, api in replicas.values()])
         await until(lambda: fleet.acks >= len(GATEWAYS), "the first records are acknowledged")
-        replicas["b"].kill()
+        replicas["b"][0].kill()
         await sending
         while any(fleet.waiting.values()):
             left = [len(records) for records in fleet.waiting.values()]
