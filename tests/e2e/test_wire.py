@@ -1,6 +1,8 @@
 """What real programs say on the wire is of the contract in docs/asyncapi.json, in content, QoS and retention."""
 
+import base64
 import json
+import subprocess
 from itertools import islice
 from typing import NamedTuple
 
@@ -14,10 +16,15 @@ GATEWAY = "spoolwatch/v1/hamburg/gw-1"
 NEIGHBOUR = "spoolwatch/v1/hamburg/gw-2"
 ROWS = 80  # more than go live after an outage, so that the rest goes as backlog
 
+FULL_OUTBOX_ROWS = 1500  # more than an outbox of 1 MiB holds
+
 EVERY_KIND = {
     *(("records", kind) for kind in ("telemetry", "prediction")),
     *(("backfill", kind) for kind in ("telemetry", "prediction")),
     *(("status", event) for event in ("birth", "heartbeat", "stopped", "will")),
+    ("status", "held"),
+    ("command", "resend"),
+    ("reply", "done"),
     *(("ack", part) for part in ("committed", "quarantined", "deferred", "conflict")),
     *(("centreStatus", accepting) for accepting in (True, False)),
 }
@@ -66,7 +73,17 @@ def kinds(channel, message):
         return {(channel, record["kind"]) for _, record in message["records"]}
     if channel == "ack":
         return {(channel, part) for part in ("committed", "quarantined", "deferred", "conflict") if message[part]}
+    if channel == "command":
+        return {(channel, signed(message)["order"]["action"])}
+    if channel == "reply":
+        return {(channel, message["outcome"])}
+    if channel == "status" and message.get("store_epoch") is not None:
+        return {(channel, "held")}
     return {(channel, message["event"] if channel == "status" else message["accepting"])}
+
+
+def signed(message):
+    return json.loads(base64.b64decode(message["command"]))
 
 
 def envelope(cycle, **changes):
@@ -81,7 +98,11 @@ def test_everything_on_the_wire_is_of_the_contract(recorder, contract, aggregato
 
     aggregator.register("E-1", "gw-1")
     aggregator.register("E-9", "gw-2")
-    agent = make_agent(serials=("E-1", "nobody-registered-it"))
+    aggregator.register("E-3", "gw-3")
+    program, store = aggregator.process.args[0], ("--data-dir", aggregator.store.parent)
+    key = subprocess.run([program, "command-key", *store], check=True, capture_output=True, text=True).stdout.strip()
+    agent = make_agent(serials=("E-1", "nobody-registered-it"), centre_key=key)
+    small = make_agent("gw-3", serials=("E-3",), **{"outbox.max_bytes": 2**20})
     rows = [(cycle, values) for cycle, values, _ in islice(SimulatedEngine("E-1", seed=5).rows(), ROWS)]
     agent.feed(*((unit, *row) for row in rows[:2] for unit in (1, 2)))
     agent.start()
@@ -91,10 +112,17 @@ def test_everything_on_the_wire_is_of_the_contract(recorder, contract, aggregato
     agent.feed(*((1, *row) for row in rows[2:]))
     wait_until(lambda: agent.status()["outbox"]["unacked"] == 2 * (ROWS - 2), "a backlog has grown")
     agent.kill()
+    small.feed(*((1, cycle, rows[0][1]) for cycle in range(1, FULL_OUTBOX_ROWS + 1)))
+    small.start()
+    wait_until(lambda: small.status()["outbox"]["dropped"], "an outbox is full")
+    subprocess.run([program, "new-epoch", *store], check=True, capture_output=True)
     aggregator.start()
     agent.start()
+    wait_until(lambda: ("reply", "done") in heard(), "the centre has asked for what it lacks")
     wait_until(lambda: agent.status()["outbox"]["unacked"] == 0, "the outbox is drained")
     agent.stop()
+    wait_until(lambda: {("records", "gap"), ("backfill", "gap")} & heard(), "the full outbox tells what it dropped")
+    small.stop()
 
     strange = envelope(
         1, v=2, stream_id="later"
@@ -119,4 +147,6 @@ def test_everything_on_the_wire_is_of_the_contract(recorder, contract, aggregato
         assert (one.qos, one.retain) == (sends[channel]["qos"], sends[channel]["retain"]), one
         limit = contract.document["components"]["messages"][schema].get("x-max-payload-bytes", len(one.payload))
         assert len(one.payload) <= limit
+        if channel == "command":
+            broken += [(message, problems) for problems in contract.problems("Command", signed(message))]
     assert broken == [(strange, "$.v: 1 was expected")]
