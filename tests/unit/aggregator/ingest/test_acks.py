@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.ingest.acks import ACK_MAX_BYTES, LINGER_S, PendingAcks, as_acks
@@ -40,8 +40,9 @@ def test_an_answer_is_spelt_in_ranges():
     fates=st.dictionaries(
         st.integers(1, 2**63 - 1), st.sampled_from(["committed", "bad", "new", "\1" * 2000, "\U0001f6e9" * 2000])
     ),
-    run=st.integers(1, 2000),
+    run=st.integers(1, 300),
 )
+@settings(deadline=None)
 def test_acks_say_all_of_an_answer_and_each_fits_into_the_least_packet(fates, run):
     fates |= dict.fromkeys(range(1, 2 * run, 2), "committed") | dict.fromkeys(range(2, 2 * run, 20), "bad")
     deferred = {seq for seq, fate in fates.items() if fate == "new"}
@@ -49,8 +50,7 @@ def test_acks_say_all_of_an_answer_and_each_fits_into_the_least_packet(fates, ru
     quarantined = {seq: fate for seq, fate in fates.items() if seq not in committed | deferred}
     acks = list(as_acks("\1" * 64, Answer(committed, quarantined, dict.fromkeys(deferred, "\1" * 1000))))
     assert max(len(encode(ack)) for ack in acks) <= ACK_MAX_BYTES
-    assert all(not in_ranges(seq, ack.committed) for ack in acks for seq in [*quarantined, *deferred])
-    assert all(any(in_ranges(seq, ack.committed) for ack in acks) for seq in committed)
+    assert union(*(ack.committed for ack in acks)) == as_ranges(committed)
     told = {one.seq: one.reason for ack in acks for one in ack.quarantined}
     assert told == {seq: reason[:500] for seq, reason in quarantined.items()}
     assert union(one.range for ack in acks for one in ack.deferred) == as_ranges(deferred)
