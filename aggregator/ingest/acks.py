@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from aggregator.store.arrivals import Answer, Outcome
 from shared import messages
@@ -68,16 +68,16 @@ def _is_urgent(answer: Answer) -> bool:
 
 def as_acks(stream_id: str, answer: Answer) -> Iterator[Ack]:
     """Spell an answer for the wire, in as many acks as keep each within ``ACK_MAX_BYTES``."""
-    head = Ack(stream_id=stream_id, conflict=answer.conflict)
-    room_bytes = left_bytes = ACK_MAX_BYTES - len(messages.encode(head))
+    spell = partial(Ack, stream_id=stream_id, conflict=answer.conflict)
+    room_bytes = left_bytes = ACK_MAX_BYTES - len(messages.encode(spell()))
     taken: dict[str, list[Any]] = {}
     for field, part, size in _parts(answer):
         if size > left_bytes:
-            yield replace(head, **taken)
+            yield spell(**taken)
             taken, left_bytes = {}, room_bytes
         taken.setdefault(field, []).append(part)
         left_bytes -= size
-    yield replace(head, **taken)
+    yield spell(**taken)
 
 
 def _parts(answer: Answer) -> Iterator[tuple[str, SeqRange | Quarantined | Deferred, int]]:
