@@ -70,7 +70,7 @@ def as_acks(stream_id: str, answer: Answer) -> Iterator[Ack]:
     """Spell an answer for the wire, in as many acks as keep each within ``ACK_MAX_BYTES``."""
     spell = partial(Ack, stream_id=stream_id, conflict=answer.conflict)
     room_bytes = left_bytes = ACK_MAX_BYTES - len(messages.encode(spell()))
-    taken: dict[str, list[Any]] = {}
+    taken: dict[str, Any] = {}
     for field, part, size in _parts(answer):
         if size > left_bytes:
             yield spell(**taken)
