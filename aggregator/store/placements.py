@@ -119,7 +119,9 @@ def _resolve(item: Item, record: Measured, here: list[Place]) -> Place | str:
         for one in here:
             if one.id == record.installation_id:
                 return one
-        return f"engine {record.engine} at gateway {gateway} has no installation {record.installation_id!r}"
+        return messages.as_reason(
+            f"engine {record.engine} at gateway {gateway} has no installation {record.installation_id!r}"
+        )
     if len(here) == 1:
         return here[0]
     begun = [one for one in here if one.installed_from <= record.observed_at]

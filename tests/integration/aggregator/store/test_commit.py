@@ -150,6 +150,15 @@ def test_an_unknown_installation_is_refused_and_the_right_one_taken(deliver, rec
     assert answer == Answer(committed={3}, quarantined={2: "engine E1 at gateway gw-1 has no installation 'x'"})
 
 
+def test_p4_a_reason_that_quotes_a_record_stays_short_in_the_ledger_which_keeps_it_for_ever(
+    deliver, recorder, receipts, rows
+):
+    (reason,) = deliver({1: recorder.row("E1", 1, installation_id="x" * 100_000)}).quarantined.values()
+    assert len(reason) == 1000
+    assert receipts() == [(1, reason)]
+    assert rows(Quarantine)[0]["reason"] == reason
+
+
 def test_a_gap_is_noted_once_under_its_own_id(deliver, clock, rows):
     gap = Gap(gap_id="g-1", ranges=[(3, 9), (12, 12)], reason="disk full", noticed_at=clock())
     assert deliver({13: gap, 14: gap}) == Answer(committed={13, 14})
