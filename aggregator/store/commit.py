@@ -47,7 +47,9 @@ def commit(store: Store, arrivals: Sequence[Arrival]) -> Outcome:
 
 
 def _is_outage(error: Exception) -> bool:
-    """Whether an error is the database's state and not the batch's content."""
+    """Whether an error is the state of the database or the machine and not the batch's content."""
+    if isinstance(error, (OSError, MemoryError)):
+        return True
     if isinstance(error, DBAPIError):
         return not isinstance(error, DataError)
     return isinstance(error, SQLAlchemyError) and not isinstance(error, StatementError)

@@ -231,6 +231,19 @@ def test_p4_what_cannot_even_be_set_aside_is_dropped_told_of_and_stops_nothing(
     assert (told["topic"], told["log_level"]) == ("spoolwatch/v1/hamburg/gw-1/records", "error")
 
 
+@pytest.mark.parametrize("trouble", [MemoryError(), OSError(28, "No space left on device")])
+def test_p10_a_machine_in_trouble_blames_no_record(store, envelope, recorder, counts, monkeypatch, trouble):
+    def fail(*_arguments, **_options):
+        raise trouble
+
+    with monkeypatch.context() as patch, pytest.raises(type(trouble)):
+        patch.setattr("aggregator.store.commit.write", fail)
+        commit(store, [envelope({1: recorder.row("E1", 1)})])
+    assert counts(Telemetry, Quarantine) == [0, 0]
+    commit(store, [envelope({1: recorder.row("E1", 1)})])
+    assert counts(Telemetry, Quarantine) == [1, 0]
+
+
 def test_two_replicas_that_commit_the_same_at_once_write_it_once(
     database_url, store, envelope, recorder, counts, receipts
 ):
