@@ -236,11 +236,13 @@ def test_p10_a_machine_in_trouble_blames_no_record(store, envelope, recorder, co
     def fail(*_arguments, **_options):
         raise trouble
 
-    with monkeypatch.context() as patch, pytest.raises(type(trouble)):
+    batch = [envelope({1: recorder.row("E1", 1)})]
+    with monkeypatch.context() as patch:
         patch.setattr("aggregator.store.commit.write", fail)
-        commit(store, [envelope({1: recorder.row("E1", 1)})])
+        with pytest.raises(type(trouble)):
+            commit(store, batch)
     assert counts(Telemetry, Quarantine) == [0, 0]
-    commit(store, [envelope({1: recorder.row("E1", 1)})])
+    commit(store, batch)
     assert counts(Telemetry, Quarantine) == [1, 0]
 
 
