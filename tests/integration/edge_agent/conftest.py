@@ -65,6 +65,8 @@ class FakeLink:
 class Box:
     """An agent's delivery side, driven event by event."""
 
+    KEY = KEY
+
     def __init__(self, folder, *, centre_key=None, **delivery):
         self.settings = AgentSettings(
             site="hamburg",
