@@ -16,7 +16,7 @@ from shared.messages import RANGES_MAX, VERSION, Command, Reply, Resend, SeqRang
 REPLIES_KEPT = 1000
 # What is listed and what is taken back without a pause, and how many of those in one turn of the loop.
 SLICES_AT_ONCE = 4
-PIECE_SEQS = 4096
+PIECE_SEQS = 1000
 PIECE_RANGES = 20
 PIECES_AT_ONCE = 2
 
@@ -139,8 +139,8 @@ class Commands:
 def pieces(ranges: Sequence[SeqRange]) -> Iterator[list[SeqRange]]:
     """Cut sorted, disjoint ranges into portions for one transaction each, the newest first.
 
-    >>> list(pieces([(1, 5000), (9000, 9001)]))
-    [[(9000, 9001), (907, 5000)], [(1, 906)]]
+    >>> list(pieces([(1, 1500), (9000, 9001)]))
+    [[(9000, 9001), (503, 1500)], [(1, 502)]]
     """
     piece: list[SeqRange] = []
     room = PIECE_SEQS
