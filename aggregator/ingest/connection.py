@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -174,7 +173,6 @@ class Connection:
                 centre_status(self._identity.replica), self._centre_status(accepting=False), qos=1, retain=True
             ),
             queue_type=self._tap(),
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
 
     def _tap(self) -> type[asyncio.Queue[aiomqtt.Message]]:
