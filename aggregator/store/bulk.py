@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection
@@ -19,12 +20,22 @@ Values = tuple[Any, ...]
 # Few sizes, so that the driver finds each of its statements prepared.
 _PORTIONS = (256, 64, 16, 4, 1)
 
+_spell = msgspec.json.Encoder().encode
+_SPELT_LENGTH = len('"2026-11-21T06:00:00.000001Z"')
+
 
 def utc_text(at: datetime) -> str:
-    """Spell an aware time the way both databases take it, and as SQLAlchemy reads it back from SQLite."""
+    """Spell an aware time the way both databases take it, and as SQLAlchemy reads it back from SQLite.
+
+    >>> utc_text(datetime(2026, 11, 21, 6, tzinfo=UTC))
+    '2026-11-21 06:00:00.000000'
+    """
     if at.tzinfo is not UTC:  # nearly all are, and the conversion costs more than the spelling
         at = at.astimezone(UTC)
-    return at.isoformat(" ", "microseconds")[:26]
+    spelt = _spell(at)  # as JSON, a tenth of what isoformat takes, and without microseconds where there are none
+    if len(spelt) != _SPELT_LENGTH:
+        return at.isoformat(" ", "microseconds")[:26]
+    return spelt[1:27].replace(b"T", b" ").decode()
 
 
 def insert_rows(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
