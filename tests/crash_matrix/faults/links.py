@@ -35,14 +35,14 @@ def link_half_open(plant: Plant, chance: random.Random) -> Iterator[None]:
         link.thaw()
 
 
-@fault("broker-queue", "broker", "aggregator")
+@fault("broker-queue", "broker", "aggregator", "store")
 def broker_queue(plant: Plant, chance: random.Random) -> Iterator[None]:
     """The broker acknowledges what it then drops: its queue is tiny, nobody empties it, and it dies with it."""
     plant.broker.kill()
     plant.broker.bound(queued_messages=chance.randint(1, 20), inflight_messages=chance.randint(1, 5))
     plant.broker.start()
     time.sleep(chance.uniform(2.0, 4.0))  # everybody has connected again and something arrives
-    plant.aggregator.hold()
+    plant.aggregator.hold()  # perhaps in the middle of a commit, so that nobody else can lock the store
     yield
     time.sleep(chance.uniform(1.0, 2.0))
     plant.broker.kill()
