@@ -26,10 +26,22 @@ from edge_agent.mqtt import (
     max_payload_bytes,
 )
 from edge_agent.outbox import LAST_SEQ, Outbox, OutboxError
+from edge_agent.seldom import Seldom
 from edge_agent.sender import Sender
 from edge_agent.settings import AgentSettings
 from shared.errors import MessageError
-from shared.messages import VERSION, Ack, CentreStatus, Reply, SeqRange, Status, StatusEvent, decode, encode
+from shared.messages import (
+    RANGES_MAX,
+    VERSION,
+    Ack,
+    CentreStatus,
+    Reply,
+    SeqRange,
+    Status,
+    StatusEvent,
+    decode,
+    encode,
+)
 from shared.ranges import coarse
 from shared.topics import EVERY_CENTRE_STATUS, GatewayTopic, Kind
 
@@ -91,7 +103,8 @@ class Delivery:
         self._silence = Silence(settings.delivery.silence_timeout_s)
         can_be_asked = settings.centre_key is not None
         self._inventory = Inventory(outbox, can_be_asked=can_be_asked, monotonic_s=monotonic_s)
-        self._owes_birth = False
+        self._born_as: str | None = None
+        self._unread = Seldom(monotonic_s)
         self._heartbeat_due_s = 0.0
         self._link_state: Connected | Disconnected = Disconnected("not connected yet")
 
@@ -127,11 +140,12 @@ class Delivery:
 
     def send_waiting(self) -> None:
         """Send what waits, as far as the window of unanswered envelopes allows."""
-        if isinstance(self._link_state, Connected) and not self._owes_birth and self._centre.accepts:
+        if isinstance(self._link_state, Connected) and self._centre.accepts:
             try:
-                self._sender.send()
+                if self._born_as == self._outbox.stream_id:
+                    self._sender.send()
             except OutboxError as error:
-                log.warning("outbox_not_read", reason=str(error))
+                self._not_read(error)
             if self._sender.is_waiting:
                 self._silence.asked(now_s=self._monotonic_s())
 
@@ -141,9 +155,8 @@ class Delivery:
             case Connected():
                 log.info("link_up")
                 self._link_state = event
-                self._inventory.start_over()
                 self._sender.fit(max_payload_bytes(self._topic("backfill"), event.max_packet_bytes))
-                self._owes_birth = True
+                self._born_as = None
             case Disconnected(reason=reason):
                 if not isinstance(self._link_state, Disconnected) or self._link_state.reason != reason:
                     log.warning("link_down", reason=reason)
@@ -164,7 +177,7 @@ class Delivery:
         try:
             self._say_what_is_due(now_s)
         except OutboxError as error:
-            log.warning("outbox_not_read", reason=str(error))
+            self._not_read(error)
         if self._centre.accepts:
             self._sender.look_back()
             if self._silence.is_too_long(now_s=now_s):
@@ -173,15 +186,19 @@ class Delivery:
                 self._link.reconnect(reason)
 
     def _say_what_is_due(self, now_s: float) -> None:
-        if self._owes_birth:
+        stream_id = self._outbox.stream_id
+        if self._born_as != stream_id:
+            self._inventory.start_over()
             self._publish_status("birth")
             self._start_over()
-            self._owes_birth = False
+            self._born_as = stream_id
         if self._commands.is_busy:
             self._reply(self._commands.go_on())
             self._sender.rescan()
-        elif self._centre.accepts and (told := self._inventory.go_on(self._centre.store_epoch)) is not None:
-            self._publish_status("birth", *told)
+        elif self._centre.accepts:
+            told = self._inventory.go_on(self._centre.store_epoch)
+            if told is not None and self._outbox.stream_id == stream_id:  # and not of a file that was damaged meanwhile
+                self._publish_status("birth", *told)
         if now_s >= self._heartbeat_due_s:
             self._publish_status("heartbeat")
 
@@ -202,8 +219,6 @@ class Delivery:
         if ack.conflict is not None:
             stream_id = self._outbox.open_new_stream()
             log.error("stream_conflict", reason=ack.conflict, new_stream_id=stream_id)
-            self._inventory.start_over()
-            self._owes_birth = True
             return
         self._outbox.settle(ack, at=self._now_s())
         self._sender.answered(ack)
@@ -221,8 +236,13 @@ class Delivery:
         self._reply(self._commands.obey(message.payload, retained=message.retained))
 
     def _reply(self, replies: Iterable[Reply]) -> None:
+        """Answer a command, in as many parts as the broker's packets take."""
         for reply in replies:
-            self._publish(Outgoing(self._topic("reply"), encode(reply)))
+            ranges = reply.unavailable
+            room = self._room_ranges("reply", msgspec.structs.replace(reply, unavailable=[]))
+            for first in range(0, max(1, len(ranges)), room):
+                part = msgspec.structs.replace(reply, unavailable=ranges[first : first + room])
+                self._publish(Outgoing(self._topic("reply"), encode(part)))
 
     def _on_centre_status(self, status: CentreStatus) -> None:
         accepted_before = self._centre.accepts
@@ -257,15 +277,19 @@ class Delivery:
         status = self._status(event)
         outbox = msgspec.structs.replace(status.outbox, parked=len(self._sender.parked))
         status = msgspec.structs.replace(status, outbox=outbox, store_epoch=store_epoch)
-        status = msgspec.structs.replace(status, held=self._fitting(held, status))
+        status = msgspec.structs.replace(status, held=coarse(held, self._room_ranges("status", status)))
         return self._publish(Outgoing(self._topic("status"), encode(status), retain=True))
 
-    def _fitting(self, held: Sequence[SeqRange], status: Status) -> list[SeqRange]:
-        """What is held, as precisely as the broker has room for."""
-        if not held or not isinstance(self._link_state, Connected):
-            return []
-        room_bytes = max_payload_bytes(self._topic("status"), self._link_state.max_packet_bytes) - len(encode(status))
-        return coarse(held, max(1, room_bytes // RANGE_MAX_BYTES))
+    def _room_ranges(self, kind: Kind, message: Reply | Status) -> int:
+        """How many ranges fit into a message of this kind besides what is in it, at least one."""
+        if not isinstance(self._link_state, Connected):
+            return RANGES_MAX
+        room_bytes = max_payload_bytes(self._topic(kind), self._link_state.max_packet_bytes) - len(encode(message))
+        return max(1, room_bytes // RANGE_MAX_BYTES)
+
+    def _not_read(self, error: OutboxError) -> None:
+        if self._unread.due(str(error)):
+            log.warning("outbox_not_read", reason=str(error))
 
     def _topic(self, kind: Kind) -> str:
         return str(GatewayTopic(self._site, self._gateway, kind))

@@ -98,7 +98,7 @@ class OutboxFile:
         try:
             self._open()
         except DiskError:
-            self._reserve.unlink(missing_ok=True)
+            self._give_up_reserve()
             self._open()
 
     def close(self) -> None:
@@ -180,7 +180,7 @@ class OutboxFile:
 
     def relieve(self) -> None:
         """After a failed write: give up the reserve, and start the log over if its end was the trouble."""
-        self._reserve.unlink(missing_ok=True)
+        self._give_up_reserve()
         with suppress(OutboxError):
             self.empty_log()
 
@@ -196,7 +196,11 @@ class OutboxFile:
             with self._reserve.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
         except OSError:
-            self._reserve.unlink(missing_ok=True)
+            self._give_up_reserve()
+
+    def _give_up_reserve(self) -> None:
+        with suppress(OSError):  # a disk gone read-only takes not even this
+            self._reserve.unlink()
 
     def _open(self) -> None:
         if not self.read_only and self._is_log_without_file():

@@ -1,7 +1,7 @@
 """Keeps an outbox usable: a failing disk is relieved, a damaged file replaced, an interrupted renumbering finished."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -97,9 +97,12 @@ class LastingFile:
             self._aside = set_aside(self._path, now)
             log.error("outbox_damaged", reason=str(error), set_aside=str(self._aside))
         try:
-            file = OutboxFile(self._path)
-            damage = f"{error}; set aside as {self._aside.name} at {now:%Y-%m-%d %H:%M:%S} UTC"[:1000]
-            file.execute("UPDATE head SET damage = ?, sessions = ?", (damage, self.sessions))
+            with ExitStack() as on_failure:
+                file = OutboxFile(self._path)
+                on_failure.callback(file.close)
+                damage = f"{error}; set aside as {self._aside.name} at {now:%Y-%m-%d %H:%M:%S} UTC"[:1000]
+                file.execute("UPDATE head SET damage = ?, sessions = ?", (damage, self.sessions))
+                on_failure.pop_all()
         except OutboxError:
             for suffix in SUFFIXES:
                 with suppress(OSError):

@@ -8,8 +8,11 @@ import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+import structlog
+
 from edge_agent.outbox.file import FLOOR_BYTES, RECORD_TABLES, RESERVE_BYTES, OutboxError, OutboxFile
 from edge_agent.settings import OutboxSettings
+from shared.errors import MessageError
 from shared.messages import Gap, SeqRange, as_ranges, decode_record, encode
 
 GAP_MAX_RANGES = 1000
@@ -20,6 +23,8 @@ _ROWS_AT_ONCE = 20
 _AHEAD_PAGES = 256
 _SPARE_PAGES = 32
 _PAGE_FILL = 0.75
+
+log = structlog.get_logger(__name__)
 
 
 def make_room(
@@ -118,8 +123,12 @@ def _give_up_oldest(file: OutboxFile, table: str) -> int:
 
 
 def ranges_of(body: bytes) -> list[SeqRange]:
-    """The dropped seqs that a gap record tells of."""
-    gap = decode_record(body)
+    """The dropped seqs that a gap record tells of; none, if a failing disk has left nothing readable of it."""
+    try:
+        gap = decode_record(body)
+    except MessageError as error:
+        log.warning("gap_damaged", reason=f"what it told of is not known any more: {error}")
+        return []
     return gap.ranges if isinstance(gap, Gap) else []
 
 

@@ -156,6 +156,19 @@ def test_a_stream_conflict_opens_a_new_stream_with_all_that_is_unacked(make_box)
     assert box.link.events_told() == ["birth", "birth"]
 
 
+def test_a_new_stream_that_could_not_be_begun_at_once_has_its_birth_before_its_records(make_box, monkeypatch):
+    box = make_box()
+    box.outbox.accept([b"{}"])
+    box.turn(Connected())
+    with monkeypatch.context() as failing:
+        failing.setattr("edge_agent.outbox.renumbering.finish", raise_outbox_error)
+        box.turn(box.ack(conflict="seq 1 came with other content"))
+    box.link.published.clear()
+    box.turn()
+    assert [sent.topic for sent in box.link.published] == [f"{OWN}/status", f"{OWN}/records"]
+    assert box.link.statuses()[0].stream_id == box.link.envelopes("records")[0].stream_id == box.outbox.stream_id
+
+
 def test_deferred_records_go_again_once_their_time_has_come(make_box):
     box = make_box()
     box.outbox.accept([b"{}"] * 2)

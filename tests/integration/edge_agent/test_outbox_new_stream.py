@@ -134,6 +134,13 @@ def test_a_renumbering_that_fails_half_way_is_gone_on_with_before_anything_else(
     assert outbox.stream_id != left
 
 
+def test_a_gap_record_that_a_failing_disk_made_unreadable_stops_no_renumbering(with_gaps):
+    records = [body for body in bodies(with_gaps) if not body.startswith(b'{"kind":"gap"')]
+    with_gaps._file.execute("UPDATE gap SET body = x'00' WHERE seq = (SELECT min(seq) FROM gap)")
+    with_gaps.open_new_stream()
+    assert [body for body in bodies(with_gaps) if not body.startswith(b'{"kind":"gap"')] == records
+
+
 def test_a_second_conflict_starts_from_the_numbers_of_the_first(make):
     outbox = make()
     fill(outbox, 3)

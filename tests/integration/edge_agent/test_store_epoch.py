@@ -175,6 +175,34 @@ def test_a_long_list_is_made_a_piece_at_a_time_and_has_what_comes_meanwhile(make
     assert told(box) == [("one", [(1, 40_001)])]
 
 
+def test_a_list_of_an_outbox_that_is_damaged_meanwhile_is_told_of_no_other_stream(make_keyed_box, tmp_path):
+    box = large(make_keyed_box)
+    box.turn(box.centre(epoch="two"))
+    (tmp_path / "outbox.db").unlink()
+    box.outbox.accept([b"new"])
+    for _ in range(10):
+        box.turn()
+    births = box.link.statuses()
+    assert births[-1].stream_id != births[0].stream_id
+    assert all(last < birth.next_seq for birth in births for _, last in birth.held)
+
+
+def test_a_reply_goes_through_a_broker_of_small_packets(make_keyed_box):
+    box = make_keyed_box()
+    box.outbox.accept([b"1"] * 2000)
+    box.outbox._file.execute("DELETE FROM telemetry WHERE seq % 2 = 0")
+    box.turn(Connected(4096), box.centre(), box.resend((1, 2000)))
+    for _ in range(1000):
+        if box.link.replies():
+            break
+        box.turn()
+    assert max(len(sent.payload) for sent in box.link.published) < 4096
+    unavailable = [
+        seq for reply in box.link.replies() for one in reply.unavailable for seq in range(one[0], one[1] + 1)
+    ]
+    assert unavailable == list(range(2, 2001, 2))
+
+
 def test_a_list_of_very_many_ranges_joins_the_nearest(make_keyed_box):
     box = make_keyed_box()
     box.outbox.accept([b"1"] * 9000)
