@@ -40,7 +40,11 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt is untyped
                 self._connections.discard(connection)
 
     async def shutdown(self) -> None:
+        await self._end_connections()  # on Python 3.12 and later the next line would wait for them
         await super().shutdown()
+        await self._end_connections()
+
+    async def _end_connections(self) -> None:
         left = list(self._connections)
         for connection in left:
             connection.cancel()

@@ -21,7 +21,9 @@ from shared import messages
 log = structlog.get_logger(__name__)
 
 ATTEMPTS = 5
-DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE
+# PostgreSQL's SQLSTATEs, one and a class of them, such as a value that is too long for an index.
+DEADLOCK = "40P01"
+LIMIT_EXCEEDED = "54"
 
 
 def commit(store: Store, arrivals: Sequence[Arrival]) -> Outcome:
@@ -36,14 +38,15 @@ def commit(store: Store, arrivals: Sequence[Arrival]) -> Outcome:
     except Exception as error:
         if _is_outage(error):
             raise
-        parts = _apart(arrivals, messages.as_reason(f"the store cannot take it: {error}"))
-        outcome = Outcome()
-        if not parts:
-            log.exception("message_dropped", topic=str(arrivals[0].topic))
-            outcome.unusable_messages = 1
-        for part in parts:
-            outcome.add(commit(store, part))
-        return outcome
+        reason = messages.as_reason(f"the store cannot take it: {error}")
+    parts = _apart(arrivals, reason)
+    outcome = Outcome()
+    if not parts:
+        log.error("message_dropped", topic=str(arrivals[0].topic), reason=reason)
+        outcome.unusable_messages = 1
+    for part in parts:
+        outcome.add(commit(store, part))
+    return outcome
 
 
 def _is_outage(error: Exception) -> bool:
@@ -51,7 +54,8 @@ def _is_outage(error: Exception) -> bool:
     if isinstance(error, (OSError, MemoryError)):
         return True
     if isinstance(error, DBAPIError):
-        return not isinstance(error, DataError)
+        sqlstate = getattr(error.orig, "sqlstate", None) or ""
+        return not isinstance(error, DataError) and not sqlstate.startswith(LIMIT_EXCEEDED)
     return isinstance(error, SQLAlchemyError) and not isinstance(error, StatementError)
 
 

@@ -1,5 +1,6 @@
 """One batch in one transaction: exactly once in effect, bad input set aside with its reason."""
 
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -229,6 +230,15 @@ def test_p4_what_cannot_even_be_set_aside_is_dropped_told_of_and_stops_nothing(
     assert counts(Telemetry, Quarantine) == [2, 0]
     (told,) = [one for one in logs if one["event"] == "message_dropped"]
     assert (told["topic"], told["log_level"]) == ("spoolwatch/v1/hamburg/gw-1/records", "error")
+
+
+def test_p10_what_is_too_long_for_an_index_stops_nothing(store, envelope, recorder, counts):
+    long = recorder.prediction("E1", 1, request_id=secrets.token_hex(6000))
+    outcome = commit(store, [envelope({1: recorder.row("E1", 1), 2: long, 3: recorder.row("E1", 3)})])
+    (answer,) = outcome.answers.values()
+    assert {1, 3} <= answer.committed
+    assert {2} == {*answer.quarantined} | answer.committed - {1, 3}
+    assert counts(Telemetry) == [2]
 
 
 @pytest.mark.parametrize("trouble", [MemoryError(), OSError(28, "No space left on device")])
