@@ -83,7 +83,8 @@ def play(plant: Plant, schedule: Schedule, rounds: int, seed: int, drain_s: floa
         began_s, emitted, restarts = time.monotonic(), len(plant.feed.truth), plant.restarts
         faults = schedule.deal()
         struck.update(kind.name for kind in faults)
-        _disturb(plant, faults, [random.Random(f"{seed} {kind.name} {struck[kind.name]}") for kind in faults])
+        chances = [random.Random(f"{seed} {kind.name} {struck[kind.name]}") for kind in faults]
+        _disturb(plant, faults, chances, random.Random(f"{seed} round {number}"))
         _allow(plant, allowances, emitted)
         if number == rounds or plant.restored:
             judge.start_over()
@@ -105,15 +106,15 @@ def play(plant: Plant, schedule: Schedule, rounds: int, seed: int, drain_s: floa
             return
 
 
-def _disturb(plant: Plant, faults: Sequence[Fault], chances: Sequence[random.Random]) -> None:
+def _disturb(plant: Plant, faults: Sequence[Fault], chances: Sequence[random.Random], of_round: random.Random) -> None:
     """Let the engines emit, and each fault begin, last and end while they do."""
     plant.feed.turn(on=True)
-    time.sleep(chances[0].uniform(0.2, 0.8))
+    time.sleep(of_round.uniform(0.2, 0.8))
     with ExitStack() as lasting:
         for kind, chance in zip(faults, chances, strict=True):
             lasting.enter_context(kind.strikes(plant, chance))
             time.sleep(chance.uniform(0.2, 1.5))
-    time.sleep(chances[0].uniform(0.2, 0.6))
+    time.sleep(of_round.uniform(0.2, 0.6))
     plant.feed.turn(on=False)
 
 
