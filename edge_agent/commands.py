@@ -2,22 +2,18 @@
 
 import base64
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import structlog
 from msgspec.structs import replace
 
 from edge_agent.outbox import Outbox
-from edge_agent.outbox.history import join, without
 from edge_agent.settings import AgentSettings
 from shared.errors import MessageError
 from shared.messages import RANGES_MAX, VERSION, Command, Reply, Resend, SeqRange, SignedCommand, decode
 
 REPLIES_KEPT = 1000
-# What is listed and what is taken back without a pause, and how many of those in one turn of the loop.
-SLICES_AT_ONCE = 4
-PIECE_SEQS = 1000
-PIECE_RANGES = 20
+# Each is a durable transaction; more of them in one turn would hold sensing up.
 PIECES_AT_ONCE = 2
 
 log = structlog.get_logger(__name__)
@@ -100,31 +96,18 @@ class Commands:
     def _resend(self, command_id: str, order: Resend) -> Iterator[list[Reply]]:
         """Yields nothing after each piece of the work, and at its end the replies."""
         unavailable: list[SeqRange] = []
-        if self._is_ours(order):
-            yield from self._take_back(order, unavailable)
+        pieces = self._outbox.resend_slices(order.ranges)
+        while self._is_ours(order) and (lacking := next(pieces, None)) is not None:
+            unavailable += lacking
+            yield []
         if self._is_ours(order):
             self._outbox.remember_store_epoch(order.store_epoch)
         else:
             unavailable = order.ranges
+        unavailable = sorted(unavailable)
         reply = Reply(command_id=command_id, outcome="done", stream_id=order.stream_id)
         parts = range(0, max(1, len(unavailable)), RANGES_MAX)
         yield [replace(reply, unavailable=unavailable[first : first + RANGES_MAX]) for first in parts]
-
-    def _take_back(self, order: Resend, unavailable: list[SeqRange]) -> Iterator[list[Reply]]:
-        held: list[SeqRange] = []
-        for span in sorted(order.ranges):
-            of_span: list[SeqRange] = []
-            for number, some in enumerate(self._outbox.held_slices(*span), 1):
-                join(of_span, some)
-                if number % SLICES_AT_ONCE == 0:
-                    yield []
-            unavailable += without([span], of_span)
-            held += of_span
-        for piece in pieces(held):
-            if not self._is_ours(order):
-                return
-            unavailable += self._outbox.resend(piece)
-            yield []
 
     def _is_ours(self, order: Resend) -> bool:
         return order.stream_id == self._outbox.stream_id
@@ -134,28 +117,6 @@ class Commands:
         if len(self._replies) > REPLIES_KEPT:
             self._replies.popitem(last=False)
         return replies
-
-
-def pieces(ranges: Sequence[SeqRange]) -> Iterator[list[SeqRange]]:
-    """Cut sorted, disjoint ranges into portions for one transaction each, the newest first.
-
-    >>> list(pieces([(1, 1500), (9000, 9001)]))
-    [[(9000, 9001), (503, 1500)], [(1, 502)]]
-    """
-    piece: list[SeqRange] = []
-    room = PIECE_SEQS
-    for first, end in reversed(ranges):
-        last = end
-        while first <= last:
-            begin = max(first, last - room + 1)
-            piece.append((begin, last))
-            room -= last - begin + 1
-            last = begin - 1
-            if not room or len(piece) >= PIECE_RANGES:
-                yield piece
-                piece, room = [], PIECE_SEQS
-    if piece:
-        yield piece
 
 
 def _verifier(centre_key: str) -> Callable[[bytes, bytes], bool]:

@@ -1,7 +1,7 @@
 """Committed records that the outbox keeps for a while, for a centre that must be made whole from a backup."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from edge_agent.outbox.file import RECORD_TABLES, OutboxFile
 from edge_agent.outbox.sacrifice import delete_oldest_history, make_room
@@ -40,32 +40,34 @@ def expire(file: OutboxFile, *, max_bytes: int, acked_before_s: float) -> None:
         pass
 
 
-def take_back(file: OutboxFile, span: SeqRange, settings: OutboxSettings, *, may_grow: bool) -> int:
-    """Make the newest history of a range unacked again, at most ``PIECE_ROWS`` records; call it in a transaction.
+def take_back(
+    file: OutboxFile, span: SeqRange, settings: OutboxSettings, *, may_grow: bool
+) -> tuple[int, list[SeqRange]]:
+    """Make the newest history of a range unacked again; call it in a transaction.
 
-    Where it does not fit, the oldest history is given up.
+    Goes over the newest ``PIECE_ROWS`` records of the range, acked or not. Where what was acked does not fit, the
+    oldest history is given up.
 
     Returns:
-        How many records: 0 where no history is left there.
+        The seq down to which the range is done, and the parts of it from there on that are not here.
 
     Raises:
         OutboxError: it does not fit even then.
     """
+    first, last = span
+    held = [seq for (seq,) in file.rows(f"{_SEQS} ORDER BY seq DESC LIMIT ?3", (first, last, PIECE_ROWS))]
+    lowest = held[-1] if len(held) == PIECE_ROWS else first
     # Deleted before they are written: the file need not grow for it.
-    rows = file.rows(
-        "DELETE FROM history WHERE seq IN "
-        "(SELECT seq FROM history WHERE seq BETWEEN ? AND ? ORDER BY seq DESC LIMIT ?) RETURNING seq, kind, body",
-        (*span, PIECE_ROWS),
-    )
-    size_bytes = sum(len(body) for _, _, body in rows)
-    update = "UPDATE head SET unacked = unacked + ?, history_bytes = history_bytes - ?"
-    file.execute(update, (len(rows), size_bytes))
+    rows = file.rows("DELETE FROM history WHERE seq BETWEEN ? AND ? RETURNING seq, kind, body", (lowest, last))
     if rows:
+        size_bytes = sum(len(body) for _, _, body in rows)
+        update = "UPDATE head SET unacked = unacked + ?, history_bytes = history_bytes - ?"
+        file.execute(update, (len(rows), size_bytes))
         make_room(file, size_bytes, settings, may_grow=may_grow, order=("history",))
     for table in RECORD_TABLES:
         insert = f"INSERT INTO {table} (seq, body) VALUES (?, ?)"  # noqa: S608  # our table
         file.execute_many(insert, sorted((seq, body) for seq, kind, body in rows if kind == table))
-    return len(rows)
+    return lowest, holes((lowest, last), held[::-1])
 
 
 def held_between(file: OutboxFile, first: int, last: int) -> list[SeqRange]:
@@ -96,21 +98,12 @@ def join(ranges: list[SeqRange], more: list[SeqRange]) -> None:
     ranges.extend(more)
 
 
-def without(ranges: Iterable[SeqRange], held: Sequence[SeqRange]) -> list[SeqRange]:
-    """The parts of some ranges that lie in no held one; the held ones are sorted and disjoint.
+def holes(span: SeqRange, seqs: Sequence[int]) -> list[SeqRange]:
+    """The parts of a range in which none of some seqs lies; they are sorted and all of them within it.
 
-    >>> without([(1, 9), (20, 21)], [(3, 4), (8, 30)])
-    [(1, 2), (5, 7)]
+    >>> holes((1, 9), [3, 4, 8])
+    [(1, 2), (5, 7), (9, 9)]
     """
-    holes: list[SeqRange] = []
-    for first, last in ranges:
-        start = first
-        for low, high in held[bisect_left(held, first, key=lambda span: span[1]) :]:
-            if low > last:
-                break
-            if start < low:
-                holes.append((start, low - 1))
-            start = high + 1
-        if start <= last:
-            holes.append((start, last))
-    return holes
+    first, last = span
+    edges = pairwise([first - 1, *seqs, last + 1])
+    return [(before + 1, after - 1) for before, after in edges if before + 1 < after]

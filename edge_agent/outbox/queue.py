@@ -18,7 +18,7 @@ import structlog
 from edge_agent.outbox.acceptance import number_records, set_rows_aside
 from edge_agent.outbox.capacity import fill_level
 from edge_agent.outbox.file import RECORD_TABLES, OutboxError, OutboxFile
-from edge_agent.outbox.history import HELD_TABLES, expire, held_between, join, keep, next_seq_in, take_back, without
+from edge_agent.outbox.history import HELD_TABLES, expire, held_between, join, keep, next_seq_in, take_back
 from edge_agent.outbox.lasting import LastingFile
 from edge_agent.outbox.rate import Rate
 from edge_agent.outbox.sacrifice import make_room, seal_gap
@@ -242,20 +242,26 @@ class Outbox:
             join(ranges, held)
         return ranges
 
-    def resend(self, ranges: Iterable[SeqRange]) -> list[SeqRange]:
+    def resend_slices(self, ranges: Iterable[SeqRange]) -> Iterator[list[SeqRange]]:
         """Make acked records of the present stream unacked again, the newest first, some of them in each transaction.
 
-        Returns:
-            The parts of the ranges that are not here, or had to be given up where there was no room for all of them.
+        Yields:
+            After each transaction, the parts of what it went over that are not here, or had to be given up where there
+            was no room for all.
 
         Raises:
             OutboxError: the disk is full or failing; some of the records may be unacked already.
         """
-        wanted = sorted(ranges)
-        for span in reversed(wanted):
-            while self._lasting.store(partial(self._take_back, span)):
-                pass
-        return [hole for span in wanted for hole in without([span], self.held_ranges(*span))]
+        for first, end in sorted(ranges, reverse=True):
+            last = end
+            while first <= last:
+                lowest, lacking = self._lasting.store(partial(self._take_back, (first, last)))
+                yield lacking
+                last = lowest - 1
+
+    def resend(self, ranges: Iterable[SeqRange]) -> list[SeqRange]:
+        """The same at once; returns all that is not here, sorted."""
+        return sorted(hole for lacking in self.resend_slices(ranges) for hole in lacking)
 
     def refused_rows(self) -> int:
         """How many rows were set aside so far."""
@@ -282,7 +288,7 @@ class Outbox:
     def _file(self) -> OutboxFile:
         return self._lasting.file
 
-    def _take_back(self, span: SeqRange, may_grow: bool) -> int:
+    def _take_back(self, span: SeqRange, may_grow: bool) -> tuple[int, list[SeqRange]]:
         with self._file.transaction():
             return take_back(self._file, span, self._settings, may_grow=may_grow)
 

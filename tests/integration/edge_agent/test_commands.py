@@ -4,13 +4,12 @@ import base64
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edge_agent.commands import REPLIES_KEPT, without
+from edge_agent.commands import PIECES_AT_ONCE, REPLIES_KEPT
 from edge_agent.mqtt import Connected, Received
 from edge_agent.outbox import OutboxError
+from edge_agent.outbox.history import PIECE_ROWS
 from shared import messages as m
 
 OWN = "spoolwatch/v1/hamburg/gw-1"
@@ -136,6 +135,24 @@ def test_much_is_taken_back_a_piece_at_a_time_and_answered_once_it_is_done(make_
     assert [reply.outcome for reply in box.link.replies()] == ["done"]
 
 
+def test_records_with_others_missing_between_them_are_taken_back_as_fast_as_a_whole_range(make_keyed_box):
+    box = large(make_keyed_box, count=10_000)
+    box.outbox._file.execute("DELETE FROM history WHERE seq % 2")
+    statements, turns = [], 0
+    box.outbox._file._db.set_trace_callback(statements.append)
+    box.turn(box.resend((1, 10_000), epoch="two"))
+    while box.delivery._commands.is_busy:
+        assert statements.count("COMMIT") <= PIECES_AT_ONCE
+        statements.clear()
+        box.turn()
+        turns += 1
+        assert turns < 100
+    assert turns <= 5_000 / (PIECES_AT_ONCE * PIECE_ROWS) + 1
+    assert box.outbox.status().unacked == 5_000
+    told = [span for reply in box.link.replies() for span in reply.unavailable]
+    assert told == [(seq, seq) for seq in range(1, 10_000, 2)]
+
+
 def test_the_newest_are_taken_back_first(make_keyed_box):
     box = large(make_keyed_box)
     box.turn(box.resend((1, 40_000), epoch="two"))
@@ -160,7 +177,7 @@ def test_a_piece_that_fails_is_no_reason_to_end_and_the_store_is_not_remembered(
 
     box = large(make_keyed_box)
     with monkeypatch.context() as patch:
-        patch.setattr(box.outbox, "resend", fail)
+        patch.setattr(box.outbox, "resend_slices", fail)
         box.turn(box.resend((1, 40_000), epoch="two"))
     box.turn()
     assert (box.link.replies(), box.outbox.store_epoch) == ([], "one")
@@ -180,12 +197,3 @@ def test_of_a_stream_that_was_left_nothing_is_available(box):
 def test_a_key_that_is_none_is_named_at_the_start(make_box, key):
     with pytest.raises(ValidationError, match="centre_key"):
         make_box(centre_key=key)
-
-
-spans = st.sets(st.integers(1, 60)).map(m.as_ranges)
-
-
-@given(spans, spans)
-def test_what_is_unavailable_is_what_was_asked_for_and_is_not_held(asked, held):
-    expected = {seq for seq in range(61) if m.in_ranges(seq, asked) and not m.in_ranges(seq, held)}
-    assert {seq for first, last in without(asked, held) for seq in range(first, last + 1)} == expected

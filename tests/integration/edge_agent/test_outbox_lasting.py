@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from edge_agent.outbox import Outbox
+from edge_agent.outbox.history import PIECE_ROWS
 from edge_agent.outbox.settlement import MAX_DEFERRAL_S
 from edge_agent.settings import OutboxSettings
-from shared.messages import Ack, Deferred
+from shared.messages import Ack, Deferred, as_ranges
 
 LAST = 2**62
 DAY_S = 86_400.0
@@ -96,6 +97,25 @@ def test_acked_records_are_held_and_can_be_sent_again(path, clocks):
     assert outbox.resend([(2, 3)]) == []
     committed(outbox, 2, 4)
     assert (outbox.status().unacked, outbox.held_ranges()) == (0, [(1, 4)])
+    outbox.close()
+
+
+def test_of_much_that_is_asked_for_a_part_in_each_transaction_is_sent_again_and_what_is_gone_is_named(path, clocks):
+    outbox = clocks.open(path)
+    outbox.accept([b"t"] * 9_000)
+    committed(outbox, 1, 3_000)
+    outbox._file.execute("DELETE FROM history WHERE seq % 3 = 0 OR seq BETWEEN 1000 AND 2000")
+    asked = [(1, 2_500), (2_600, 8_000), (8_999, 9_010)]
+    expected = {seq for first, last in asked for seq in range(first, last + 1)} - {
+        seq for (seq,) in outbox._file.rows("SELECT seq FROM history UNION ALL SELECT seq FROM telemetry")
+    }
+    slices = list(outbox.resend_slices(asked))
+    assert sorted(gone for some in slices for gone in some) == as_ranges(expected)
+    held_there = 7_913 - len(expected)
+    assert held_there / PIECE_ROWS <= len(slices) <= held_there / PIECE_ROWS + len(asked)
+    assert outbox._file.one("SELECT count(*) FROM history") == outbox._file.one(
+        "SELECT count(*) FROM history WHERE seq BETWEEN 2501 AND 2599"
+    )
     outbox.close()
 
 
