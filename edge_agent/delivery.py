@@ -122,7 +122,7 @@ class Delivery:
         while True:
             self._progress()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S):
+                async with asyncio.timeout(0 if self._commands.is_busy else TICK_S):
                     self.take(await self._link.events.get())
             while not self._link.events.empty():
                 self.take(self._link.events.get_nowait())

@@ -243,6 +243,20 @@ async def test_the_loop_takes_what_happens_and_says_that_it_lives(make_box):
     assert box.link.events_told() == ["birth"]
 
 
+async def test_a_command_of_many_pieces_waits_for_no_tick(make_keyed_box, monkeypatch):
+    monkeypatch.setattr("edge_agent.delivery.TICK_S", 3600)
+    box = make_keyed_box()
+    box.outbox.accept([b"{}"] * 200)
+    for event in (Connected(), box.centre(), box.resend(*((seq, seq) for seq in range(1, 100, 2)))):
+        box.link.events.put_nowait(event)
+    loop = asyncio.create_task(box.delivery.run())
+    async with asyncio.timeout(60):
+        while not box.link.replies():
+            await asyncio.sleep(0.001)
+    loop.cancel()
+    assert await asyncio.gather(loop, return_exceptions=True)
+
+
 def test_a_disk_that_fails_stops_no_delivery(make_box, monkeypatch):
     box = make_box()
     box.outbox.accept([b"{}"])
