@@ -101,10 +101,12 @@ def seq_from_row_ids() -> None:
 
 
 def no_digest_check() -> None:
-    """The centre takes a seq that it knows for a repeat, whatever comes with it."""
+    """The centre takes a seq that it knows for a repeat, whatever comes with it, and lets every birth pass."""
+    from aggregator.store import statuses
     from shared import messages
 
     vars(messages)["digest"] = lambda _body: bytes(16)
+    vars(statuses)["_contradiction"] = lambda *_: None  # which notices most clones before a digest does
 
 
 SABOTAGES: dict[str, tuple[str, Callable[[], None]]] = {
