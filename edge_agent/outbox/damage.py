@@ -19,10 +19,9 @@ def set_aside(path: Path, now: datetime) -> Path:
     Raises:
         OutboxError: the file cannot be moved.
     """
-    stem = f"{path.name}.damaged-"
-    folder = _free(path.with_name(f"{stem}{now:%Y%m%dT%H%M%SZ}"))
+    folder = _free(path.with_name(f"{_stem(path)}{now:%Y%m%dT%H%M%SZ}"))
     try:
-        older = sorted(path.parent.glob(f"{stem}*"))
+        older = folders(path)
         folder.mkdir()
         for suffix in SUFFIXES:
             with suppress(FileNotFoundError):
@@ -34,6 +33,15 @@ def set_aside(path: Path, now: datetime) -> Path:
     for outdated in older[: max(0, len(older) + 1 - KEPT)]:
         shutil.rmtree(outdated, ignore_errors=True)
     return folder
+
+
+def folders(path: Path) -> list[Path]:
+    """Where earlier files of this outbox were set aside, oldest first as far as the clock was right."""
+    return sorted(path.parent.glob(f"{_stem(path)}*"))
+
+
+def _stem(path: Path) -> str:
+    return f"{path.name}.damaged-"
 
 
 def _free(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import structlog
 
 from edge_agent.outbox import renumbering
-from edge_agent.outbox.damage import SUFFIXES, set_aside
+from edge_agent.outbox.damage import SUFFIXES, folders, set_aside
 from edge_agent.outbox.file import DamagedError, DiskError, OutboxError, OutboxFile
 
 T = TypeVar("T")
@@ -46,6 +46,8 @@ class LastingFile:
             if read_only or not _anything_at(path):
                 raise
             self.file = self._fresh(error)
+        if not read_only:
+            self.surely(self._tell_of_earlier_damage)
 
     def surely(self, work: Callable[[], T]) -> T:
         """Do a piece of work; once more after a failing disk was relieved or a damaged file replaced."""
@@ -100,7 +102,7 @@ class LastingFile:
             with ExitStack() as on_failure:
                 file = OutboxFile(self._path)
                 on_failure.callback(file.close)
-                damage = f"{error}; set aside as {self._aside.name} at {now:%Y-%m-%d %H:%M:%S} UTC"[:1000]
+                damage = f"{str(error)[:800]}; set aside as {self._aside.name} at {now:%Y-%m-%d %H:%M:%S} UTC"
                 file.execute("UPDATE head SET damage = ?, sessions = ?", (damage, self.sessions))
                 on_failure.pop_all()
         except OutboxError:
@@ -110,6 +112,13 @@ class LastingFile:
             raise
         self._aside = None
         return file
+
+    def _tell_of_earlier_damage(self) -> None:
+        """An agent that ended between moving a damaged file aside and noting that, as on a full disk, told nobody."""
+        aside = folders(self._path)
+        if aside and self.file.head("damage") is None:
+            damage = f"an earlier outbox file was damaged; set aside as {aside[-1].name}"
+            self.file.execute("UPDATE head SET damage = ?", (damage,))
 
 
 def _anything_at(path: Path) -> bool:

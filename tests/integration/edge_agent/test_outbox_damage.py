@@ -12,6 +12,7 @@ import pytest
 from edge_agent import cli
 from edge_agent.outbox import Outbox, OutboxError
 from edge_agent.outbox.damage import KEPT
+from edge_agent.outbox.file import DiskError, OutboxFile
 from shared.messages import Ack
 
 LAST = 2**62
@@ -239,6 +240,40 @@ def test_the_status_command_tells_of_the_damage(filled, make, tmp_path, capsys):
     assert "damage     " in capsys.readouterr().out
     cli.main(["status", "--config", str(config), "--json"])
     assert "set aside" in json.loads(capsys.readouterr().out)["outbox"]["damage"]
+
+
+def refuse_writes(monkeypatch, statement):
+    """The disk is full for statements that begin like this."""
+    execute = OutboxFile.execute
+
+    def full(file, text, parameters=()):
+        if text.strip().startswith(statement):
+            raise DiskError("database or disk is full")
+        return execute(file, text, parameters)
+
+    monkeypatch.setattr(OutboxFile, "execute", full)
+
+
+@pytest.mark.parametrize("statement", ["CREATE TABLE", "UPDATE head SET damage"], ids=["no file", "no word of it"])
+def test_damage_found_on_a_full_disk_is_told_by_the_next_start_that_finds_room(filled, make, monkeypatch, statement):
+    DAMAGES["header"](filled)
+    with monkeypatch.context() as full:
+        refuse_writes(full, statement)
+        with pytest.raises(OutboxError, match="full"):
+            make()
+    outbox = make()
+    assert "set aside as outbox.db.damaged-20260102T030405Z" in outbox.status().damage
+    outbox.accept([b"fresh"])
+    assert bodies(outbox) == [b"fresh"]
+
+
+def test_damage_is_told_where_the_agent_was_killed_before_it_could_note_it(filled, make):
+    DAMAGES["header"](filled)
+    make().close()
+    with sqlite3.connect(filled) as db:
+        db.execute("UPDATE head SET damage = NULL")
+    db.close()
+    assert "set aside as outbox.db.damaged-20260102T030405Z" in make().status().damage
 
 
 def test_a_fresh_outbox_has_no_damage_to_tell(make):
