@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from models.reading import read_lives, text_sha256
 from models.training import bundles, student, trial
 from models.training.calibration import fit_offsets
 from models.training.card import write_card
-from models.training.lives import read_lives, text_sha256
 from shared.bundle import MODEL_FILE, Bundle, find_bundle
 from shared.errors import BundleError, SpoolwatchError
 from shared.predictor import Predictor, load_bundle

@@ -2,9 +2,9 @@
 
 from importlib.metadata import version
 
+from models.figures import Table
 from models.training import student, trial
-from models.training.figures import Table
-from models.training.lives import CUTS_PER_ENGINE, EARLIEST_CUT_CYCLE
+from models.training.folds import CUTS_PER_ENGINE, EARLIEST_CUT_CYCLE
 from shared.manifest import Manifest
 
 ERRORS = {

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.lives import Life
+from models.reading import Life
 from shared.cmapss import CHANNELS, UNITS
 from shared.features import VERSION, Features, feature_names
 from shared.manifest import Channel, FeatureSpec, Regime

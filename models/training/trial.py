@@ -7,11 +7,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from models.figures import Table, both_columns, by_median, by_truth, mean_and_sd
+from models.reading import Life
 from models.training import student
 from models.training.bundles import CAP_CYCLES, Origin, make_bundle
 from models.training.calibration import fit_offsets
-from models.training.figures import Table, both_columns, by_median, by_truth, mean_and_sd
-from models.training.lives import CUTS_PER_ENGINE, Life, cut_rows, folds
+from models.training.folds import CUTS_PER_ENGINE, cut_rows, folds
 from models.training.specification import channel_ranges, fit_specification, life_features
 from shared.bundle import Bundle
 from shared.features import Features

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.training.lives import Life
+from models.reading import Life
 from models.training.specification import channel_ranges, fit_specification, life_features
 from shared.features import Features, feature_names
 from simulators.engine_model import SimulatedEngine

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.training.figures import both_columns, by_median, by_truth, mean_and_sd, score
+from models.figures import both_columns, by_median, by_truth, mean_and_sd, score
 from shared.messages import RulCycles
 
 

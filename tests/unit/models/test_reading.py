@@ -3,22 +3,8 @@ import gzip
 import numpy as np
 import pytest
 
-from models.training.lives import CUTS_PER_ENGINE, EARLIEST_CUT_CYCLE, Life, cut_rows, folds, read_lives, text_sha256
+from models.reading import Life, read_lives, text_sha256
 from shared.errors import SpoolwatchError
-
-
-def test_every_engine_is_in_exactly_one_fold_and_the_same_one_each_time():
-    dealt = folds(100, 5, seed=0)
-    assert sorted(position for fold in dealt for position in fold) == list(range(100))
-    assert dealt == folds(100, 5, seed=0) != folds(100, 5, seed=1)
-
-
-def test_cuts_leave_some_history_and_some_life():
-    life = Life(7, np.zeros((128, 24)))
-    cuts = cut_rows(life, seed=0)
-    assert len(cuts) == CUTS_PER_ENGINE
-    assert life.cycles[cuts].min() >= EARLIEST_CUT_CYCLE
-    assert life.rul_cycles[cuts].min() >= 1
 
 
 def test_a_life_ends_with_its_last_row():

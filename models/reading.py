@@ -1,4 +1,4 @@
-"""First step: the training engines with their labels, folds by engine, and pseudo-test cuts."""
+"""The engines of a C-MAPSS file, each with its rows from the first cycle on."""
 
 import gzip
 import hashlib
@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 
 from shared.cmapss import read_file
 from shared.errors import SpoolwatchError
-
-CUTS_PER_ENGINE = 25
-EARLIEST_CUT_CYCLE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +45,3 @@ def text_sha256(path: Path) -> str:
     """The sha256 of a file's uncompressed text, as published with the data set."""
     content = path.read_bytes()
     return hashlib.sha256(gzip.decompress(content) if path.suffix == ".gz" else content).hexdigest()
-
-
-def folds(count: int, parts: int, seed: int) -> list[list[int]]:
-    """Deal engines into folds, each a list of positions."""
-    order = np.random.default_rng(seed).permutation(count)
-    return [sorted(order[part::parts].tolist()) for part in range(parts)]
-
-
-def cut_rows(life: Life, seed: int) -> NDArray[np.int64]:
-    """Rows at which a held-out engine's history is cut, as those of the test engines are."""
-    generator = np.random.default_rng([seed, life.unit])
-    return generator.integers(EARLIEST_CUT_CYCLE - 1, len(life.values) - 1, CUTS_PER_ENGINE)

@@ -19,7 +19,8 @@ Table = dict[str, dict[str, float]]
 
 def score(error: NDArray[np.float64]) -> NDArray[np.float64]:
     """The PHM08 score per prediction: late predictions (error > 0) cost more (Saxena et al., PHM08)."""
-    return np.where(error < 0, np.exp(-error / 13), np.exp(error / 10)) - 1
+    penalty: NDArray[np.float64] = np.where(error < 0, np.exp(-error / 13), np.exp(error / 10)) - 1.0
+    return penalty
 
 
 def both_columns(
