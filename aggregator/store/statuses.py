@@ -28,7 +28,7 @@ def take_status(connection: Connection, arrival: StatusArrival, outcome: Outcome
     key, last_key = ((gateway["id"], stream_id) for stream_id in (status.stream_id, gateway["stream_id"]))
     streams = open_streams(connection, [last_key, key] if last_key[1] else [key], arrival.received_at)
     stream, last = streams[key], streams.get(last_key)
-    if status.online and not _is_of_last_session(gateway, status):
+    if status.event == "birth" or (status.online and not _is_of_last_session(gateway, status)):
         _judge(connection, gateway, stream, arrival)
     if stream.conflict is not None:
         outcome.answer(topic, status.stream_id).refuse(stream.conflict)
@@ -44,26 +44,23 @@ def _is_of_last_session(gateway: RowMapping, status: Status) -> bool:
 
 
 def _judge(connection: Connection, gateway: RowMapping, stream: OpenStream, arrival: StatusArrival) -> None:
-    """Refuse the stream if this session is that of a copy of the box, else remember the session.
+    """Refuse the stream if this session is that of a copy of the box; remember it once its birth was judged.
 
     A birth may come twice or late, through another replica even after the next session has begun: that is no copy.
     """
     session = arrival.status.session
-    known = [tuple(one) for one in connection.scalar(select(_stream.c.sessions).where(_stream.c.id == stream.id)) or ()]
-    last = (gateway["session_counter"], gateway["boot_nonce"])
-    if gateway["stream_id"] == stream.stream_id and last not in known:  # known by a will, or before sessions were kept
-        known.append(last)
-    if (session.counter, session.boot_nonce) in known:
+    born = [tuple(one) for one in connection.scalar(select(_stream.c.sessions).where(_stream.c.id == stream.id)) or ()]
+    if (session.counter, session.boot_nonce) in born:
         return
-    if not _same_session(gateway, arrival.status):
-        reason = _contradiction(connection, stream, arrival, {counter for counter, _ in known})
-        if reason is not None:
-            mark_conflict(connection, stream, reason)
-            return
-    if arrival.status.event != "birth":  # its birth is still to be judged
-        return
-    latest = [*known, (session.counter, session.boot_nonce)][-SESSIONS_KEPT:]
-    connection.execute(update(_stream).where(_stream.c.id == stream.id).values(sessions=latest))
+    counters = {counter for counter, _ in born}
+    if gateway["stream_id"] == stream.stream_id and not _same_session(gateway, arrival.status):
+        counters.add(gateway["session_counter"])  # whose birth may never have been heard
+    reason = _contradiction(connection, stream, arrival, counters)
+    if reason is not None:
+        mark_conflict(connection, stream, reason)
+    elif arrival.status.event == "birth":
+        latest = [*born, (session.counter, session.boot_nonce)][-SESSIONS_KEPT:]
+        connection.execute(update(_stream).where(_stream.c.id == stream.id).values(sessions=latest))
 
 
 def _same_session(gateway: RowMapping, status: Status) -> bool:
@@ -74,7 +71,7 @@ def _same_session(gateway: RowMapping, status: Status) -> bool:
 def _contradiction(
     connection: Connection, stream: OpenStream, arrival: StatusArrival, counters: Collection[int]
 ) -> str | None:
-    """Why a session never heard of cannot be of the box that has filled the stream so far; nothing if it can."""
+    """Why a session without a birth so far cannot be of the box that has filled the stream; nothing if it can."""
     status = arrival.status
     if status.session.counter in counters:
         return f"session {status.session.counter} of this stream came with another boot nonce: a cloned outbox"

@@ -118,11 +118,26 @@ def test_a_birth_that_comes_again_after_the_next_session_has_begun_is_no_conflic
     assert deliver({3: recorder.row("E1", 3)}) == Answer(committed={3})
 
 
-def test_a_birth_is_judged_also_after_a_heartbeat_of_its_session(say, deliver, recorder):
+@pytest.mark.parametrize("event", ["heartbeat", "will", "stopped"])
+@pytest.mark.parametrize("counter", [3, 8])
+def test_a_birth_is_judged_also_after_another_status_of_its_session(say, deliver, recorder, counter, event):
     say("birth", counter=7)
     deliver({1: recorder.row("E1", 1), 2: recorder.row("E1", 2)})
-    assert say("heartbeat", counter=3, nonce="restored", next_seq=2) is None
-    assert "fell back" in say("birth", counter=3, nonce="restored", next_seq=2).conflict
+    assert say(event, counter=counter, nonce="restored", next_seq=2) is None
+    assert "fell back" in say("birth", counter=counter, nonce="restored", next_seq=2).conflict
+
+
+def test_a_birth_that_goes_on_after_a_heartbeat_of_its_session_is_no_conflict(say, deliver, recorder):
+    say("birth", counter=7)
+    say("heartbeat", counter=8, nonce="m")
+    deliver({1: recorder.row("E1", 1)})
+    assert say("birth", counter=8, nonce="m", next_seq=2) is None
+    assert say("birth", counter=8, nonce="m", next_seq=1) is None
+
+
+def test_a_copy_of_a_session_known_by_a_heartbeat_alone_is_a_conflict(say):
+    say("heartbeat", counter=8, nonce="original")
+    assert "cloned outbox" in say("birth", counter=8, nonce="clone").conflict
 
 
 def test_a_copy_of_an_earlier_session_is_a_conflict_as_well(say):
