@@ -158,6 +158,8 @@ class Pipeline:
 
     def _prepare(self, batch: Batch) -> None:
         if not batch.readings:
+            if self._gauge.status.state == "failed":
+                self._gauge.note(state="waiting")
             return
         step = self._step
         step.batches.append(batch)

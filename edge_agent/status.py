@@ -34,12 +34,16 @@ class SourceGauge:
 
     def __init__(self, kind: str, refused_rows: int = 0) -> None:
         self.status = SourceStatus(kind=kind, state="waiting", refused_rows=refused_rows)
+        self._has_failed = False
 
     def note(self, *, last_error: str | None = None, **changes: object) -> None:
-        """Change some of the fields; the last error stays until there is another."""
-        if last_error is not None:
-            changes["last_error"] = as_reason(last_error)
+        """Change some of the fields; the last error stays until there is another, and says when a failure is over."""
         self.status = msgspec.structs.replace(self.status, **changes)
+        if last_error is None and self._has_failed and self.status.state in ("reading", "ended"):
+            last_error = f"over: {self.status.last_error}"
+        if last_error is not None:
+            self.status = msgspec.structs.replace(self.status, last_error=as_reason(last_error))
+        self._has_failed = self.status.state == "failed" or (self._has_failed and self.status.state == "waiting")
 
 
 class LocalStatus(msgspec.Struct, frozen=True, kw_only=True):

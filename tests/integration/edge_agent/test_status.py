@@ -40,11 +40,17 @@ def test_a_status_file_that_cannot_be_read_is_named(tmp_path, content):
         read_local_status(tmp_path)
 
 
-def test_the_last_error_stays_until_there_is_another():
+def test_the_last_error_stays_until_there_is_another_and_says_when_it_is_over():
     gauge = SourceGauge("file")
     gauge.note(state="failed", last_error="cable")
-    gauge.note(state="reading")
+    gauge.note(state="waiting")
     assert gauge.status.last_error == "cable"
+    gauge.note(state="reading")
+    gauge.note(state="reading")
+    assert gauge.status.last_error == "over: cable"
+    gauge.note(state="reading", last_error="1 column instead of 26")
+    gauge.note(state="reading")
+    assert gauge.status.last_error == "1 column instead of 26"
 
 
 def test_a_data_folder_that_is_gone_stops_nobody(board, tmp_path):

@@ -236,7 +236,24 @@ async def test_a_failing_source_is_opened_again_at_the_cursor():
     status, _ = await run(source, outbox)
     assert source.started_from == [None, "64"]
     assert status.rows == 2
-    assert status.last_error == "cable"
+    assert status.last_error == "over: cable"
+
+
+async def test_a_source_that_is_back_and_has_no_rows_yet_has_not_failed(monkeypatch):
+    noted, note = [], SourceGauge.note
+
+    def noting(gauge, **changes):
+        note(gauge, **changes)
+        noted.append((gauge.status.state, gauge.status.last_error))
+
+    monkeypatch.setattr(SourceGauge, "note", noting)
+    await run(FakeSource(SourceError("cable"), Batch(), Batch(), Batch([row(1)])), FakeOutbox())
+    assert noted == [
+        ("failed", "cable"),
+        ("waiting", "cable"),
+        ("reading", "over: cable"),
+        ("ended", "over: cable"),
+    ]
 
 
 async def test_a_source_that_goes_on_failing_is_told_of_when_it_begins_changes_and_ends():
