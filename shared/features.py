@@ -21,6 +21,7 @@ from shared.errors import BundleError
 from shared.manifest import FeatureSpec
 
 VERSION = 1
+AGE_FEATURES = 2
 
 _HEADER = struct.Struct("<8sI")
 
@@ -75,21 +76,24 @@ class Features:
             cycles=np.zeros(self.spec.window_rows, np.int32),
         )
 
-    def step(self, state: FeatureState, cycle: int, setting: float, values: NDArray[np.float64]) -> Floats:
+    def step(
+        self, state: FeatureState, cycle: int, setting: float, values: NDArray[np.float64], *, age_known: bool = True
+    ) -> Floats:
         """Take one row into the state and make its features, shape (features,).
 
         Args:
             state: updated in place.
-            cycle: the engine's age in cycles.
+            cycle: the source's counter; the engine's age in cycles where that is known.
             setting: value of the regime channel, NaN where missing.
             values: of ``spec.channels``, NaN where missing.
+            age_known: whether ``cycle`` counts from the engine's installation.
         """
         self._advance(state, cycle, self._z_score(np.array([setting]), values[None])[0])
         statistics = np.concatenate(
             (state.ewma[None], (state.ewma - state.baseline)[None], self._kernels @ state.window)
         )
         features: Floats = self._finish(statistics[None], np.array([cycle]))[0]
-        return features
+        return features if age_known else forget_age(features)
 
     def life(self, cycles: NDArray[np.int64], settings: NDArray[np.float64], values: NDArray[np.float64]) -> Floats:
         """Features of every row of a life at once, shape (rows, features); equal to stepping through it."""
@@ -158,6 +162,13 @@ class Features:
         raw = np.column_stack((tracks.reshape(len(tracks), -1), cycles, age_known)).astype(np.float32)
         scaled = (raw - self._center) / self._scale
         return _clip(scaled, self.spec.clip)
+
+
+def forget_age(features: Floats) -> Floats:
+    """The same features, shape (…, features), with the age unknown."""
+    forgotten = features.copy()
+    forgotten[..., -AGE_FEATURES:] = 0
+    return forgotten
 
 
 def _clip(values: NDArray[Any], limit: float) -> Floats:

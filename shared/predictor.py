@@ -92,11 +92,16 @@ class Predictor:
             raise BundleError("the stored feature state is damaged; start the engine's state anew from its history")
         return EngineState(self._features, past)
 
-    def step(self, state: EngineState, row: SensorRow) -> Step:
+    def step(self, state: EngineState, row: SensorRow, *, age_known: bool = True) -> Step:
         """Take one row into the state and predict from it.
 
         A channel that is missing or out of range is held at its smoothed value. With too many of them the row
         still enters the state but the prediction is refused.
+
+        Args:
+            state: updated in place.
+            row: follows the one before by its cycle.
+            age_known: whether the row's cycle counts from the engine's installation; the model knows how to do without.
 
         Raises:
             RowError: the row cannot be used at all; the state is as before.
@@ -105,7 +110,7 @@ class Predictor:
         unusable = flags.keys() & self._needed if flags else set()
         values = np.array([np.nan if name in unusable else row.channels[name] for name in self._channels])
         setting = row.channels.get(self.manifest.features.regime_channel, np.nan)
-        features = self._features.step(state.past, row.cycle, setting, values)
+        features = self._features.step(state.past, row.cycle, setting, values, age_known=age_known)
         if len(unusable) > self.manifest.max_missing_channels:
             return Step(flags, refusal=self._too_many_missing(unusable))
         tensor = self.network.quantise(features)

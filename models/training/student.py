@@ -16,6 +16,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from shared.features import forget_age
+
 MEMBERS = 4
 HIDDEN = (64, 32)
 DROPOUT = 0.1
@@ -68,13 +70,6 @@ def train(features: Floats, label: Floats, seed: int, after_epoch: Callable[[], 
         after_epoch()
     _average_heads(members, model)
     return model
-
-
-def forget_age(features: Floats) -> Floats:
-    """The same features with the age unknown."""
-    forgotten = features.copy()
-    forgotten[:, -2:] = 0
-    return forgotten
 
 
 def to_int8(model: tf.keras.Model, features: Floats, seed: int) -> bytes:

@@ -15,7 +15,7 @@ from models.training.calibration import fit_offsets
 from models.training.folds import CUTS_PER_ENGINE, cut_rows, folds
 from models.training.specification import channel_ranges, fit_specification, life_features
 from shared.bundle import Bundle
-from shared.features import Features
+from shared.features import Features, forget_age
 from shared.messages import RulCycles
 from shared.predictor import Predictor, calibrate
 from shared.runtimes import installed
@@ -86,7 +86,7 @@ def _predict(lives: list[Life], model: tf.keras.Model, bundle: Bundle) -> HeldOu
     rows = np.concatenate([life_features(features, life)[cut] for life, cut in zip(lives, cuts, strict=True)])
     truth = np.concatenate([life.rul_cycles[cut] for life, cut in zip(lives, cuts, strict=True)])
     part = HeldOut(truth.astype(np.float64))
-    for name, known in (("", rows), (", age unknown", student.forget_age(rows))):
+    for name, known in (("", rows), (", age unknown", forget_age(rows))):
         for runtime in installed():
             predictor = Predictor(bundle, runtime)
             part.variants[f"int8, {runtime}{name}"] = [

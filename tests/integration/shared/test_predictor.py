@@ -44,6 +44,17 @@ def test_a_whole_life_is_predicted_with_ordered_quantiles_and_its_lineage(predic
     assert predictor.model_ref.sha256 == predictor.manifest.sha256
 
 
+def test_without_the_age_the_interval_is_wider_and_the_cycle_does_not_matter(predictor):
+    rows = list(rows_of("L1"))[:100]
+    known, unknown, shifted = (predictor.new_state() for _ in range(3))
+    for row in rows:
+        with_age = predictor.step(known, row).outcome
+        without = predictor.step(unknown, row, age_known=False).outcome
+        elsewhere = predictor.step(shifted, replace(row, cycle=row.cycle + 1000), age_known=False).outcome
+    assert without.input == elsewhere.input
+    assert without.rul_cycles.q95 - without.rul_cycles.q05 > with_age.rul_cycles.q95 - with_age.rul_cycles.q05
+
+
 def test_a_stored_input_tensor_gives_the_same_prediction_again(predictor):
     state = predictor.new_state()
     for row in rows_of("L1"):

@@ -76,6 +76,15 @@ def test_each_statistic_is_what_its_name_says(spec):
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-4)
 
 
+def test_an_unknown_age_is_zero_and_says_so_and_changes_nothing_else(spec):
+    features = Features(spec)
+    row = (30, 0.0, np.array([640.5, 1580.0, 550.0]))
+    known = by_name(spec, features.step(features.new_state(), *row))
+    unknown = by_name(spec, features.step(features.new_state(), *row, age_known=False))
+    assert (known["age"], known["age_known"]) == (30, 1)
+    assert unknown == known | {"age": 0, "age_known": 0}
+
+
 def test_a_first_row_counts_as_if_it_had_always_been_so(spec):
     found = by_name(spec, Features(spec).life(np.array([1]), np.zeros(1), np.array([[640.5, 1580.0, 550.0]]))[0])
     assert [found[f"T24.{name}"] for name in ("ewma", "mean3", "mean12")] == pytest.approx([1, 1, 1])
