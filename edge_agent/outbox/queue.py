@@ -18,7 +18,7 @@ import structlog
 from edge_agent.outbox.acceptance import number_records, set_rows_aside
 from edge_agent.outbox.capacity import fill_level
 from edge_agent.outbox.file import RECORD_TABLES, OutboxError, OutboxFile
-from edge_agent.outbox.history import HELD_TABLES, expire, held_between, join, keep, next_seq_in, take_back
+from edge_agent.outbox.history import HELD_TABLES, expire, held_between, keep, next_seq_in, take_back
 from edge_agent.outbox.lasting import LastingFile
 from edge_agent.outbox.rate import Rate
 from edge_agent.outbox.sacrifice import make_room, seal_gap
@@ -226,21 +226,15 @@ class Outbox:
         self._lasting.open_new_stream()
         return self.stream_id
 
-    def held_slices(self, first: int = 1, last: int = LAST_SEQ) -> Iterator[list[SeqRange]]:
+    def held_slices(self) -> Iterator[list[SeqRange]]:
         """Seqs of the present stream whose records are here, acked or not, some thousands at a time, as sorted ranges.
 
         What is accepted meanwhile comes as well.
         """
-        while (begin := self._next_held(first)) is not None and begin <= last:
-            first = min(begin + SLICE_SEQS, last + 1, self.next_seq)
+        first = 1
+        while (begin := self._next_held(first)) is not None:
+            first = min(begin + SLICE_SEQS, self.next_seq)
             yield self._held_between(begin, first - 1)
-
-    def held_ranges(self, first: int = 1, last: int = LAST_SEQ) -> list[SeqRange]:
-        """The same at once."""
-        ranges: list[SeqRange] = []
-        for held in self.held_slices(first, last):
-            join(ranges, held)
-        return ranges
 
     def resend_slices(self, ranges: Iterable[SeqRange]) -> Iterator[list[SeqRange]]:
         """Make acked records of the present stream unacked again, the newest first, some of them in each transaction.
@@ -258,10 +252,6 @@ class Outbox:
                 lowest, lacking = self._lasting.store(partial(self._take_back, (first, last)))
                 yield lacking
                 last = lowest - 1
-
-    def resend(self, ranges: Iterable[SeqRange]) -> list[SeqRange]:
-        """The same at once; returns all that is not here, sorted."""
-        return sorted(hole for lacking in self.resend_slices(ranges) for hole in lacking)
 
     def refused_rows(self) -> int:
         """How many rows were set aside so far."""

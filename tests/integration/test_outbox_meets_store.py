@@ -3,6 +3,7 @@
 import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -212,7 +213,7 @@ class StoreAndForward(RuleBasedStateMachine):
 
     def send_acks(self):
         self.clock_s += 1.0
-        self.acks += [ack for _, ack in self.pending.take()]
+        self.acks += [ack for _, ack in self.pending.take(1000)]
 
     def settle(self, ack):
         self.outbox.settle(ack, at=0.0)
@@ -234,13 +235,13 @@ class StoreAndForward(RuleBasedStateMachine):
             source=SourceStatus(kind="file", state="reading"),
             outbox=OutboxStatus(),
             store_epoch=self.outbox.store_epoch or "",
-            held=[] if knows_store else self.outbox.held_ranges(),
+            held=[] if knows_store else list(chain(*self.outbox.held_slices())),
         )
         outcome = commit(self.store, [arrive(STATUS, encode(status), datetime.now(UTC))])
         self.pending.add(outcome)
         for _, resend in outcome.orders if obeyed else ():
             assert resend.stream_id == self.outbox.stream_id
-            self.outbox.resend(resend.ranges)
+            list(self.outbox.resend_slices(resend.ranges))
             self.outbox.remember_store_epoch(resend.store_epoch)
             self.is_whole = True
 

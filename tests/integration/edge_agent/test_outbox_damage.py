@@ -158,14 +158,23 @@ def test_a_step_in_memory_is_not_lost_when_the_file_turns_out_damaged(at_work):
     [
         lambda outbox: outbox.waiting(1, LAST, limit=10, at=0.0),
         lambda outbox: outbox.settle(Ack(stream_id=outbox.stream_id, committed=[(1, 10)]), at=0.0),
-        lambda outbox: outbox.held_ranges(),
-        lambda outbox: outbox.resend([(1, 10)]),
+        lambda outbox: list(outbox.held_slices()),
+        lambda outbox: list(outbox.resend_slices([(1, 10)])),
         lambda outbox: outbox.open_new_stream(),
         lambda outbox: outbox.status(),
         lambda outbox: outbox.begin_session(),
         lambda outbox: outbox.engine_state("E-1", "m"),
     ],
-    ids=["waiting", "settle", "held_ranges", "resend", "open_new_stream", "status", "begin_session", "engine_state"],
+    ids=[
+        "waiting",
+        "settle",
+        "held_slices",
+        "resend_slices",
+        "open_new_stream",
+        "status",
+        "begin_session",
+        "engine_state",
+    ],
 )
 def test_whoever_notices_the_damage_finds_a_fresh_stream(at_work, look):
     outbox, before, ruin = at_work

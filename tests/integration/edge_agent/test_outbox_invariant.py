@@ -2,6 +2,7 @@
 
 import shutil
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -110,7 +111,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def resend(self, data):
         span = self.drawn_range(data)
         before = self.unacked().keys()
-        gone = self.outbox.resend([span])
+        gone = list(chain(*self.outbox.resend_slices([span])))
         back = self.unacked().keys() - before
         assert {seq for seq in range(span[0], span[1] + 1) if seq not in self.unacked()} == {
             seq for first, last in gone for seq in range(first, last + 1)
@@ -172,7 +173,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def held_is_unacked_or_acked(self):
-        held = {seq for first, last in self.outbox.held_ranges() for seq in range(first, last + 1)}
+        held = {seq for first, last in chain(*self.outbox.held_slices()) for seq in range(first, last + 1)}
         assert self.unacked().keys() <= held <= self.unacked().keys() | self.acked
 
     @invariant()
