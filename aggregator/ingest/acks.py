@@ -1,6 +1,7 @@
 """Last step of ingest: answers that wait to be published, folded into few acks per stream."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -38,6 +39,7 @@ class PendingAcks:
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
         self._pending: dict[tuple[GatewayTopic, str], _Pending] = {}
+        self._spelt: deque[tuple[GatewayTopic, Ack]] = deque()
 
     def add(self, outcome: Outcome) -> None:
         """Collect the answers of a committed batch."""
@@ -50,14 +52,18 @@ class PendingAcks:
             if _is_urgent(pending.answer):
                 pending.due_s = now_s
 
-    def take(self) -> list[tuple[GatewayTopic, Ack]]:
-        """Take out the acks of each stream that is due, each with the topic to publish it on."""
+    def take(self, at_most: int) -> list[tuple[GatewayTopic, Ack]]:
+        """Take out so many of the acks that are due, each with the topic to publish it on."""
         now_s = self._clock_s()
-        due = [key for key, pending in self._pending.items() if pending.due_s <= now_s]
-        return [(key[0], ack) for key in due for ack in as_acks(key[1], self._pending.pop(key).answer)]
+        due = iter([key for key, pending in self._pending.items() if pending.due_s <= now_s])
+        while len(self._spelt) < at_most and (key := next(due, None)) is not None:
+            self._spelt += [(key[0], ack) for ack in as_acks(key[1], self._pending.pop(key).answer)]
+        return [self._spelt.popleft() for _ in range(min(at_most, len(self._spelt)))]
 
     def due_in_s(self) -> float:
         """Seconds until an ack is due; infinite while there is none."""
+        if self._spelt:
+            return 0.0
         return min((pending.due_s for pending in self._pending.values()), default=float("inf")) - self._clock_s()
 
 

@@ -64,7 +64,6 @@ class Batches:
         self._store, self._bound, self._inbox, self._pending, self._orders = store, bound, inbox, pending, orders
         self._status, self._changed = status, changed
         self.beat_at = 0.0
-        self._reported_drops = 0
         self._strangers: set[GatewayTopic] = set()
 
     async def run(self) -> None:
@@ -76,8 +75,6 @@ class Batches:
                 if await self._inbox.wait(IDLE_S):
                     await self._linger()
                     await self._commit(executor, self._inbox.take(BATCH_MESSAGES, BATCH_BYTES))
-                if not len(self._inbox):
-                    self._report_drops()
         finally:
             executor.shutdown(wait=False)
 
@@ -110,12 +107,6 @@ class Batches:
                 if outcome.quarantined_records:
                     self._status.given_up_messages += await loop.run_in_executor(executor, self._bound.keep)
                 return
-
-    def _report_drops(self) -> None:
-        dropped = self._status.dropped_messages - self._reported_drops
-        if dropped:
-            log.warning("messages_dropped", messages=dropped, reason="more came in than the store could take")
-            self._reported_drops += dropped
 
     async def _watch(self, committing: asyncio.Future[Outcome]) -> Outcome:
         """Wait for a commit; gateways hold back if it takes long, or if much comes in meanwhile."""

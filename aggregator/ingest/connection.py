@@ -26,6 +26,8 @@ IDLE_S = 1.0
 FAREWELL_S = 1.0
 STEADY_S = 10.0  # a connection that lived shorter does not reset the backoff
 PUBLISHES_AT_ONCE = 100
+ORDERS_AT_ONCE = 10  # one after the other
+DROPS_TOLD_S = 10.0
 SHARED_KINDS: tuple[Kind, ...] = ("records", "backfill", "reply")
 
 
@@ -58,6 +60,7 @@ class Connection:
         self._inbox, self._pending, self._orders = inbox, pending, orders
         self._status, self._changed = status, changed
         self._password = broker.password()
+        self._told_drops, self._drops_due_at = 0, 0.0
         self.beat_at = 0.0
 
     async def run(self) -> None:
@@ -114,32 +117,35 @@ class Connection:
         return topic if group is None else f"$share/{group}/{topic}"
 
     async def _publish(self, client: aiomqtt.Client) -> None:
-        announced = self._status.accepting
-        await self._announce(client, accepting=announced)
+        announced: bool | None = None
         while True:
             self._changed.clear()
-            # Read before the acks are and told after them: gateways that may go on send again what is unanswered.
             accepting = self._status.accepting
-            await self._publish_acks(client)
-            await self._publish_orders(client)
-            if accepting != announced:
+            # To hold back is told before all else; to go on after the acks, for then what is unanswered comes again.
+            if accepting != announced and (not accepting or self._pending.due_in_s() > 0):
                 await self._announce(client, accepting=accepting)
                 announced = accepting
+            await self._publish_acks(client)
+            await self._publish_orders(client)
+            self._tell_drops()
             self._beat()
-            try:
-                async with asyncio.timeout(min(IDLE_S, max(0.0, self._pending.due_in_s()))):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+            if announced == self._status.accepting and not len(self._orders):
+                await self._wait(min(IDLE_S, self._pending.due_in_s()))
+
+    async def _wait(self, timeout_s: float) -> None:
+        """Wait until there may be more to publish, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, timeout_s)):
+                await self._changed.wait()
 
     async def _publish_acks(self, client: aiomqtt.Client) -> None:
-        acks = self._pending.take()
-        for first in range(0, len(acks), PUBLISHES_AT_ONCE):
-            portion = acks[first : first + PUBLISHES_AT_ONCE]
-            await asyncio.gather(*(client.publish(str(topic), messages.encode(ack), qos=1) for topic, ack in portion))
+        acks = self._pending.take(PUBLISHES_AT_ONCE)
+        await asyncio.gather(*(client.publish(str(topic), messages.encode(ack), qos=1) for topic, ack in acks))
 
     async def _publish_orders(self, client: aiomqtt.Client) -> None:
-        while (order := self._orders.first()) is not None:
+        for _ in range(ORDERS_AT_ONCE):
+            if (order := self._orders.first()) is None:
+                return
             topic, command = order
             await client.publish(str(topic), command, qos=1)
             self._orders.published()
@@ -191,6 +197,13 @@ class Connection:
             return
         if not self._inbox.put(Letter(topic, message.payload, datetime.now(UTC))):
             self._status.dropped_messages += 1
+
+    def _tell_drops(self) -> None:
+        now, dropped = asyncio.get_running_loop().time(), self._status.dropped_messages
+        if dropped > self._told_drops and now >= self._drops_due_at:
+            reason = "more came in than the store could take"
+            log.warning("messages_dropped", messages=dropped - self._told_drops, reason=reason)
+            self._told_drops, self._drops_due_at = dropped, now + DROPS_TOLD_S
 
     def _connected(self) -> None:
         self._status.connected, self._status.since = True, datetime.now(UTC)

@@ -20,6 +20,10 @@ class PendingOrders:
         self._key = key
         self._orders: deque[tuple[GatewayTopic, Resend]] = deque(maxlen=MAX_WAITING)
 
+    def __len__(self) -> int:
+        """The orders that wait."""
+        return len(self._orders)
+
     def add(self, outcome: Outcome) -> None:
         """Collect the orders of a committed batch."""
         self._orders.extend(outcome.orders)

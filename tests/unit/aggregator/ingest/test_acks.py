@@ -60,16 +60,26 @@ def test_answers_to_one_stream_become_one_ack_and_are_taken_once():
     pending = PendingAcks()
     pending.add(outcome(committed={1}))
     pending.add(outcome(committed={2}, quarantined={3: "bad"}))
-    ((topic, ack),) = pending.take()
+    ((topic, ack),) = pending.take(9)
     assert (topic, ack.committed, [one.seq for one in ack.quarantined]) == (ACK, [(1, 2)], [3])
-    assert pending.take() == []
+    assert pending.take(9) == []
+
+
+def test_at_most_so_many_are_taken_at_once_and_the_rest_stays_due():
+    pending = PendingAcks(Clock())
+    pending.add(outcome(quarantined=dict.fromkeys((1, 2), "\1" * 500)))
+    assert len(pending.take(1)) == 1
+    assert pending.due_in_s() == 0
+    pending.add(outcome(conflict="cloned"))
+    assert [ack.conflict for _, ack in pending.take(9)] == [None, "cloned"]
+    assert pending.due_in_s() == float("inf")
 
 
 def test_a_conflict_answers_for_everything_before_and_after_it():
     pending = PendingAcks()
     for answer in ({"committed": {1}}, {"conflict": "cloned"}, {"committed": {2}}):
         pending.add(outcome(**answer))
-    assert pending.take() == [(ACK, Ack(stream_id="s", conflict="cloned"))]
+    assert pending.take(9) == [(ACK, Ack(stream_id="s", conflict="cloned"))]
 
 
 def test_a_few_commits_wait_a_moment_for_more():
@@ -78,10 +88,10 @@ def test_a_few_commits_wait_a_moment_for_more():
     pending.add(outcome(committed={1}))
     clock.at_s += LINGER_S / 2
     pending.add(outcome(committed={2}))
-    assert pending.take() == []
+    assert pending.take(9) == []
     assert pending.due_in_s() == LINGER_S / 2
     clock.at_s += LINGER_S / 2
-    assert pending.take() == [(ACK, Ack(stream_id="s", committed=[(1, 2)]))]
+    assert pending.take(9) == [(ACK, Ack(stream_id="s", committed=[(1, 2)]))]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +102,7 @@ def test_what_a_gateway_may_wait_for_is_due_at_once(answer):
     pending = PendingAcks(Clock())
     pending.add(outcome(**answer))
     assert pending.due_in_s() == 0
-    assert len(pending.take()) == 1
+    assert len(pending.take(9)) == 1
 
 
 @given(parts=st.lists(st.sets(st.integers(1, 40)), min_size=1, max_size=6))
@@ -101,5 +111,5 @@ def test_an_ack_names_exactly_what_was_committed(parts):
     for part in parts:
         pending.add(outcome(committed=part))
     clock.at_s += LINGER_S
-    ((_, ack),) = pending.take()
+    ((_, ack),) = pending.take(9)
     assert {seq for seq in range(1, 41) if in_ranges(seq, ack.committed)} == set().union(*parts)

@@ -1,0 +1,104 @@
+"""What the centre publishes, and in which order."""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+
+import pytest
+import structlog
+
+from aggregator.ingest.acks import PendingAcks
+from aggregator.ingest.connection import PUBLISHES_AT_ONCE, Connection, Identity
+from aggregator.ingest.inbox import Inbox, Letter
+from aggregator.ingest.orders import PendingOrders
+from aggregator.ingest.status import IngestStatus
+from aggregator.store.arrivals import Answer, Outcome
+from shared.messages import Resend
+from shared.topics import GatewayTopic
+
+MANY = 20 * PUBLISHES_AT_ONCE
+ACK = GatewayTopic("hamburg", "gw-1", "ack")
+COMMAND = GatewayTopic("hamburg", "gw-1", "command")
+
+
+def outcome_of(acks, orders):
+    """A batch after which so many acks and orders are to be published."""
+    outcome = Outcome()
+    for number in range(acks):
+        outcome.answer(ACK, f"stream-{number}").add(Answer(conflict="cloned"))
+    order = Resend(stream_id="stream-1", ranges=[], store_epoch="one")
+    outcome.orders += [(COMMAND, order)] * orders
+    return outcome
+
+
+class Centre:
+    """A connection without batches: the test is what commits."""
+
+    def __init__(self, broker, key):
+        self.status, self.changed, self.inbox = IngestStatus(), asyncio.Event(), Inbox(max_messages=1)
+        self.pending, self.orders = PendingAcks(), PendingOrders(key)
+        self.connection = Connection(
+            broker, Identity("a", "one"), self.inbox, self.pending, self.orders, self.status, self.changed
+        )
+
+    def commits(self, outcome, *, accepting):
+        self.pending.add(outcome)
+        self.orders.add(outcome)
+        self.status.accepting = accepting
+        self.changed.set()
+
+
+@pytest.fixture
+def centre_at(command_key, running):
+    @contextlib.asynccontextmanager
+    async def run(broker):
+        centre = Centre(broker, command_key)
+        async with running(centre.connection):
+            yield centre
+
+    return run
+
+
+async def test_to_hold_back_is_told_before_what_waits_and_to_go_on_after_all_acks(
+    external, centre_at, gateway_at, eventually
+):
+    async with gateway_at(external.port) as gateway, centre_at(external) as centre:
+        await eventually(lambda: gateway.accepting == [True])
+        centre.commits(outcome_of(acks=MANY, orders=100), accepting=False)
+        await eventually(lambda: gateway.acks or gateway.commands)
+        assert gateway.accepting == [True, False]
+
+        centre.status.accepting = True
+        await eventually(lambda: gateway.accepting == [True, False, True])
+        assert len(gateway.acks) == MANY
+
+
+@pytest.mark.parametrize("waiting", [{"acks": MANY, "orders": 0}, {"acks": 0, "orders": 200}])
+async def test_to_hold_back_does_not_wait_behind_much_that_is_being_published(
+    external, centre_at, gateway_at, eventually, waiting
+):
+    async with gateway_at(external.port) as gateway, centre_at(external) as centre:
+        await eventually(lambda: gateway.accepting == [True])
+        centre.commits(outcome_of(**waiting), accepting=True)
+        await eventually(lambda: gateway.acks or gateway.commands)
+        centre.status.accepting = False
+        await eventually(lambda: gateway.accepting == [True, False])
+        assert len(gateway.acks) + len(gateway.commands) < sum(waiting.values())
+        await eventually(lambda: len(gateway.acks) + len(gateway.commands) == sum(waiting.values()))
+
+
+async def test_p4_drops_are_told_of_while_they_last(external, centre_at, gateway_at, eventually):
+    """Nothing is ever taken out of the inbox here."""
+    async with gateway_at(external.port) as gateway, centre_at(external) as centre:
+        await eventually(lambda: centre.status.connected)
+        centre.inbox.put(Letter("spoolwatch/v1/hamburg/gw-1/records", b"x", datetime.now(UTC)))
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(3):
+                await gateway.publish(b"x")
+            await eventually(lambda: any(entry["event"] == "messages_dropped" for entry in logs))
+            for _ in range(3):
+                await gateway.publish(b"x")
+            await eventually(lambda: centre.status.dropped_messages == 6)
+    told = [entry for entry in logs if entry["event"] == "messages_dropped"]
+    assert len(told) == 1
+    assert 0 < told[0]["messages"] <= 3
