@@ -80,10 +80,12 @@ bench-latency: $(VENV)/.dev ## how long a row takes from its source to its commi
 PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate pyproject.toml requirements/build.in
 
 .PHONY: requirements
-requirements: $(VENV)/.dev ## pin the dependencies of pyproject.toml again, with hashes
+requirements: $(VENV)/.dev ## pin the dependencies again, with hashes
 	$(PIN) --extra agent -o requirements/agent.txt
 	$(PIN) --extra agent --extra aggregator --extra simulators -o requirements/run.txt
 	$(PIN) --all-extras -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate requirements/train.in \
+	  -o requirements/train.txt
 
 # Training has an environment of its own: TensorFlow is large, wants Python 3.11, and nothing else needs it.
 TRAIN := .venv-train

@@ -1,4 +1,4 @@
-"""Reads, checks and writes rows of the C-MAPSS turbofan data: one line per engine and cycle, 26 columns.
+"""Reads and writes rows of the C-MAPSS turbofan data: one line per engine and cycle, 26 columns.
 
 Columns and units follow table 2 of A. Saxena et al., "Damage Propagation Modeling for Aircraft Engine
 Run-to-Failure Simulation", PHM08.
@@ -8,14 +8,10 @@ import gzip
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from shared.errors import RowError
 from shared.messages import CYCLE_MAX
-
-if TYPE_CHECKING:
-    from numpy import float64
-    from numpy.typing import NDArray
 
 
 class _Channel(NamedTuple):
@@ -101,39 +97,6 @@ def open_lines(path: Path) -> Iterator[str]:
             yield from file
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise RowError(f"{path}: cannot be read as C-MAPSS text: {error}") from error
-
-
-def read_file(path: Path) -> "dict[int, NDArray[float64]]":
-    """Read and check a whole file into one array per unit, of shape (cycles, 24), columns as ``CHANNELS``.
-
-    Raises:
-        RowError: names file, line and column. A row has not 26 finite numbers, units are not 1, 2, 3, … or cycles
-            not 1, 2, 3, … within a unit.
-    """
-    import numpy as np
-
-    rows: dict[int, list[tuple[float, ...]]] = {}
-    for number, line in enumerate(open_lines(path), start=1):
-        try:
-            row = parse_line(line)
-            _check_order(row, rows)
-        except RowError as error:
-            raise RowError(f"{path} line {number}: {error}") from error
-        rows.setdefault(row.unit, []).append(row.values)
-    if not rows:
-        raise RowError(f"{path}: the file is empty")
-    return {unit: np.array(values, dtype=np.float64) for unit, values in rows.items()}
-
-
-def _check_order(row: CmapssRow, rows: dict[int, list[tuple[float, ...]]]) -> None:
-    if row.unit not in (len(rows), len(rows) + 1):
-        raise RowError(f"column 1 (unit): {row.unit} after unit {len(rows)}; units must be 1, 2, 3, … in order")
-    expected = len(rows.get(row.unit, ())) + 1
-    if row.cycle != expected:
-        raise RowError(f"column 2 (cycle): {row.cycle} where cycle {expected} of unit {row.unit} was expected")
-    for column, value in enumerate(row.values, start=3):
-        if math.isnan(value):
-            raise RowError(f"column {column} ({_COLUMNS[column - 1]}): the value is missing (nan)")
 
 
 def _counter(column: int, text: str) -> int:

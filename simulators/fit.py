@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from shared.cmapss import CHANNELS, DECIMALS, read_file
+from models.reading import read_lives
+from shared.cmapss import CHANNELS, DECIMALS
 from simulators.engine_model import CONSTANTS_FILE, Array, Constants, Population, Regime, growth
 
 FILE = "train_FD001.txt.gz"
@@ -28,7 +29,7 @@ SMOOTHING = 0.5
 
 def fit(path: Path) -> Constants:
     """Fit the constants to a training file of one operating condition and one fault mode."""
-    lives = list(read_file(path).values())
+    lives = [life.values for life in read_lives(path)]
     mean, noise = _healthy_mean(lives), _noise(lives)
     responding, weights = _response(lives, noise)
     scaled = [(life[:, responding] - mean[responding]) / noise[responding] for life in lives]

@@ -1,14 +1,12 @@
-import gzip
 import math
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cmapss import CHANNELS, DECIMALS, UNITS, cmapss_line, parse_line, read_file
+from shared.cmapss import CHANNELS, DECIMALS, UNITS, cmapss_line, parse_line
 from shared.errors import RowError
 from shared.messages import CYCLE_MAX
 
@@ -22,12 +20,6 @@ def line_with(column, text, line=LINE):
     fields = line.split()
     fields[column - 1] = text
     return " ".join(fields)
-
-
-def file_of(folder, *lines, name="train.txt"):
-    path = folder / name
-    path.write_text("".join(f"{line}\n" for line in lines))
-    return path
 
 
 def test_a_line_of_the_data_set_is_read_and_written_back_byte_for_byte():
@@ -91,41 +83,6 @@ def test_the_last_possible_cycle_is_read():
 
 def test_nan_is_let_through_in_a_line():
     assert math.isnan(parse_line(line_with(7, "nan")).values[4])
-
-
-def test_a_whole_file_becomes_one_array_per_unit(tmp_path):
-    lines = [LINE, line_with(2, "2"), line_with(1, "2")]
-    plain = read_file(file_of(tmp_path, *lines))
-    packed = tmp_path / "train.txt.gz"
-    packed.write_bytes(gzip.compress((tmp_path / "train.txt").read_bytes()))
-    assert {unit: values.shape for unit, values in plain.items()} == {1: (2, 24), 2: (1, 24)}
-    np.testing.assert_array_equal(plain[1], read_file(packed)[1])
-
-
-@pytest.mark.parametrize(
-    ("second", "reason"),
-    [
-        (line_with(2, "3"), r"train\.txt line 2: column 2 \(cycle\): 3 where cycle 2 of unit 1 was expected"),
-        (line_with(1, "3"), r"line 2: column 1 \(unit\): 3 after unit 1"),
-        (line_with(2, "2", line_with(9, "nan")), r"line 2: column 9 \(T50\): the value is missing"),
-        (line_with(2, "2", line_with(9, "x")), r"line 2: column 9 \(T50\): 'x' is not a number"),
-    ],
-)
-def test_a_wrong_file_names_line_and_column(tmp_path, second, reason):
-    with pytest.raises(RowError, match=reason):
-        read_file(file_of(tmp_path, LINE, second))
-
-
-def test_files_that_cannot_be_read_say_so(tmp_path):
-    cut_off = tmp_path / "cut.txt.gz"
-    cut_off.write_bytes(gzip.compress(LINE.encode() * 100)[:-20])
-    not_gzip = tmp_path / "not.txt.gz"
-    not_gzip.write_text(LINE)
-    for path in (tmp_path / "absent.txt", cut_off, not_gzip):
-        with pytest.raises(RowError, match=f"{path.name}: cannot be read"):
-            read_file(path)
-    with pytest.raises(RowError, match="the file is empty"):
-        read_file(file_of(tmp_path))
 
 
 def test_reading_lines_needs_no_numpy():
