@@ -47,6 +47,7 @@ _TABLE = (
     _Channel("W32", "lbm/s", 4),
 )
 
+SUBSETS = ("FD001", "FD002", "FD003", "FD004")
 CHANNELS: tuple[str, ...] = tuple(channel.name for channel in _TABLE)
 UNITS: dict[str, str] = {channel.name: channel.unit for channel in _TABLE}
 DECIMALS: dict[str, int] = {channel.name: channel.decimals for channel in _TABLE}

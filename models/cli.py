@@ -1,0 +1,82 @@
+"""The command line of the models: ``spoolwatch-models predict``."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.cmapss import SUBSETS
+from shared.errors import SpoolwatchError
+from shared.runtimes import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PURPOSE = "Judges, proves and makes the RUL models."
+RUNTIMES: dict[str, Runtime] = {"auto": "auto", "tflite-runtime": "tflite-runtime", "litert": "ai-edge-litert"}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 good, 1 failed, 2 wrong usage."""
+    commands = (
+        (
+            "predict",
+            "predict the RUL of every engine of a C-MAPSS file after its last row",
+            "predict --subset FD001 --input test_FD001.txt.gz --output FD001.csv",
+            _add_predict,
+        ),
+    )
+    parser = argparse.ArgumentParser(prog="spoolwatch-models", description=PURPOSE)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, purpose, example, add_arguments in commands:
+        epilog = f"example: spoolwatch-models {example}"
+        add_arguments(subparsers.add_parser(name, help=purpose, description=purpose, epilog=epilog))
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except SpoolwatchError as error:
+        sys.exit(str(error))
+    except ModuleNotFoundError as error:
+        sys.exit(f"the Python package {error.name} is missing: install spoolwatch[models]")
+
+
+def _add_predict(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--subset", required=True, choices=SUBSETS, help="whose released model to take")
+    command.add_argument("--input", required=True, type=Path, metavar="FILE", help="C-MAPSS rows, .txt or .txt.gz")
+    command.add_argument("--output", required=True, type=Path, metavar="CSV", help="where the predictions go")
+    command.add_argument("--no-age", action="store_true", help="withhold the engine's age from the model")
+    command.add_argument(
+        "--runtime", choices=RUNTIMES, default="auto", help="TFLite runtime (default what is installed)"
+    )
+    command.add_argument(
+        "--model", metavar="MODEL", help="another model: a model.tflite, a bundle folder or a released name"
+    )
+    command.set_defaults(run=_predict)
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from models.predictions import model_folder, predict, write_predictions
+    from models.reading import read_lives
+    from shared.predictor import load_bundle
+
+    lives = read_lives(arguments.input)
+    predictor = load_bundle(model_folder(arguments.model, arguments.subset), RUNTIMES[arguments.runtime])
+    with _progress("engines", len(lives)) as advance:
+        predictions = predict(lives, predictor, age_known=not arguments.no_age, after_engine=advance)
+    write_predictions(arguments.output, predictions)
+    model = f"{predictor.model_ref.name}@{predictor.model_ref.version}"
+    print(f"{arguments.output}: {len(predictions)} engines, {model} on {predictor.runtime}")
+
+
+@contextmanager
+def _progress(what: str, total: int) -> "Iterator[Callable[[], None]]":
+    """A progress bar on a terminal; nothing where the output goes elsewhere."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
