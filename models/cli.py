@@ -1,4 +1,4 @@
-"""The command line of the models: ``spoolwatch-models predict``."""
+"""The command line of the models: ``spoolwatch-models predict | evaluate``."""
 
 import argparse
 import sys
@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from shared.cmapss import SUBSETS
 from shared.errors import SpoolwatchError
@@ -26,6 +28,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             "predict the RUL of every engine of a C-MAPSS file after its last row",
             "predict --subset FD001 --input test_FD001.txt.gz --output FD001.csv",
             _add_predict,
+        ),
+        (
+            "evaluate",
+            "hold predictions against the true RUL: the whole table of the protocol",
+            "evaluate FD001.csv --truth RUL_FD001.txt",
+            _add_evaluate,
         ),
     )
     parser = argparse.ArgumentParser(prog="spoolwatch-models", description=PURPOSE)
@@ -68,6 +76,33 @@ def _predict(arguments: argparse.Namespace) -> None:
     write_predictions(arguments.output, predictions)
     model = f"{predictor.model_ref.name}@{predictor.model_ref.version}"
     print(f"{arguments.output}: {len(predictions)} engines, {model} on {predictor.runtime}")
+
+
+def _add_evaluate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("predictions", nargs="+", type=Path, metavar="CSV", help="of one model; several are its seeds")
+    _add_truth(command)
+    command.set_defaults(run=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from models.evaluation import evaluate
+
+    _tell(evaluate(arguments.predictions, arguments.truth), as_json=arguments.json)
+
+
+def _add_truth(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--truth", required=True, type=Path, metavar="FILE", help="true RUL, one whole number per unit and line"
+    )
+    _add_json(command)
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON for scripts")
+
+
+def _tell(result: object, *, as_json: bool) -> None:
+    print(msgspec.json.format(msgspec.json.encode(result)).decode() if as_json else result)
 
 
 @contextmanager

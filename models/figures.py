@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from shared.messages import RulCycles
 
 NEAR_FAILURE_CYCLES = 50
+# The cap of the labels in the column that the field compares, whatever cap a model was trained with.
+CAP_CYCLES = 125.0
 BOOTSTRAPS = 2000
 BANDS = {"rul_0_50": (0, 50), "rul_51_110": (51, 110), "rul_above_110": (111, 10**9)}
 TRUE_LEVELS = [20.0, 50.0, 110.0]
@@ -42,6 +44,24 @@ def both_columns(
     }
     table[f"C{cap_cycles:.0f}"] |= _interval(predictions, capped, truth)
     return table
+
+
+def by_band(predictions: Sequence[RulCycles], truth: NDArray[np.float64], cap_cycles: float) -> Table:
+    """Per band of the true RUL: errors of the capped column, coverage and mean width of the unclipped interval."""
+    label = np.minimum(truth, cap_cycles)
+    error = np.clip(_head(predictions, "mean"), 0, cap_cycles) - label
+    low, high = (_head(predictions, head) for head in ("q05", "q95"))
+    within = {name: (truth >= first) & (truth <= last) for name, (first, last) in BANDS.items()}
+    return {
+        name: {
+            "predictions": float(band.sum()),
+            "rmse": float(np.sqrt(_mean(error[band] ** 2))),
+            "bias": _mean(error[band]),
+            "coverage": _mean(((low <= label) & (label <= high))[band]),
+            "width_cycles": _mean((high - low)[band]),
+        }
+        for name, band in within.items()
+    }
 
 
 def by_median(predictions: Sequence[RulCycles], label: NDArray[np.float64]) -> Table:
@@ -84,6 +104,11 @@ def _head(predictions: Sequence[RulCycles], head: str) -> NDArray[np.float64]:
     return np.array([getattr(one, head) for one in predictions])
 
 
+def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
+    """The mean; NaN where a small set has nothing in a band."""
+    return float(values.mean()) if values.size else float("nan")
+
+
 def _names(levels: list[float]) -> list[str]:
     return [
         f"up to {levels[0]:.0f}",
@@ -98,18 +123,22 @@ def _errors(error: NDArray[np.float64], truth: NDArray[np.float64]) -> dict[str,
         "rmse": float(np.sqrt(np.mean(error**2))),
         "mae": float(np.mean(np.abs(error))),
         "bias": float(np.mean(error)),
-        "rmse_near_failure": float(np.sqrt(np.mean(near**2))),
+        "rmse_near_failure": float(np.sqrt(_mean(near**2))),
         "score_sum": float(score(error).sum()),
-        "score_per_cut": float(score(error).mean()),
+        "score_mean": float(score(error).mean()),
     }
 
 
 def _bootstrap(error: NDArray[np.float64]) -> dict[str, float]:
-    """The 95 % interval of the RMSE when engines (rows of ``error``) are drawn anew with replacement."""
-    squared = np.mean(error**2, axis=1)
-    drawn = np.random.default_rng(0).choice(squared, (BOOTSTRAPS, len(squared)))
-    low, high = np.percentile(np.sqrt(drawn.mean(axis=1)), [2.5, 97.5])
-    return {"rmse_low": float(low), "rmse_high": float(high)}
+    """The 95 % intervals of RMSE and score sum when engines (rows of ``error``) are drawn anew with replacement."""
+    drawn = np.random.default_rng(0).integers(0, len(error), (BOOTSTRAPS, len(error)))
+    rmse = np.sqrt(np.mean(error**2, axis=1)[drawn].mean(axis=1))
+    score_sum = score(error).sum(axis=1)[drawn].sum(axis=1)
+    return {
+        f"{figure}_{end}": float(value)
+        for figure, values in (("rmse", rmse), ("score_sum", score_sum))
+        for end, value in zip(("low", "high"), np.percentile(values, [2.5, 97.5]), strict=True)
+    }
 
 
 def _interval(
@@ -119,7 +148,6 @@ def _interval(
     low, high = (_head(predictions, head) for head in ("q05", "q95"))
     covered = (low <= label) & (label <= high)
     bands = {
-        f"coverage_{name}": float(covered[(truth >= first) & (truth <= last)].mean())
-        for name, (first, last) in BANDS.items()
+        f"coverage_{name}": _mean(covered[(truth >= first) & (truth <= last)]) for name, (first, last) in BANDS.items()
     }
     return {"coverage": float(covered.mean()), "width_cycles": float(np.mean(high - low)), **bands}

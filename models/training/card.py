@@ -12,7 +12,7 @@ ERRORS = {
     "rmse_low": "from",
     "rmse_high": "to",
     "score_sum": "PHM08 score, sum",
-    "score_per_cut": "score per cut",
+    "score_mean": "score per cut",
     "mae": "MAE",
     "bias": "bias",
     "rmse_near_failure": "RMSE, RUL ≤ 50",

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.figures import both_columns, by_median, by_truth, mean_and_sd, score
+from models.figures import both_columns, by_band, by_median, by_truth, mean_and_sd, score
 from shared.messages import RulCycles
 
 
@@ -47,6 +47,17 @@ def test_the_bias_is_told_by_level_of_the_true_rul():
     assert [figures["bias_q50"] for figures in levels.values()] == [3.0, -1.0, 0.0, -5.0]
 
 
+def test_errors_coverage_and_width_are_told_by_band_of_the_true_rul_and_an_empty_band_has_none():
+    predictions = [prediction(mean) for mean in (53.0, 38.0, 130.0, 110.0)]
+    bands = by_band(predictions, np.array([50.0, 42.0, 200.0, 111.0]), 125.0)
+    assert bands["rul_0_50"] == {
+        "predictions": 2, "rmse": pytest.approx(12.5**0.5), "bias": -0.5, "coverage": 1.0, "width_cycles": 10.0,
+    }  # fmt: skip
+    assert (bands["rul_above_110"]["bias"], bands["rul_above_110"]["coverage"]) == (-0.5, 1.0)
+    assert bands["rul_51_110"]["predictions"] == 0
+    assert np.isnan(bands["rul_51_110"]["rmse"])
+
+
 def test_runs_are_summed_up_by_mean_and_sample_deviation():
     table = mean_and_sd([{"C125": {"rmse": 9.0}}, {"C125": {"rmse": 11.0}}])
     assert table == {"C125": {"rmse": 10.0, "rmse_sd": pytest.approx(2**0.5, abs=1e-4)}}
@@ -57,7 +68,8 @@ def test_the_bootstrap_interval_holds_the_rmse_and_narrows_with_more_engines():
         truth = np.repeat(np.array([20.0, 80.0, 200.0]), engines)
         error = np.random.default_rng(0).normal(0, 10, truth.size)
         figures = both_columns([prediction(mean) for mean in (truth + error).tolist()], truth, 125.0, 3)["RAW"]
-        assert figures["rmse_low"] < figures["rmse"] < figures["rmse_high"]
+        for figure in ("rmse", "score_sum"):
+            assert figures[f"{figure}_low"] < figures[figure] < figures[f"{figure}_high"]
         return figures["rmse_high"] - figures["rmse_low"]
 
     assert interval(900) < interval(9)
