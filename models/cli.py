@@ -1,4 +1,4 @@
-"""The command line of the models: ``spoolwatch-models predict | evaluate``."""
+"""The command line of the models: ``spoolwatch-models predict | evaluate | compare``."""
 
 import argparse
 import sys
@@ -34,6 +34,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             "hold predictions against the true RUL: the whole table of the protocol",
             "evaluate FD001.csv --truth RUL_FD001.txt",
             _add_evaluate,
+        ),
+        (
+            "compare",
+            "the paired bootstrap of two models' predictions of the same engines",
+            "compare A.csv B.csv --truth FILE, or with seeds: compare A0.csv A1.csv --with B0.csv B1.csv --truth FILE",
+            _add_compare,
         ),
     )
     parser = argparse.ArgumentParser(prog="spoolwatch-models", description=PURPOSE)
@@ -88,6 +94,24 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from models.evaluation import evaluate
 
     _tell(evaluate(arguments.predictions, arguments.truth), as_json=arguments.json)
+
+
+def _add_compare(command: argparse.ArgumentParser) -> None:
+    command.add_argument("predictions", nargs="+", type=Path, metavar="CSV", help="A and B, or with --with all of A")
+    command.add_argument("--with", nargs="+", type=Path, metavar="CSV", dest="other", help="the seeds of B")
+    _add_truth(command)
+    command.set_defaults(run=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from models.comparison import compare
+
+    a, b = arguments.predictions, arguments.other
+    if b is None:
+        if len(a) != 2:
+            raise SpoolwatchError(f"two files of predictions are compared, not {len(a)}; seeds of B follow --with")
+        a, b = a[:1], a[1:]
+    _tell(compare(a, b, arguments.truth), as_json=arguments.json)
 
 
 def _add_truth(command: argparse.ArgumentParser) -> None:

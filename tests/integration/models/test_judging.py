@@ -31,3 +31,14 @@ def test_evaluate_prints_the_table_and_json(predictions, truth, capsys):
     assert figures["engines"] == 5
     assert figures["columns"]["C125"]["rmse"] < 40
     assert f"{figures['columns']['C125']['rmse']:.2f}" in table
+
+
+def test_compare_holds_two_files_against_each_other(predictions, truth, capsys):
+    cli.main(["compare", *predictions, *truth, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["a"], found["b"]) == ([predictions[0]], [predictions[1]])
+    cli.main(["compare", predictions[0], predictions[0], "--with", predictions[1], *truth])
+    table = capsys.readouterr().out
+    assert f"{found['figures']['C125']['rmse']['difference']:.2f}" in table
+    with pytest.raises(SystemExit, match="two files of predictions are compared, not 1; seeds of B follow --with"):
+        cli.main(["compare", predictions[0], *truth])
