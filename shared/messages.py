@@ -6,8 +6,10 @@ takes its digest over them.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -24,7 +26,13 @@ RANGES_MAX = 1000
 RESEND_RANGES_MAX = 50  # with which a signed command fits a packet of 4 KiB, the smallest that gateways get by with
 
 Utc = Annotated[datetime, Meta(tz=True)]
-Serial = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$(?!\n)")]
+SERIAL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$(?!\n)"
+SHA256_PATTERN = r"^[0-9a-f]{64}$(?!\n)"
+Serial = Annotated[str, Meta(pattern=SERIAL_PATTERN)]
+# In records the same few come again and again: `_check` remembers them. msgspec would match each anew, which takes
+# a quarter of decoding.
+RecordSerial = Annotated[str, Meta(extra_json_schema={"pattern": SERIAL_PATTERN})]
+Sha256 = Annotated[str, Meta(extra_json_schema={"pattern": SHA256_PATTERN})]
 Cycle = Annotated[int, Meta(ge=1, le=CYCLE_MAX)]
 Seq = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 SeqRange = tuple[Seq, Seq]
@@ -34,6 +42,12 @@ StreamId = Annotated[str, Meta(min_length=1, max_length=64)]
 Reason = Annotated[str, Meta(max_length=REASON_MAX_CHARS)]
 Flags = dict[str, list[str]]
 StatusEvent = Literal["birth", "heartbeat", "stopped", "will"]
+
+
+@lru_cache(maxsize=4096)
+def _check(field: str, pattern: str, text: str) -> None:
+    if re.match(pattern, text) is None:
+        raise ValueError(f"`{field}` does not match {pattern}")
 
 
 class _Wire(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,7 +72,11 @@ class ModelRef(_Wire, frozen=True, kw_only=True):
 
     name: str
     version: str
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+    sha256: Sha256
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if ``sha256`` is none; in decoding, that becomes msgspec's error."""
+        _check("sha256", SHA256_PATTERN, self.sha256)
 
 
 class Window(_Wire, frozen=True, kw_only=True):
@@ -75,7 +93,7 @@ class Telemetry(_Record, frozen=True, kw_only=True, tag="telemetry"):
     ``refusal`` says why no prediction was made from this row, where none was.
     """
 
-    engine: Serial
+    engine: RecordSerial
     installation_id: str | None = None
     cycle: Cycle
     observed_at: Utc
@@ -84,11 +102,15 @@ class Telemetry(_Record, frozen=True, kw_only=True, tag="telemetry"):
     flags: Flags = {}
     refusal: Reason | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ValueError if ``engine`` is no serial; in decoding, that becomes msgspec's error."""
+        _check("engine", SERIAL_PATTERN, self.engine)
+
 
 class Prediction(_Record, frozen=True, kw_only=True, tag="prediction"):
     """One RUL prediction with its lineage; ``input`` is the quantised input tensor (base64 on the wire)."""
 
-    engine: Serial
+    engine: RecordSerial
     installation_id: str | None = None
     cycle: Cycle
     observed_at: Utc
@@ -102,6 +124,10 @@ class Prediction(_Record, frozen=True, kw_only=True, tag="prediction"):
     input: bytes
     origin: Literal["edge", "command", "centre", "replay"] = "edge"
     request_id: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if ``engine`` is no serial; in decoding, that becomes msgspec's error."""
+        _check("engine", SERIAL_PATTERN, self.engine)
 
 
 class Gap(_Record, frozen=True, kw_only=True, tag="gap"):

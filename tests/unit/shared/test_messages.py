@@ -108,6 +108,20 @@ def test_a_record_that_breaks_the_contract_is_refused_naming_the_field(changes, 
         m.decode_record(json.dumps(fields).encode())
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"engine": "a b"},
+        {"model": {"name": "turbofan", "version": "1.0.0", "sha256": "A" * 64}},
+        {"model": {"name": "turbofan", "version": "1.0.0", "sha256": "a" * 64 + "\n"}},
+    ],
+)
+def test_a_prediction_must_name_its_engine_and_model_right(changes):
+    fields = json.loads(m.encode(prediction())) | changes
+    with pytest.raises(MessageError, match="sha256" if "model" in changes else "engine"):
+        m.decode_record(json.dumps(fields).encode())
+
+
 def test_other_messages_are_refused_with_their_reason():
     with pytest.raises(MessageError, match="stream_id"):
         m.decode(b'{"v":1}', m.Ack)
