@@ -1,4 +1,4 @@
-"""The command line of the models: ``spoolwatch-models predict | evaluate | compare``."""
+"""The command line of the models: ``spoolwatch-models predict | evaluate | compare | verify``."""
 
 import argparse
 import sys
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PURPOSE = "Judges, proves and makes the RUL models."
 RUNTIMES: dict[str, Runtime] = {"auto": "auto", "tflite-runtime": "tflite-runtime", "litert": "ai-edge-litert"}
+
+MODEL_HELP = "a model.tflite, a bundle folder or a released name"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -40,6 +42,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             "the paired bootstrap of two models' predictions of the same engines",
             "compare A.csv B.csv --truth FILE, or with seeds: compare A0.csv A1.csv --with B0.csv B1.csv --truth FILE",
             _add_compare,
+        ),
+        (
+            "verify",
+            "prove that a bundle is whole, small enough and the same on every TFLite runtime",
+            "verify turbofan-fd001@1.0.0",
+            _add_verify,
         ),
     )
     parser = argparse.ArgumentParser(prog="spoolwatch-models", description=PURPOSE)
@@ -64,19 +72,18 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--runtime", choices=RUNTIMES, default="auto", help="TFLite runtime (default what is installed)"
     )
-    command.add_argument(
-        "--model", metavar="MODEL", help="another model: a model.tflite, a bundle folder or a released name"
-    )
+    command.add_argument("--model", metavar="MODEL", help=f"another model: {MODEL_HELP}")
     command.set_defaults(run=_predict)
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from models.predictions import model_folder, predict, write_predictions
+    from models.predictions import champion, model_folder, predict, write_predictions
     from models.reading import read_lives
     from shared.predictor import load_bundle
 
     lives = read_lives(arguments.input)
-    predictor = load_bundle(model_folder(arguments.model, arguments.subset), RUNTIMES[arguments.runtime])
+    folder = model_folder(arguments.model or champion(arguments.subset))
+    predictor = load_bundle(folder, RUNTIMES[arguments.runtime])
     with _progress("engines", len(lives)) as advance:
         predictions = predict(lives, predictor, age_known=not arguments.no_age, after_engine=advance)
     write_predictions(arguments.output, predictions)
@@ -112,6 +119,21 @@ def _compare(arguments: argparse.Namespace) -> None:
             raise SpoolwatchError(f"two files of predictions are compared, not {len(a)}; seeds of B follow --with")
         a, b = a[:1], a[1:]
     _tell(compare(a, b, arguments.truth), as_json=arguments.json)
+
+
+def _add_verify(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", nargs="?", metavar="MODEL", help=f"{MODEL_HELP} (default every released one)")
+    _add_json(command)
+    command.set_defaults(run=_verify)
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from models.predictions import model_folder
+    from models.verification import released_folders, verify
+
+    folders = [model_folder(arguments.model)] if arguments.model else released_folders()
+    found = [verify(folder) for folder in folders]
+    _tell(found if arguments.json else "\n".join(map(str, found)), as_json=arguments.json)
 
 
 def _add_truth(command: argparse.ArgumentParser) -> None:

@@ -31,20 +31,23 @@ class Prediction(msgspec.Struct, frozen=True):
     rul_cycles: RulCycles
 
 
-def model_folder(model: str | None, subset: str) -> Path:
-    """The folder of the bundle to predict with.
-
-    Args:
-        model: a released name, a bundle folder or a ``model.tflite`` with its manifest beside it; None takes the
-            champion of the subset.
-        subset: such as ``FD001``.
+def champion(subset: str) -> str:
+    """The name of the released model for a subset, such as ``FD001``.
 
     Raises:
         BundleError: there is none.
     """
-    if model is None and subset not in CHAMPIONS:
+    if subset not in CHAMPIONS:
         raise BundleError(f"no released model is for {subset}: name one with --model")
-    model = model or CHAMPIONS[subset]
+    return CHAMPIONS[subset]
+
+
+def model_folder(model: str) -> Path:
+    """The folder of a released name, of a bundle folder, or of a ``model.tflite`` with its manifest beside it.
+
+    Raises:
+        BundleError: there is none.
+    """
     path = Path(model)
     if path.suffix != ".tflite":
         return find_bundle(model)

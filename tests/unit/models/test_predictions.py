@@ -6,6 +6,7 @@ from models.predictions import (
     CHAMPIONS,
     HEADER,
     Prediction,
+    champion,
     check_units,
     model_folder,
     read_predictions,
@@ -106,17 +107,17 @@ def test_missing_and_surplus_units_are_named(tmp_path):
         check_units(tmp_path, [prediction(unit) for unit in range(1, 20)], 1)
 
 
-def test_champions_are_released(tmp_path):
+def test_champions_are_released():
     for subset in CHAMPIONS:
-        assert (model_folder(None, subset) / "manifest.json").is_file()
+        assert (model_folder(champion(subset)) / "manifest.json").is_file()
     for subset in set(SUBSETS) - set(CHAMPIONS):
         with pytest.raises(BundleError, match=f"no released model is for {subset}: name one with --model"):
-            model_folder(None, subset)
+            champion(subset)
 
 
 def test_a_model_is_named_by_its_file_its_folder_or_its_name(tmp_path):
-    released = model_folder("turbofan-fd001@1.0.0", "FD002")
-    assert model_folder(str(released / "model.tflite"), "FD002") == released
-    assert model_folder(str(released), "FD002") == released
+    released = model_folder("turbofan-fd001@1.0.0")
+    assert model_folder(str(released / "model.tflite")) == released
+    assert model_folder(str(released)) == released
     with pytest.raises(BundleError, match=r"absent/model\.tflite: there is no such model file"):
-        model_folder(str(tmp_path / "absent" / "model.tflite"), "FD001")
+        model_folder(str(tmp_path / "absent" / "model.tflite"))
