@@ -100,10 +100,10 @@ class Commands:
         while self._is_ours(order) and (lacking := next(pieces, None)) is not None:
             unavailable += lacking
             yield []
-        if self._is_ours(order):
-            self._outbox.remember_store_epoch(order.store_epoch)
-        else:
+        if not self._is_ours(order):
             unavailable = order.ranges
+        elif not unavailable:  # or the reply must arrive, which shows when the centre asks for these no more
+            self._outbox.remember_store_epoch(order.store_epoch)
         unavailable = sorted(unavailable)
         reply = Reply(command_id=command_id, outcome="done", stream_id=order.stream_id)
         parts = range(0, max(1, len(unavailable)), RANGES_MAX)

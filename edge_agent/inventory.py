@@ -20,8 +20,8 @@ log = structlog.get_logger(__name__)
 class Inventory:
     """What the outbox holds, for a store that may lack some of it.
 
-    The outbox remembers a store once a signed command of it was obeyed (``Commands``). Until then it is told anew, for
-    a birth or a command may be lost anywhere on its way.
+    The outbox remembers a store once a signed command of it was obeyed that asks for nothing which is gone
+    (``Commands``). Until then it is told anew, for a birth, a command or a reply may be lost anywhere on its way.
 
     Args:
         outbox: whose records are listed; it may go on taking records and losing them meanwhile.

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from aggregator.store.arrivals import Outcome, StatusArrival
 from aggregator.store.ledger import OpenStream, taken_ranges
-from aggregator.store.missing import miss
+from aggregator.store.missing import miss, missing_ranges
 from aggregator.store.ranges import subtract
 from aggregator.store.tables import StoreFact, core
 from shared.messages import RESEND_RANGES_MAX, Resend
@@ -24,14 +24,16 @@ _fact = core(StoreFact)
 def make_whole(connection: Connection, stream: OpenStream, birth: StatusArrival, outcome: Outcome) -> None:
     """Ask a gateway that delivered to another store for all that it holds and this one lacks; note what is gone.
 
-    A birth that comes again is answered again, also where nothing lacks: the command may have been lost, and until it
-    has obeyed one the gateway does not know that this store has all of its records.
+    A birth that comes again is answered again, also where nothing lacks: the command or the reply may have been lost,
+    and until it has obeyed one that asks for nothing which is gone, the gateway does not know that it was heard.
     """
     status = birth.status
     epoch = connection.scalar(select(_fact.c.value).where(_fact.c.key == "store_epoch"))
     if epoch is None or status.store_epoch in (None, epoch):
         return
-    lacking = coarse(subtract(status.held, taken_ranges(connection, stream)), RESEND_RANGES_MAX)
+    # A list of what is held may be coarse; what is known to be missing is in it for no other reason.
+    settled = [*taken_ranges(connection, stream), *missing_ranges(connection, stream)]
+    lacking = coarse(subtract(status.held, settled), RESEND_RANGES_MAX)
     topic = GatewayTopic(birth.topic.site, birth.topic.gateway, "command")
     outcome.orders.append((topic, Resend(stream_id=stream.stream_id, ranges=lacking, store_epoch=epoch)))
     if lacking:

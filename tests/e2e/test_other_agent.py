@@ -144,7 +144,8 @@ class OtherAgent:
                 self.db.execute("UPDATE record SET acked = 0 WHERE seq BETWEEN ? AND ?", (first, last))
                 held = {seq for (seq,) in self.db.execute("SELECT seq FROM record")}
                 unavailable += [(seq, seq) for seq in range(first, last + 1) if seq not in held]
-            self.db.execute("UPDATE stream SET epoch = ?", (order["store_epoch"],))
+            if not unavailable:
+                self.db.execute("UPDATE stream SET epoch = ?", (order["store_epoch"],))
         self.db.execute("COMMIT")
         reply = {"v": 1, "command_id": command["command_id"], "outcome": "done", "stream_id": order["stream_id"]}
         self.client.publish(f"{TOPIC}/reply", json.dumps(reply | {"unavailable": unavailable}), qos=1)

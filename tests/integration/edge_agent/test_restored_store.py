@@ -1,10 +1,14 @@
-"""Whatever is lost on the way, a store that was set back gets all that the gateway still holds (P1), by property."""
+"""Whatever is lost on the way, a store that was set back gets all that the gateway still holds (P1), by property.
+
+It also learns what the gateway no longer holds.
+"""
 
 import tempfile
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.inventory import REPEAT_S
@@ -12,12 +16,16 @@ from edge_agent.mqtt import Connected, Disconnected
 from shared import messages as m
 
 
+def seqs_in(ranges):
+    return {seq for first, last in ranges for seq in range(first, last + 1)}
+
+
 class World:
     """One agent, a store that is set back again and again, and a line that loses messages and keeps their order."""
 
     def __init__(self, box):
         self.box = box
-        self.store, self.epochs, self.command_ids = set(), 1, count()
+        self.store, self.gone, self.epochs, self.command_ids = set(), set(), 1, count()
         self.up, self.down = [], []
         self._read = 0
         self.connect()
@@ -45,8 +53,13 @@ class World:
         self._read = 0
         self.connect()
 
+    def forget(self, every):
+        """Some of what was acknowledged has grown too old."""
+        self.box.outbox._file.execute("DELETE FROM history WHERE seq % ?1 = 0", (every,))
+
     def set_back(self, lost):
         self.store = set(sorted(self.store)[: max(0, len(self.store) - lost)])
+        self.gone.clear()
         self.epochs += 1
         self.up = []
         self.down.append(self.box.centre(epoch=self.epoch))
@@ -57,7 +70,9 @@ class World:
             kind = message.topic.rsplit("/", 1)[1]
             if kind == "status":
                 self._compare(m.decode(message.payload, m.Status))
-            elif kind != "reply":
+            elif kind == "reply":
+                self._miss(seqs_in(m.decode(message.payload, m.Reply).unavailable))
+            else:
                 seqs = [seq for seq, _ in m.decode_envelope(message.payload).records]
                 self.store |= set(seqs)
                 self.down.append(self.box.ack(committed=m.as_ranges(seqs)))
@@ -78,7 +93,7 @@ class World:
     def settle_down(self):
         """From now on nothing is lost."""
         self.down.append(self.box.centre(epoch=self.epoch))
-        for _ in range(6):
+        for _ in range(8):
             while self.up or self.down:
                 self.hear()
                 self.answer()
@@ -86,12 +101,16 @@ class World:
 
     def _compare(self, status):
         if status.store_epoch not in (None, self.epoch):
-            held = {seq for first, last in status.held for seq in range(first, last + 1)}
-            lacking, command_id = m.as_ranges(held - self.store), f"c-{next(self.command_ids)}"
+            held = seqs_in(status.held)
+            self._miss({*range(1, status.next_seq)} - held)
+            lacking, command_id = m.as_ranges(held - self.store - self.gone), f"c-{next(self.command_ids)}"
             self.down.append(self.box.resend(*lacking, epoch=self.epoch, command_id=command_id))
 
+    def _miss(self, seqs):
+        self.gone |= seqs - self.store
 
-STEPS = ("accept", "hear", "answer", "lose_up", "lose_down", "wait", "set_back")
+
+STEPS = ("accept", "hear", "answer", "lose_up", "lose_down", "wait", "set_back", "forget")
 steps = st.one_of(
     st.tuples(st.sampled_from(STEPS), st.integers(1, 9)),
     st.tuples(st.sampled_from(["accept", "hear", "answer"]), st.integers(1, 9)),
@@ -99,14 +118,21 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.fixture
+def short_lists(monkeypatch):
+    """What is held is told in so few ranges that they take in what is not."""
+    monkeypatch.setattr("edge_agent.inventory.RANGES_MAX", 2)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(steps, min_size=30, max_size=80))
-def test_p1_a_store_that_was_set_back_is_made_whole_whatever_was_lost_on_the_way(box_type, steps):
+def test_p1_a_store_that_was_set_back_is_made_whole_whatever_was_lost_on_the_way(box_type, short_lists, steps):
     with tempfile.TemporaryDirectory() as folder:
         world = World(box_type(Path(folder), centre_key=box_type.KEY))
         for action, *argument in steps:
             getattr(world, action)(*argument)
         world.settle_down()
-        assert world.store == set(range(1, world.box.outbox.next_seq))
+        assert world.store | world.gone == set(range(1, world.box.outbox.next_seq))
+        assert not seqs_in(chain(*world.box.outbox.held_slices())) - world.store
         assert world.box.outbox.store_epoch == world.epoch
         world.box.outbox.close()

@@ -77,6 +77,19 @@ def test_a_store_that_lacks_nothing_says_so_and_is_told_no_more(box):
     assert (len(told(box)), box.outbox.store_epoch) == (1, "two")
 
 
+def test_until_it_asks_for_nothing_that_is_gone_a_store_is_told_again(box):
+    """The reply that names what is gone may be lost."""
+    box.outbox._file.execute("DELETE FROM history WHERE seq = 2")
+    box.turn(box.centre(epoch="two"))
+    box.turn(box.resend((1, 5), epoch="two", command_id="c-1"))
+    assert [reply.unavailable for reply in box.link.replies()] == [[(2, 2)]]
+    box.turn(after_s=REPEAT_S)
+    assert told(box) == [("one", [(1, 1), (3, 5)])] * 2
+    box.turn(box.resend((1, 1), (3, 5), epoch="two", command_id="c-2"))
+    box.turn(after_s=REPEAT_S)
+    assert (len(told(box)), box.outbox.store_epoch) == (2, "two")
+
+
 def test_acks_are_no_sign_that_it_has_asked(box):
     """The birth or the command may be lost although acks come."""
     box.turn(box.centre(epoch="two"))
