@@ -1,4 +1,4 @@
-"""The command line of the models: ``spoolwatch-models predict | evaluate | compare | verify``."""
+"""The command line: ``spoolwatch-models predict | evaluate | compare | verify | train | release``."""
 
 import argparse
 import sys
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PURPOSE = "Judges, proves and makes the RUL models."
 RUNTIMES: dict[str, Runtime] = {"auto": "auto", "tflite-runtime": "tflite-runtime", "litert": "ai-edge-litert"}
 
+REGISTRY = Path(__file__).parent / "registry"
 MODEL_HELP = "a model.tflite, a bundle folder or a released name"
 
 
@@ -48,6 +49,18 @@ def main(argv: Sequence[str] | None = None) -> None:
             "prove that a bundle is whole, small enough and the same on every TFLite runtime",
             "verify turbofan-fd001@1.0.0",
             _add_verify,
+        ),
+        (
+            "train",
+            "train models on the C-MAPSS training files, judge them out of fold; goes on where it was stopped",
+            "train --data FOLDER",
+            _add_train,
+        ),
+        (
+            "release",
+            "put what was trained into the registry, with its card",
+            "release",
+            _add_release,
         ),
     )
     parser = argparse.ArgumentParser(prog="spoolwatch-models", description=PURPOSE)
@@ -129,11 +142,62 @@ def _add_verify(command: argparse.ArgumentParser) -> None:
 
 def _verify(arguments: argparse.Namespace) -> None:
     from models.predictions import model_folder
-    from models.verification import released_folders, verify
+    from models.verification import verify
 
-    folders = [model_folder(arguments.model)] if arguments.model else released_folders()
+    released = sorted(manifest.parent for manifest in REGISTRY.glob("*/*/manifest.json"))
+    folders = [model_folder(arguments.model)] if arguments.model else released
     found = [verify(folder) for folder in folders]
     _tell(found if arguments.json else "\n".join(map(str, found)), as_json=arguments.json)
+
+
+def _add_train(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder with the C-MAPSS files")
+    _add_trained(command)
+    command.add_argument(
+        "--all", action="store_true", help="all folds and seeds and the baseline, not only the release"
+    )
+    command.set_defaults(run=_train)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    with _training_environment():
+        from models.training.runs import train
+    train(arguments.data, arguments.trained, everything=arguments.all)
+
+
+def _add_release(command: argparse.ArgumentParser) -> None:
+    _add_trained(command)
+    command.add_argument(
+        "--registry",
+        type=Path,
+        default=REGISTRY,
+        metavar="DIR",
+        help="where released bundles lie (default this package's)",
+    )
+    command.set_defaults(run=_release)
+
+
+def _release(arguments: argparse.Namespace) -> None:
+    with _training_environment():
+        from models.training.release import release
+    release(arguments.trained, arguments.registry)
+
+
+def _add_trained(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--trained", type=Path, default=Path(".train"), metavar="DIR", help="what training keeps (default .train)"
+    )
+
+
+@contextmanager
+def _training_environment() -> "Iterator[None]":
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SpoolwatchError(
+            f"the Python package {error.name} is missing: training has an environment of its own; in a checkout, "
+            "make train DATA=FOLDER installs it and trains there"
+        ) from error
 
 
 def _add_truth(command: argparse.ArgumentParser) -> None:

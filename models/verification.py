@@ -51,11 +51,6 @@ class Verified(msgspec.Struct, frozen=True):
         )
 
 
-def released_folders() -> list[Path]:
-    """The folders of all released bundles."""
-    return sorted(manifest.parent for manifest in (Path(__file__).parent / "registry").glob("*/*/manifest.json"))
-
-
 def verify(folder: Path) -> Verified:
     """Prove a bundle on every runtime that is installed.
 
