@@ -53,11 +53,11 @@ def _arrive_envelope(topic: GatewayTopic, payload: bytes, received_at: datetime)
         reason = f"envelope version {envelope.v} is unknown here, this centre knows {VERSION}: upgrade the centre"
         return DeferredArrival(topic, envelope.stream_id, [seq for seq, _ in envelope.records], as_reason(reason))
     has_nul = _NUL in payload
-    entries = [_entry(seq, bytes(body), has_nul=has_nul) for seq, body in envelope.records]
+    entries = [_entry(seq, bytes(body), topic, received_at, has_nul=has_nul) for seq, body in envelope.records]
     return EnvelopeArrival(topic, envelope.stream_id, entries, received_at)
 
 
-def _entry(seq: int, body: bytes, *, has_nul: bool) -> Entry:
+def _entry(seq: int, body: bytes, topic: GatewayTopic, received_at: datetime, *, has_nul: bool) -> Entry:
     digest = messages.digest(body)
     try:
         record = messages.decode_record(body)
@@ -65,10 +65,10 @@ def _entry(seq: int, body: bytes, *, has_nul: bool) -> Entry:
             _check_text(body)
         _CHECKS[type(record)](record)
     except MessageError as error:
-        return Entry(seq, body, digest, reason=as_reason(str(error)))
+        return Entry(seq, body, digest, topic, received_at, reason=as_reason(str(error)))
     except RecursionError:
-        return Entry(seq, body, digest, reason="nested too deeply")
-    return Entry(seq, body, digest, record)
+        return Entry(seq, body, digest, topic, received_at, reason="nested too deeply")
+    return Entry(seq, body, digest, topic, received_at, record)
 
 
 # A time in UTC, as nearly all are, is seen without a call: these run for every record.

@@ -1,11 +1,12 @@
 """Lets envelopes of registered gateways in and opens their streams; sets aside what nobody may have sent."""
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from sqlalchemy import Connection, select
 
 from aggregator.store.arrivals import EnvelopeArrival, MalformedArrival, Outcome
-from aggregator.store.ledger import Item, open_streams
+from aggregator.store.ledger import Parcel, open_streams
 from aggregator.store.quarantine import SetAside, set_aside
 from aggregator.store.tables import Gateway, core
 from shared.errors import TopicError
@@ -13,11 +14,13 @@ from shared.topics import GatewayTopic
 
 _gateway = core(Gateway)
 
+_seq = attrgetter("seq")
+
 Registered = dict[str, tuple[int, str]]
 
 
-def admit(connection: Connection, envelopes: Sequence[EnvelopeArrival], outcome: Outcome) -> list[Item]:
-    """Take the envelopes of registered gateways apart; the records of others are answered as quarantined."""
+def admit(connection: Connection, envelopes: Sequence[EnvelopeArrival], outcome: Outcome) -> list[Parcel]:
+    """Gather what came of each stream of registered gateways; records of others are answered as quarantined."""
     gateways = _find_gateways(connection, {envelope.topic.gateway for envelope in envelopes})
     known: dict[tuple[int, str], list[EnvelopeArrival]] = {}
     for envelope in envelopes:
@@ -33,10 +36,8 @@ def admit(connection: Connection, envelopes: Sequence[EnvelopeArrival], outcome:
     for key, of_stream in known.items():
         streams[key].answer = outcome.answer(of_stream[0].topic, of_stream[0].stream_id)
     return [
-        Item(streams[key], entry, envelope)
+        Parcel(streams[key], sorted((entry for one in of_stream for entry in one.entries), key=_seq))
         for key, of_stream in known.items()
-        for envelope in of_stream
-        for entry in envelope.entries
     ]
 
 

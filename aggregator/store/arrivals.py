@@ -10,11 +10,13 @@ from shared.topics import GatewayTopic
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """One ``[seq, record]`` pair of an envelope; ``record`` is null where ``reason`` says why it is none."""
+    """One ``[seq, record]`` pair as it came; ``record`` is null where ``reason`` says why it is none."""
 
     seq: int
     body: bytes
     digest: bytes
+    topic: GatewayTopic
+    received_at: datetime
     record: Record | None = None
     reason: str | None = None
 

@@ -31,25 +31,14 @@ def advance(connection: Connection, placed: Iterable[Placed]) -> None:
 
 
 def _latest(placed: Iterable[Placed]) -> dict[tuple[int, str], Placed]:
-    """The latest record of each engine and half."""
-    latest: dict[tuple[int, str], Placed] = {}
+    """Of each engine and half, the records of which the last is the latest."""
+    latest: dict[tuple[int, str], tuple[tuple[Any, ...], Placed]] = {}
     for one in placed:
-        key = (one.place.engine_id, "telemetry" if isinstance(one.record, messages.Telemetry) else "prediction")
-        best = latest.get(key)
-        if best is None or _is_later(one, best):
-            latest[key] = one
-    return latest
-
-
-def _is_later(one: Placed, best: Placed) -> bool:
-    if one.item.stream is best.item.stream and one.place is best.place:  # nearly always, and all that it takes
-        return one.item.entry.seq > best.item.entry.seq
-    return _rank(one) > _rank(best)
-
-
-def _rank(one: Placed) -> tuple[Any, ...]:
-    place, stream = one.place, one.item.stream
-    return place.installed_from, place.id, stream.ordinal, one.item.entry.seq
+        key = (one.place.engine_id, "telemetry" if one.kind is messages.Telemetry else "prediction")
+        rank = (one.place.installed_from, one.place.id, one.stream.ordinal, one.entries[-1].seq)
+        if key not in latest or rank > latest[key][0]:
+            latest[key] = (rank, one)
+    return {key: one for key, (_, one) in latest.items()}
 
 
 def _find_states(connection: Connection, engine_ids: Iterable[int]) -> dict[int, Row]:
@@ -65,14 +54,14 @@ def _find_states(connection: Connection, engine_ids: Iterable[int]) -> dict[int,
 
 
 def _later(state: Row | None, half: str, one: Placed) -> Row | None:
-    """The state after this record, or nothing if the record changes nothing."""
+    """The state after the last of these records, or nothing if it changes nothing."""
     place = one.place
     if state is None or (state["installed_from"], state["installation_id"]) < (place.installed_from, place.id):
         state = dict.fromkeys(_state.c.keys()) | place._asdict() | {"installation_id": place.id}
     elif state["installation_id"] != place.id:
         return None
     reached = (state[f"{half}_stream_ordinal"] or 0, state[f"{half}_seq"] or 0)
-    stream, seq = one.item.stream, one.item.entry.seq
+    stream, seq = one.stream, one.entries[-1].seq
     if (stream.ordinal, seq) <= reached:
         return None
     progress = {f"{half}_stream_ordinal": stream.ordinal, f"{half}_seq": seq}
@@ -80,12 +69,13 @@ def _later(state: Row | None, half: str, one: Placed) -> Row | None:
 
 
 def _content(one: Placed) -> Row:
-    record, received_at = one.record, one.item.envelope.received_at
-    if isinstance(record, messages.Telemetry):
+    entry = one.entries[-1]
+    record: Any = entry.record
+    if one.kind is messages.Telemetry:
         return {
             "telemetry_cycle": record.cycle,
             "telemetry_observed_at": record.observed_at,
-            "telemetry_received_at": received_at,
+            "telemetry_received_at": entry.received_at,
             "clock_unsynced": record.clock_unsynced,
             "channels": record.channels,
             "telemetry_flags": record.flags,
@@ -95,7 +85,7 @@ def _content(one: Placed) -> Row:
         "prediction_cycle": record.cycle,
         "prediction_observed_at": record.observed_at,
         "predicted_at": record.predicted_at,
-        "prediction_received_at": received_at,
+        "prediction_received_at": entry.received_at,
         "rul_mean_cycles": record.rul_cycles.mean,
         "rul_q05_cycles": record.rul_cycles.q05,
         "rul_q50_cycles": record.rul_cycles.q50,

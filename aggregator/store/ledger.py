@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
-from msgspec import Struct
 from sqlalchemy import Connection, func, insert, select, text, tuple_, update
 
-from aggregator.store.arrivals import Answer, Entry, EnvelopeArrival
+from aggregator.store.arrivals import Answer, Entry
 from aggregator.store.bulk import insert_rows, utc_text
 from aggregator.store.ranges import union
 from aggregator.store.tables import Receipt, Stream, core
@@ -52,15 +52,23 @@ class OpenStream:
     answer: Answer = field(default_factory=Answer)
 
 
-class Item(Struct, frozen=True, gc=False):
-    """One record on its way into the tables."""
+class Item(NamedTuple):
+    """One record, where they go one by one."""
 
     stream: OpenStream
     entry: Entry
-    envelope: EnvelopeArrival
+
+
+class Parcel(NamedTuple):
+    """Records of one stream on their way into the tables, by seq: what can be, is done for all of them at once."""
+
+    stream: OpenStream
+    entries: list[Entry]
 
 
 StreamKey = tuple[int, str]
+Known = tuple[bytes, str | None]
+Refused = tuple[Item, str]
 
 
 def open_streams(connection: Connection, keys: Iterable[StreamKey], now: datetime) -> dict[StreamKey, OpenStream]:
@@ -108,19 +116,19 @@ def mark_conflict(connection: Connection, stream: OpenStream, reason: str) -> No
         connection.execute(update(_stream).where(_stream.c.id == stream.id).values(conflict=reason))
 
 
-def find_receipts(connection: Connection, items: Sequence[Item]) -> dict[tuple[int, int], tuple[bytes, str | None]]:
-    """What the ledger holds of these records: digest and quarantine reason by (stream, seq)."""
-    seqs: dict[int, list[int]] = {}
-    for item in items:
-        seqs.setdefault(item.stream.id, []).append(item.entry.seq)
-    wanted = [(stream, *one) for stream, of_stream in seqs.items() for one in as_ranges(of_stream)]
-    found: dict[tuple[int, int], tuple[bytes, str | None]] = {}
+def find_receipts(connection: Connection, parcels: Iterable[Parcel]) -> dict[int, dict[int, Known]]:
+    """What the ledger holds of these records: digest and quarantine reason, by stream and seq."""
+    wanted = [
+        (parcel.stream.id, *one) for parcel in parcels for one in as_ranges(entry.seq for entry in parcel.entries)
+    ]
+    found: dict[int, dict[int, Known]] = {}
     query = _OVERLAPPING[connection.dialect.name]
     rows = connection.execute(query, {"wanted": msgspec.json.encode(wanted).decode()})
     for stream, first, last, digests, reason, wanted_first, wanted_last in rows:
+        of_stream = found.setdefault(stream, {})
         for seq in range(max(first, wanted_first), min(last, wanted_last) + 1):
             at = (seq - first) * DIGEST_BYTES
-            found[stream, seq] = bytes(digests[at : at + DIGEST_BYTES]), reason
+            of_stream[seq] = bytes(digests[at : at + DIGEST_BYTES]), reason
     return found
 
 
@@ -141,34 +149,23 @@ def highest_seq(connection: Connection, stream: OpenStream, before: datetime) ->
     return connection.scalar(query) or 0
 
 
-def write_receipts(connection: Connection, taken: Iterable[Item], refused: Iterable[tuple[Item, str]]) -> None:
+def write_receipts(connection: Connection, taken: Iterable[Parcel], refused: Iterable[Refused]) -> None:
     """Note new records as taken, and others as quarantined with their reasons."""
-    rows = [_row(run, None) for run in _runs(taken)]
-    rows += [_row([item], reason) for item, reason in refused]
+    rows = [_row(parcel.stream, run, None) for parcel in taken for run in _runs(parcel.entries)]
+    rows += [_row(item.stream, [item.entry], reason) for item, reason in refused]
     insert_rows(connection, "receipt", _COLUMNS, rows)
 
 
-def _runs(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Cut records into runs of one stream and consecutive seqs."""
-    run: list[Item] = []
-    for item in sorted(items, key=_place):
-        if run and (item.stream is not run[-1].stream or item.entry.seq != run[-1].entry.seq + 1):
-            yield run
-            run = []
-        run.append(item)
-        if len(run) == RUN_MAX_RECORDS:
-            yield run
-            run = []
-    if run:
-        yield run
+def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Cut the records of a stream into runs of consecutive seqs."""
+    begin = 0
+    for end in range(1, len(entries) + 1):
+        if end == len(entries) or entries[end].seq != entries[end - 1].seq + 1 or end - begin == RUN_MAX_RECORDS:
+            yield entries[begin:end]
+            begin = end
 
 
-def _place(item: Item) -> tuple[int, int]:
-    return item.stream.id, item.entry.seq
-
-
-def _row(run: Sequence[Item], reason: str | None) -> tuple[object, ...]:
-    first, last = run[0].entry, run[-1].entry
-    received_at = max(item.envelope.received_at for item in run)
-    digests = b"".join([item.entry.digest for item in run])
-    return run[0].stream.id, last.seq, first.seq, digests, reason, utc_text(received_at)
+def _row(stream: OpenStream, run: Sequence[Entry], reason: str | None) -> tuple[object, ...]:
+    received_at = max([entry.received_at for entry in run])
+    digests = b"".join([entry.digest for entry in run])
+    return stream.id, run[-1].seq, run[0].seq, digests, reason, utc_text(received_at)

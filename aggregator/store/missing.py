@@ -41,7 +41,7 @@ def miss(
 def miss_dropped(connection: Connection, gaps: Iterable[tuple[Item, Gap]]) -> None:
     """Settle what gateways have dropped: nobody waits for these any more."""
     for item, gap in gaps:
-        miss(connection, item.stream, gap.ranges, gap.reason, item.envelope.received_at)
+        miss(connection, item.stream, gap.ranges, gap.reason, item.entry.received_at)
 
 
 def miss_unavailable(connection: Connection, arrival: ReplyArrival) -> None:

@@ -1,14 +1,16 @@
 """Decides where each new record belongs: its engine, installation and model."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import Connection, insert, select
 
-from aggregator.store.ledger import Item
+from aggregator.store.arrivals import Entry
+from aggregator.store.ledger import Item, OpenStream, Parcel, Refused
 from aggregator.store.tables import Engine, GapRecord, Installation, Model, core
 from shared import messages
 from shared.messages import ModelRef
@@ -31,48 +33,76 @@ class Place(NamedTuple):
 
 
 class Placed(Struct, frozen=True, gc=False):
-    """A record that belongs somewhere; ``model_id`` is 0 for telemetry."""
+    """Records of one stream and kind that belong to one place, by seq; ``model_id`` is 0 for telemetry."""
 
-    item: Item
-    record: Measured
+    stream: OpenStream
+    kind: type[Measured]
     place: Place
     model_id: int
+    entries: list[Entry]
+
+
+class _Address(NamedTuple):
+    """What records of one stream have in common that are placed together; of telemetry there is no model."""
+
+    kind: type[Measured]
+    engine: str
+    installation_id: str | None
+    model: ModelRef | None
+
+
+_Group = tuple[OpenStream, _Address, list[Entry]]
 
 
 @dataclass(slots=True)
 class Sorted:
     """What new ledger entries turned out to be: to be written, here under another seq already, or refused."""
 
+    parcels: Sequence[Parcel]
     placed: list[Placed] = field(default_factory=list)
     gaps: list[tuple[Item, messages.Gap]] = field(default_factory=list)
     present: list[Item] = field(default_factory=list)
-    refused: list[tuple[Item, str]] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
 
-    def taken(self) -> Iterator[Item]:
-        """Every record that is answered as committed."""
-        yield from (one.item for one in self.placed)
-        yield from (item for item, _ in self.gaps)
-        yield from self.present
+    def taken(self) -> Sequence[Parcel]:
+        """Every record that is answered as committed: whatever is not refused."""
+        if not self.refused:
+            return self.parcels
+        refused = {(item.stream.id, item.entry.seq) for item, _ in self.refused}
+        kept = (
+            (stream, [entry for entry in entries if (stream.id, entry.seq) not in refused])
+            for stream, entries in self.parcels
+        )
+        return [Parcel(stream, entries) for stream, entries in kept if entries]
 
 
-def place(connection: Connection, items: Sequence[Item]) -> Sorted:
+def place(connection: Connection, parcels: Sequence[Parcel]) -> Sorted:
     """Sort new ledger entries into what has a place and what is refused."""
-    result = Sorted()
-    measured: list[tuple[Item, Measured]] = []
+    result = Sorted(parcels)
     gaps: list[tuple[Item, messages.Gap]] = []
-    for item in items:
-        record = item.entry.record
-        if record is None:
-            result.refused.append((item, item.entry.reason or "not a record"))
-        elif isinstance(record, messages.Gap):
-            gaps.append((item, record))
-        else:
-            measured.append((item, record))
+    groups = [group for parcel in parcels for group in _groups(parcel, gaps, result)]
     if gaps:
         _sort_gaps(connection, gaps, result)
-    if measured:
-        _sort_measured(connection, measured, result)
+    if groups:
+        _sort_measured(connection, groups, result)
     return result
+
+
+def _groups(parcel: Parcel, gaps: list[tuple[Item, messages.Gap]], result: Sorted) -> Iterator[_Group]:
+    """The measured records of a parcel by address, for which all that follows is looked up once."""
+    stream = parcel.stream
+    groups: dict[tuple[object, ...], list[Entry]] = defaultdict(list)
+    for entry in parcel.entries:
+        record = entry.record
+        if isinstance(record, messages.Telemetry):
+            groups[messages.Telemetry, record.engine, record.installation_id, None].append(entry)
+        elif isinstance(record, messages.Prediction):
+            groups[messages.Prediction, record.engine, record.installation_id, record.model].append(entry)
+        elif record is None:
+            result.refused.append((Item(stream, entry), entry.reason or "not a record"))
+        else:
+            gaps.append((Item(stream, entry), record))
+    return ((stream, _Address._make(address), entries) for address, entries in groups.items())
 
 
 def _sort_gaps(connection: Connection, gaps: list[tuple[Item, messages.Gap]], result: Sorted) -> None:
@@ -87,46 +117,55 @@ def _sort_gaps(connection: Connection, gaps: list[tuple[Item, messages.Gap]], re
             result.gaps.append((item, gap))
 
 
-def _sort_measured(connection: Connection, measured: list[tuple[Item, Measured]], result: Sorted) -> None:
-    engines = _find_engines(connection, {record.engine for _, record in measured})
+def _sort_measured(connection: Connection, groups: Sequence[_Group], result: Sorted) -> None:
+    engines = _find_engines(connection, {address.engine for _, address, _ in groups})
     places = _find_places(connection, engines.values())
-    models = _ensure_models(
-        connection, {record.model for _, record in measured if isinstance(record, messages.Prediction)}
-    )
-    for item, record in measured:
-        engine_id = engines.get(record.engine)
+    models = _ensure_models(connection, {address.model for _, address, _ in groups if address.model is not None})
+    for stream, address, entries in groups:
+        engine_id = engines.get(address.engine)
         if engine_id is None:
             reason = (
-                f"engine {record.engine} is not registered; "
+                f"engine {address.engine} is not registered; "
                 "register it: later records are taken, this one stays in quarantine"
             )
-            result.refused.append((item, reason))
+            result.refused += [(Item(stream, entry), reason) for entry in entries]
             continue
-        found = _resolve(item, record, places.get((engine_id, item.stream.gateway_id), []))
+        here = places.get((engine_id, stream.gateway_id), [])
+        model_id = 0 if address.model is None else models[address.model]
+        if len(here) > 1 and address.installation_id is None:
+            for one, of_place in _by_time(entries, here).items():
+                result.placed.append(Placed(stream, address.kind, one, model_id, of_place))
+            continue
+        found = _resolve(address, here, entries[0].topic.gateway)
         if isinstance(found, str):
-            result.refused.append((item, found))
+            result.refused += [(Item(stream, entry), found) for entry in entries]
         else:
-            model_id = models[record.model] if isinstance(record, messages.Prediction) else 0
-            result.placed.append(Placed(item, record, found, model_id))
+            result.placed.append(Placed(stream, address.kind, found, model_id, entries))
 
 
-def _resolve(item: Item, record: Measured, here: list[Place]) -> Place | str:
-    """The installation that a record belongs to, or the reason why there is none."""
-    gateway = item.envelope.topic.gateway
+def _resolve(address: _Address, here: list[Place], gateway: str) -> Place | str:
+    """The installation that records name, or the only one; or the reason why there is none."""
     if not here:
-        return f"engine {record.engine} is not installed at gateway {gateway}"
-    if record.installation_id is not None:
-        for one in here:
-            if one.id == record.installation_id:
-                return one
-        return messages.as_reason(
-            f"engine {record.engine} at gateway {gateway} has no installation {record.installation_id!r}"
-        )
-    if len(here) == 1:
+        return f"engine {address.engine} is not installed at gateway {gateway}"
+    if address.installation_id is None:
         return here[0]
-    begun = [one for one in here if one.installed_from <= record.observed_at]
-    # A clock that starts in 1970, or a row from before the registration, says nothing: the latest then stands.
-    return (begun or here)[-1]
+    for one in here:
+        if one.id == address.installation_id:
+            return one
+    return messages.as_reason(
+        f"engine {address.engine} at gateway {gateway} has no installation {address.installation_id!r}"
+    )
+
+
+def _by_time(entries: Iterable[Entry], here: list[Place]) -> dict[Place, list[Entry]]:
+    """Records by the latest of several installations that had begun when they were observed."""
+    by_place: dict[Place, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        record: Any = entry.record
+        begun = [one for one in here if one.installed_from <= record.observed_at]
+        # A clock that starts in 1970, or a row from before the registration, says nothing: the latest then stands.
+        by_place[(begun or here)[-1]].append(entry)
+    return by_place
 
 
 def _find_engines(connection: Connection, serials: set[str]) -> dict[str, int]:

@@ -4,8 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select
 
+from aggregator.store.arrivals import Entry
+from aggregator.store.ledger import Item
 from aggregator.store.placements import Measured, Placed, Sorted
 from aggregator.store.tables import Prediction, Telemetry, core
 from shared import messages
@@ -17,6 +20,7 @@ Content = tuple[Any, ...]
 
 _telemetry = core(Telemetry)
 _prediction = core(Prediction)
+_TABLES: dict[type[Measured], Table] = {messages.Telemetry: _telemetry, messages.Prediction: _prediction}
 _CONTENT = {
     _telemetry: [_telemetry.c[name] for name in ("observed_at", "clock_unsynced", "channels", "flags", "refusal")],
     _prediction: [
@@ -43,26 +47,30 @@ class Subject(NamedTuple):
 def sort_out_known(connection: Connection, result: Sorted) -> None:
     """Take out of ``placed`` what is here already, in the store or earlier in this batch: present, or refused."""
     candidates, result.placed = result.placed, []
-    for table in (_telemetry, _prediction):
-        of_table = [one for one in candidates if _table_of(one.record) is table]
-        known = _find_known(connection, table, of_table)
-        for one in of_table:
-            subject, content = _subject(one), _content(one.record)
-            stored = known.setdefault(subject, content)
-            if stored is content:
-                result.placed.append(one)
-            elif stored == content:
-                result.present.append(one.item)
-            else:
-                result.refused.append((one.item, _contradiction(one.record)))
+    for kind, table in _TABLES.items():
+        of_kind = [one for one in candidates if one.kind is kind]
+        known = _find_known(connection, table, of_kind)
+        for one in of_kind:
+            new = [entry for entry in one.entries if _is_new(one, entry, known, result)]
+            if new:
+                result.placed.append(replace(one, entries=new))
 
 
-def _table_of(record: Measured) -> Table:
-    return _telemetry if isinstance(record, messages.Telemetry) else _prediction
+def _is_new(one: Placed, entry: Entry, known: dict[Subject, Content], result: Sorted) -> bool:
+    record: Any = entry.record
+    content = _content(record)
+    stored = known.setdefault(_subject(one, record), content)
+    if stored is content:
+        return True
+    if stored == content:
+        result.present.append(Item(one.stream, entry))
+    else:
+        result.refused.append((Item(one.stream, entry), _contradiction(record)))
+    return False
 
 
-def _subject(one: Placed) -> Subject:
-    record, place = one.record, one.place
+def _subject(one: Placed, record: Measured) -> Subject:
+    place = one.place
     if isinstance(record, messages.Telemetry):
         return Subject(place.engine_id, place.id, record.cycle)
     return Subject(place.engine_id, place.id, record.cycle, one.model_id, record.origin, record.request_id or "")
@@ -80,14 +88,15 @@ def _content(record: Measured) -> Content:
 
 
 def _contradiction(record: Measured) -> str:
-    kind = _table_of(record).name
+    kind = _TABLES[type(record)].name
     return f"{kind} of engine {record.engine}, cycle {record.cycle}, is already stored with other content"
 
 
 def _find_known(connection: Connection, table: Table, candidates: Sequence[Placed]) -> dict[Subject, Content]:
     cycles: dict[tuple[int, str], list[int]] = {}
     for one in candidates:
-        cycles.setdefault((one.place.engine_id, one.place.id), []).append(one.record.cycle)
+        records: list[Any] = [entry.record for entry in one.entries]
+        cycles.setdefault((one.place.engine_id, one.place.id), []).extend(record.cycle for record in records)
     terms = (
         and_(
             table.c.engine_id == engine_id,

@@ -8,6 +8,7 @@ from aggregator.store.admission import admit, keep_malformed
 from aggregator.store.arrivals import (
     Arrival,
     DeferredArrival,
+    Entry,
     EnvelopeArrival,
     MalformedArrival,
     Outcome,
@@ -15,7 +16,7 @@ from aggregator.store.arrivals import (
     StatusArrival,
 )
 from aggregator.store.current import advance
-from aggregator.store.ledger import Item, find_receipts, mark_conflict, write_receipts
+from aggregator.store.ledger import Item, Known, OpenStream, Parcel, find_receipts, mark_conflict, write_receipts
 from aggregator.store.missing import miss_dropped, miss_unavailable
 from aggregator.store.placements import Sorted, place
 from aggregator.store.quarantine import SetAside, keep_records
@@ -57,67 +58,82 @@ def write(connection: Connection, arrivals: Sequence[Arrival], *, wary: bool = F
 def _take_envelopes(
     connection: Connection, envelopes: Sequence[EnvelopeArrival], outcome: Outcome, *, wary: bool
 ) -> None:
-    items = admit(connection, envelopes, outcome)
-    result = place(connection, _drop_repeats(connection, items, outcome))
+    parcels = admit(connection, envelopes, outcome)
+    result = place(connection, _drop_repeats(connection, parcels, outcome))
     if wary:
         sort_out_known(connection, result)
+    taken = result.taken()
     write_records(connection, result)
-    write_receipts(connection, result.taken(), result.refused)
+    write_receipts(connection, taken, result.refused)
     keep_records(connection, [_set_aside(item, reason) for item, reason in result.refused])
     miss_dropped(connection, result.gaps)
     advance(connection, result.placed)
-    _answer(result, outcome)
+    for parcel in taken:
+        parcel.stream.answer.committed.update([entry.seq for entry in parcel.entries])
+    for item, reason in result.refused:
+        item.stream.answer.quarantined[item.entry.seq] = reason
+    _count(result, outcome)
 
 
-def _drop_repeats(connection: Connection, items: Sequence[Item], outcome: Outcome) -> list[Item]:
+def _drop_repeats(connection: Connection, parcels: Sequence[Parcel], outcome: Outcome) -> list[Parcel]:
     """Answer what the ledger knows and refuse streams that contradict it; what remains is new to it."""
-    taken = find_receipts(connection, items)
-    new: dict[tuple[int, int], Item] = {}
-    for item in items:
-        key = (item.stream.id, item.entry.seq)
-        if key not in new and key not in taken:
-            new[key] = item
+    taken = find_receipts(connection, parcels)
+    new: list[Parcel] = []
+    for parcel in parcels:
+        stream = parcel.stream
+        known = taken.get(stream.id, {})
+        is_all_new = not known and len({entry.seq for entry in parcel.entries}) == len(parcel.entries)
+        entries = parcel.entries if is_all_new else _new_entries(connection, parcel, known, outcome)
+        if stream.conflict is not None:
+            stream.answer.refuse(stream.conflict)
+        elif entries:
+            new.append(Parcel(stream, entries))
+    return new
+
+
+def _new_entries(connection: Connection, parcel: Parcel, taken: dict[int, Known], outcome: Outcome) -> list[Entry]:
+    """What is new of a stream, record by record; a stream that contradicts itself is marked."""
+    digests: dict[int, bytes] = {}
+    new: list[Entry] = []
+    for entry in parcel.entries:
+        seq = entry.seq
+        if seq not in taken and seq not in digests:
+            digests[seq] = entry.digest
+            new.append(entry)
             continue
-        digest, reason = taken[key] if key in taken else (new[key].entry.digest, None)
-        if digest != item.entry.digest:
-            mark_conflict(connection, item.stream, f"seq {item.entry.seq} came again with other content")
+        digest, reason = taken[seq] if seq in taken else (digests[seq], None)
+        if digest != entry.digest:
+            mark_conflict(connection, parcel.stream, f"seq {seq} came again with other content")
         else:
             outcome.duplicate_records += 1
-            if key in taken:
-                _answer_repeat(item, reason)
-    refused = {item.stream.id: item.stream for item in items if item.stream.conflict is not None}
-    for stream in refused.values():
-        stream.answer.refuse(stream.conflict or "")
-    return [item for item in new.values() if item.stream.id not in refused] if refused else list(new.values())
+            if seq in taken:
+                _answer_repeat(parcel.stream, seq, reason)
+    return new
 
 
-def _answer_repeat(item: Item, reason: str | None) -> None:
+def _answer_repeat(stream: OpenStream, seq: int, reason: str | None) -> None:
     if reason is None:
-        item.stream.answer.committed.add(item.entry.seq)
+        stream.answer.committed.add(seq)
     else:
-        item.stream.answer.quarantined[item.entry.seq] = reason
+        stream.answer.quarantined[seq] = reason
 
 
 def _set_aside(item: Item, reason: str) -> SetAside:
-    topic = item.envelope.topic
+    entry = item.entry
     return SetAside(
-        topic=str(topic),
-        site=topic.site,
-        gateway=topic.gateway,
+        topic=str(entry.topic),
+        site=entry.topic.site,
+        gateway=entry.topic.gateway,
         stream_id=item.stream.stream_id,
-        seq=item.entry.seq,
+        seq=entry.seq,
         reason=reason,
-        body=item.entry.body,
-        received_at=item.envelope.received_at,
+        body=entry.body,
+        received_at=entry.received_at,
     )
 
 
-def _answer(result: Sorted, outcome: Outcome) -> None:
-    for item in result.taken():
-        item.stream.answer.committed.add(item.entry.seq)
-    for item, reason in result.refused:
-        item.stream.answer.quarantined[item.entry.seq] = reason
-    outcome.committed_records += len(result.placed) + len(result.gaps)
+def _count(result: Sorted, outcome: Outcome) -> None:
+    outcome.committed_records += sum(len(one.entries) for one in result.placed) + len(result.gaps)
     outcome.duplicate_records += len(result.present)
     if result.refused:
         outcome.count_quarantined(len(result.refused), result.refused[0][1])

@@ -49,13 +49,13 @@ class Recorder:
         register_engine(self.store, Registration(serial, site, gateway, position or serial))
 
     def send(self, *records, gateway="gw-1", site=SITE):
+        topic, received_at = GatewayTopic(site, gateway, "records"), self.clock()
         entries = []
         for record in records:
             body = encode(record)
             self._next_seq[gateway] = seq = self._next_seq.get(gateway, 0) + 1
-            entries.append(Entry(seq, body, digest(body), record))
-        topic = GatewayTopic(site, gateway, "records")
-        return commit(self.store, [EnvelopeArrival(topic, f"stream-{gateway}", entries, self.clock())])
+            entries.append(Entry(seq, body, digest(body), topic, received_at, record))
+        return commit(self.store, [EnvelopeArrival(topic, f"stream-{gateway}", entries, received_at)])
 
     def row(self, serial, cycle, channels=None, **fields):
         channels = {"T24": 640.0 + cycle, "P30": 553.0} if channels is None else channels

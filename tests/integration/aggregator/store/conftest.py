@@ -31,12 +31,14 @@ def envelope(clock):
     """Build an envelope of one gateway from records (or, for bad ones, reasons) by seq."""
 
     def build(records, gateway="gw-1", site="hamburg", stream="stream-1", kind="records"):
+        topic, received_at = GatewayTopic(site, gateway, kind), clock()
         entries = []
         for seq, record in records.items():
             bad = isinstance(record, str)
             body = record.encode() if bad else encode(record)
-            entries.append(Entry(seq, body, digest(body), None if bad else record, f"bad: {record}" if bad else None))
-        return EnvelopeArrival(GatewayTopic(site, gateway, kind), stream, entries, clock())
+            read = {"reason": f"bad: {record}"} if bad else {"record": record}
+            entries.append(Entry(seq, body, digest(body), topic, received_at, **read))
+        return EnvelopeArrival(topic, stream, entries, received_at)
 
     return build
 

@@ -23,8 +23,9 @@ def record(store, recorder, clock):
 
     def send(cycle):
         body = encode(recorder.row("E1", cycle))
-        entry = Entry(cycle, body, digest(body), recorder.row("E1", cycle))
-        commit(store, [EnvelopeArrival(GatewayTopic("hamburg", "gw-1", "records"), "stream-1", [entry], clock())])
+        topic, received_at = GatewayTopic("hamburg", "gw-1", "records"), clock()
+        entry = Entry(cycle, body, digest(body), topic, received_at, recorder.row("E1", cycle))
+        commit(store, [EnvelopeArrival(topic, "stream-1", [entry], received_at)])
 
     return send
 

@@ -3,9 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import insert, select, update
 
-from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, core
+from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, Telemetry, core
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,8 @@ def move(store, clock, recorder):
 
 
 def test_each_half_is_that_of_the_highest_seq(deliver, recorder, state):
-    deliver({1: recorder.row("E1", 1), 4: recorder.prediction("E1", 2), 3: recorder.row("E1", 2)})
+    rows = {3: recorder.row("E1", 2), 1: recorder.row("E1", 1)}
+    deliver(rows | {4: recorder.prediction("E1", 2), 2: recorder.prediction("E1", 1)})
     assert state() == (2, 2)
 
 
@@ -72,6 +74,15 @@ def test_the_gateways_clock_does_not_matter(deliver, recorder, clock, state):
     clock.at = datetime(1970, 1, 1, tzinfo=UTC)
     deliver({2: recorder.row("E1", 2, clock_unsynced=True)})
     assert state() == (2, None)
+
+
+def test_of_two_installations_at_one_gateway_the_time_of_each_record_decides(deliver, recorder, move, rows):
+    move("gw-1")
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    deliver({1: recorder.row("E1", 1), 2: replace(recorder.row("E1", 2), observed_at=soon), 3: recorder.row("E1", 3)})
+    installations = {row["cycle"]: row["installation_id"] for row in rows(Telemetry)}
+    assert installations[1] == installations[3] != installations[2] == "moved"
+    assert rows(CurrentState)[0]["installation_id"] == "moved"
 
 
 def test_a_new_installation_begins_anew_and_the_old_one_no_longer_counts(deliver, recorder, move, rows, state):
