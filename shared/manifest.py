@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shared.errors import BundleError
+from shared.messages import NAME_MAX_CHARS
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
@@ -115,8 +116,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     """
 
     format: int
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$(?!\n)")]
-    version: Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+$(?!\n)")]
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$(?!\n)", max_length=NAME_MAX_CHARS)]
+    version: Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+$(?!\n)", max_length=NAME_MAX_CHARS)]
     created: date
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
     seed: int

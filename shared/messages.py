@@ -21,6 +21,7 @@ VERSION = 1
 ENVELOPE_MAX_RECORDS = 500
 ENVELOPE_MAX_BYTES = 256 * 1024
 CYCLE_MAX = 2**31 - 1
+NAME_MAX_CHARS = 200
 REASON_MAX_CHARS = 1000
 RANGES_MAX = 1000
 RESEND_RANGES_MAX = 50  # with which a signed command fits a packet of 4 KiB, the smallest that gateways get by with
@@ -39,6 +40,8 @@ SeqRange = tuple[Seq, Seq]
 SeqRanges = Annotated[list[SeqRange], Meta(max_length=RANGES_MAX)]
 NumberedRecords = Annotated[list[tuple[Seq, Raw]], Meta(min_length=1)]
 StreamId = Annotated[str, Meta(min_length=1, max_length=64)]
+CommandId = Annotated[str, Meta(min_length=1, max_length=64)]
+Name = Annotated[str, Meta(max_length=NAME_MAX_CHARS)]
 Reason = Annotated[str, Meta(max_length=REASON_MAX_CHARS)]
 Flags = dict[str, list[str]]
 StatusEvent = Literal["birth", "heartbeat", "stopped", "will"]
@@ -70,8 +73,8 @@ class RulCycles(_Wire, frozen=True, kw_only=True):
 class ModelRef(_Wire, frozen=True, kw_only=True):
     """Which released model made a prediction; ``sha256`` is of the .tflite file."""
 
-    name: str
-    version: str
+    name: Name
+    version: Name
     sha256: Sha256
 
     def __post_init__(self) -> None:
@@ -94,7 +97,7 @@ class Telemetry(_Record, frozen=True, kw_only=True, tag="telemetry"):
     """
 
     engine: RecordSerial
-    installation_id: str | None = None
+    installation_id: Name | None = None
     cycle: Cycle
     observed_at: Utc
     clock_unsynced: bool = False
@@ -111,19 +114,19 @@ class Prediction(_Record, frozen=True, kw_only=True, tag="prediction"):
     """One RUL prediction with its lineage; ``input`` is the quantised input tensor (base64 on the wire)."""
 
     engine: RecordSerial
-    installation_id: str | None = None
+    installation_id: Name | None = None
     cycle: Cycle
     observed_at: Utc
     predicted_at: Utc
     rul_cycles: RulCycles
     cap_cycles: Annotated[float, Meta(gt=0)]
     model: ModelRef
-    runtime: str
+    runtime: Name
     window: Window
     flags: Flags = {}
     input: bytes
     origin: Literal["edge", "command", "centre", "replay"] = "edge"
-    request_id: str | None = None
+    request_id: Name | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError if ``engine`` is no serial; in decoding, that becomes msgspec's error."""
@@ -183,13 +186,13 @@ class Session(_Wire, frozen=True, kw_only=True):
     """One start of one agent: a counter kept in the outbox and a nonce drawn at start."""
 
     counter: Annotated[int, Meta(ge=1)]
-    boot_nonce: str
+    boot_nonce: Name
 
 
 class SourceStatus(_Wire, frozen=True, kw_only=True):
     """How the sensor source is doing; ``last_row_at`` is when the last row was accepted, by the gateway's clock."""
 
-    kind: str
+    kind: Name
     state: Literal["waiting", "reading", "ended", "failed"]
     rows: int = 0
     refused_rows: int = 0
@@ -234,12 +237,12 @@ class Status(_Wire, frozen=True, kw_only=True):
     next_seq: Seq
     sent_at: Utc
     heartbeat_interval_s: Annotated[float, Meta(gt=0)]
-    agent_version: str
+    agent_version: Name
     engines: list[Serial]
     model: ModelRef | None = None
     source: SourceStatus
     outbox: OutboxStatus
-    store_epoch: str | None = None
+    store_epoch: Name | None = None
     held: SeqRanges = []
 
     @property
@@ -252,9 +255,9 @@ class CentreStatus(_Wire, frozen=True, kw_only=True):
     """Whether one aggregator replica accepts records, and which store it writes to; retained."""
 
     v: int = VERSION
-    replica: str
+    replica: Name
     accepting: bool
-    store_epoch: str
+    store_epoch: Name
     sent_at: Utc
 
 
@@ -266,7 +269,7 @@ class Resend(_Wire, frozen=True, kw_only=True, tag_field="action", tag="resend")
 
     stream_id: StreamId
     ranges: Annotated[list[SeqRange], Meta(max_length=RESEND_RANGES_MAX)]
-    store_epoch: str
+    store_epoch: Name
 
 
 class Command(_Wire, frozen=True, kw_only=True):
@@ -275,9 +278,9 @@ class Command(_Wire, frozen=True, kw_only=True):
     ``expires_at`` is for orders that must not be obeyed late; a ``Resend`` may be.
     """
 
-    command_id: Annotated[str, Meta(min_length=1, max_length=64)]
-    site: str
-    gateway: str
+    command_id: CommandId
+    site: Name
+    gateway: Name
     issued_at: Utc
     expires_at: Utc
     order: Resend
@@ -298,7 +301,7 @@ class Reply(_Wire, frozen=True, kw_only=True):
     """
 
     v: int = VERSION
-    command_id: str
+    command_id: CommandId
     outcome: Literal["done", "refused"]
     reason: Reason | None = None
     stream_id: StreamId | None = None

@@ -37,6 +37,7 @@ def test_a_field_of_the_wrong_kind_is_named(tmp_path, manifest):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        ({"name": "m" * 201}, r"length <= 200 - at `\$.name`"),
         ({"format": 2}, "has format 2; this program reads format 1"),
         ({"channels": lambda m: m.channels * 2}, "channel names repeat"),
         ({"channels": lambda m: m.channels[:2]}, "unknown channel"),

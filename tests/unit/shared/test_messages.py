@@ -122,6 +122,24 @@ def test_a_prediction_must_name_its_engine_and_model_right(changes):
         m.decode_record(json.dumps(fields).encode())
 
 
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"request_id": "x" * 201}, "request_id"),
+        ({"installation_id": "x" * 201}, "installation_id"),
+        ({"runtime": "x" * 201}, "runtime"),
+        ({"model": {"name": "x" * 201, "version": "1.0.0", "sha256": SHA256}}, "model.name"),
+        ({"model": {"name": "turbofan", "version": "x" * 201, "sha256": SHA256}}, "model.version"),
+    ],
+)
+def test_a_name_has_200_characters_at_most(changes, names):
+    """An index of a database takes no text of any length."""
+    fields = json.loads(m.encode(prediction()))
+    with pytest.raises(MessageError, match=rf"length <= 200 - at `\$\.{names}`"):
+        m.decode_record(json.dumps(fields | changes).encode())
+    m.decode_record(json.dumps(fields | {"request_id": "\U0001f6e9" * 200}).encode())
+
+
 def test_other_messages_are_refused_with_their_reason():
     with pytest.raises(MessageError, match="stream_id"):
         m.decode(b'{"v":1}', m.Ack)

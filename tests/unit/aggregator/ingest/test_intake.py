@@ -76,7 +76,7 @@ def test_a_good_prediction_passes():
         (b'{"kind":"row"}', "Invalid value 'row' - at `$.kind`"),
         (ROW.replace(b'"cycle":1', b'"cycle":0'), "Expected `int` >= 1 - at `$.cycle`"),
         (ROW.replace(b"641.5", b"1e999"), "Number out of range - at `$.channels[...]`"),
-        (ROW.replace(b"E1", b"E\\u0000"), "at `$.engine`"),
+        (ROW.replace(b"E1", b"E\\u0000"), "`engine` does not match"),
         (ROW.replace(b'"T24"', b'"T\\u0000"'), "a text holds a NUL character"),
         (ROW.replace(b"2026-11-21T12:00:00Z", b"0001-01-01T00:00:00+14:00"), "outside of the years 1 to 9999"),
         (
@@ -111,6 +111,7 @@ def test_a_record_that_breaks_the_contract_stands_alone_with_its_reason(body, re
         (STATUS, b"{}", "missing required field"),
         (STATUS, status(v=2), "status version 2 is unknown here"),
         (STATUS, status(session=Session(counter=2**63, boot_nonce="n")), "is no session counter"),
+        (STATUS, status(session=Session(counter=1, boot_nonce="n" * 201)), "length <= 200 - at `$.session.boot_nonce`"),
         (STATUS, status(agent_version="\0"), "a text holds a NUL character"),
         (STATUS, status().replace(b"2026-11-21T12:00:00Z", b"9999-12-31T23:00:00-14:00"), "outside of the years"),
     ],
