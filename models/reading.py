@@ -48,8 +48,8 @@ def read_lives(path: Path) -> list[Life]:
     frame = _frame(path)
     _check(path, frame)
     starts = np.flatnonzero(frame["cycle"] == 1)
-    values = np.split(frame[list(CHANNELS)].to_numpy(), starts[1:])
-    return [Life(unit, life) for unit, life in enumerate(values, start=1)]
+    values = np.ascontiguousarray(frame[list(CHANNELS)])
+    return [Life(unit, life) for unit, life in enumerate(np.split(values, starts[1:]), start=1)]
 
 
 def text_sha256(path: Path) -> str:

@@ -31,6 +31,7 @@ def test_a_file_becomes_lives_and_may_be_packed(tmp_path):
     first, second = read_lives(path)
     assert (first.unit, first.values.shape, second.unit, second.values.tolist()) == (1, (2, 24), 2, [VALUES])
     assert first.values[1, CHANNELS.index("T24")] == 641.82
+    assert first.values.flags.c_contiguous  # sums of floating-point numbers hang on their order in memory
     np.testing.assert_array_equal(read_lives(packed)[0].values, first.values)
 
 
