@@ -77,9 +77,10 @@ def test_the_gateways_clock_does_not_matter(deliver, recorder, clock, state):
 
 
 def test_of_two_installations_at_one_gateway_the_time_of_each_record_decides(deliver, recorder, move, rows):
+    early, late = datetime.now(UTC), datetime.now(UTC) + timedelta(hours=1)
     move("gw-1")
-    soon = datetime.now(UTC) + timedelta(hours=1)
-    deliver({1: recorder.row("E1", 1), 2: replace(recorder.row("E1", 2), observed_at=soon), 3: recorder.row("E1", 3)})
+    times = {1: early, 2: late, 3: early}
+    deliver({cycle: replace(recorder.row("E1", cycle), observed_at=at) for cycle, at in times.items()})
     installations = {row["cycle"]: row["installation_id"] for row in rows(Telemetry)}
     assert installations[1] == installations[3] != installations[2] == "moved"
     assert rows(CurrentState)[0]["installation_id"] == "moved"
