@@ -25,7 +25,23 @@ MODEL_HELP = "a model.tflite, a bundle folder or a released name"
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 good, 1 failed, 2 wrong usage."""
-    commands = (
+    parser = argparse.ArgumentParser(prog="spoolwatch-models", description=PURPOSE)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, purpose, example, add_arguments in _commands():
+        epilog = f"example: spoolwatch-models {example}"
+        add_arguments(subparsers.add_parser(name, help=purpose, description=purpose, epilog=epilog))
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except SpoolwatchError as error:
+        sys.exit(str(error))
+    except ModuleNotFoundError as error:
+        sys.exit(f"the Python package {error.name} is missing: install spoolwatch[models]")
+
+
+def _commands() -> "tuple[tuple[str, str, str, Callable[[argparse.ArgumentParser], None]], ...]":
+    """Name, purpose, example, and what adds the arguments, of every command."""
+    return (
         (
             "predict",
             "predict the RUL of every engine of a C-MAPSS file after its last row",
@@ -63,18 +79,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             _add_release,
         ),
     )
-    parser = argparse.ArgumentParser(prog="spoolwatch-models", description=PURPOSE)
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, purpose, example, add_arguments in commands:
-        epilog = f"example: spoolwatch-models {example}"
-        add_arguments(subparsers.add_parser(name, help=purpose, description=purpose, epilog=epilog))
-    arguments = parser.parse_args(argv)
-    try:
-        arguments.run(arguments)
-    except SpoolwatchError as error:
-        sys.exit(str(error))
-    except ModuleNotFoundError as error:
-        sys.exit(f"the Python package {error.name} is missing: install spoolwatch[models]")
 
 
 def _add_predict(command: argparse.ArgumentParser) -> None:
