@@ -9,7 +9,7 @@ from msgspec import Struct
 MAX_MESSAGES = 20_000
 MAX_BYTES = 64 * 1024 * 1024
 SELDOM = ("/status", "/reply")
-RESERVE = 2  # times the room that records have
+SELDOM_ROOM = 2  # times the room that records have
 
 
 class Letter(Struct, frozen=True, gc=False):
@@ -23,7 +23,8 @@ class Letter(Struct, frozen=True, gc=False):
 class Inbox:
     """A queue that refuses instead of growing: gateways send again what is never acknowledged (P4).
 
-    Statuses and replies, which they do not send again, are taken when records no longer are, and bounded apart.
+    Records are taken while fewer than ``max_messages`` messages of any kind wait, and no more than ``max_bytes`` of them.
+    Statuses and replies, which gateways do not send again, are taken up to twice as many messages and bytes.
     """
 
     def __init__(self, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
@@ -38,7 +39,7 @@ class Inbox:
 
     def put(self, letter: Letter) -> bool:
         """Take a message in, unless there is no room for it; says whether it did."""
-        times = RESERVE if letter.topic.endswith(SELDOM) else 1
+        times = SELDOM_ROOM if letter.topic.endswith(SELDOM) else 1
         size = self._bytes + len(letter.payload)
         if len(self._letters) >= times * self._max_messages or size > times * self._max_bytes:
             return False

@@ -12,7 +12,7 @@ class IngestStatus:
         connected: whether the broker is connected and every subscription granted.
         since: when ``connected`` last changed, or null before the first attempt has ended.
         accepting: whether the store takes records, and as fast as they come; gateways send none while it does not.
-        problem: why ingest is not connected or not accepting, for a person; null if all is well.
+        problem: why ingest is not accepting, for a person; null while it is.
         given_up_messages: those that were quarantined, and left it again because it is bounded.
         unusable_messages: those that not even the quarantine could take.
         dropped_messages: those that came faster than the store took them, and will come again.

@@ -30,7 +30,7 @@ async def test_a_full_inbox_refuses_and_takes_again_once_there_is_room():
 
 
 @pytest.mark.parametrize("kind", ["status", "reply"])
-async def test_statuses_and_replies_get_in_when_records_no_longer_do_and_have_their_own_bound(kind):
+async def test_statuses_and_replies_are_taken_up_to_twice_as_much_as_records(kind):
     """A birth or reply that is lost is not sent again, unlike a record."""
     inbox = Inbox(max_messages=2, max_bytes=10)
     records, few = (f"spoolwatch/v1/hamburg/gw-1/{of}" for of in ("records", kind))
