@@ -23,8 +23,8 @@ class Letter(Struct, frozen=True, gc=False):
 class Inbox:
     """A queue that refuses instead of growing: gateways send again what is never acknowledged (P4).
 
-    Records are taken while fewer than ``max_messages`` messages of any kind wait, and no more than ``max_bytes`` of them.
-    Statuses and replies, which gateways do not send again, are taken up to twice as many messages and bytes.
+    Records are taken until ``max_messages`` messages or ``max_bytes`` of them wait, of whatever kind; statuses and
+    replies, which gateways do not send again, until twice as much does.
     """
 
     def __init__(self, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
