@@ -52,16 +52,16 @@ def _arrive_envelope(topic: GatewayTopic, payload: bytes, received_at: datetime)
     if envelope.v != VERSION:
         reason = f"envelope version {envelope.v} is unknown here, this centre knows {VERSION}: upgrade the centre"
         return DeferredArrival(topic, envelope.stream_id, [seq for seq, _ in envelope.records], as_reason(reason))
-    has_nul = _NUL in payload
-    entries = [_entry(seq, bytes(body), topic, received_at, has_nul=has_nul) for seq, body in envelope.records]
+    has_escapes = b"\\" in payload  # found a hundred times sooner than a NUL would be
+    entries = [_entry(seq, bytes(body), topic, received_at, has_escapes) for seq, body in envelope.records]
     return EnvelopeArrival(topic, envelope.stream_id, entries, received_at)
 
 
-def _entry(seq: int, body: bytes, topic: GatewayTopic, received_at: datetime, *, has_nul: bool) -> Entry:
+def _entry(seq: int, body: bytes, topic: GatewayTopic, received_at: datetime, has_escapes: bool) -> Entry:
     digest = messages.digest(body)
     try:
         record = messages.decode_record(body)
-        if has_nul:
+        if has_escapes:
             _check_text(body)
         _CHECKS[type(record)](record)
     except MessageError as error:
