@@ -47,6 +47,8 @@ from shared.topics import EVERY_CENTRE_STATUS, GatewayTopic, Kind
 
 TICK_S = 0.5
 FAREWELL_TIMEOUT_S = 2.0
+# Each is a transaction; more of them in one turn would hold sensing up.
+RENUMBERED_AT_ONCE = 2
 RANGE_MAX_BYTES = len(f"[{LAST_SEQ},{LAST_SEQ}],")
 
 log = structlog.get_logger(__name__)
@@ -104,6 +106,7 @@ class Delivery:
         can_be_asked = settings.centre_key is not None
         self._inventory = Inventory(outbox, can_be_asked=can_be_asked, monotonic_s=monotonic_s)
         self._born_as: str | None = None
+        self._has_more = False
         self._unread = Seldom(monotonic_s)
         self._heartbeat_due_s = 0.0
         self._link_state: Connected | Disconnected = Disconnected("not connected yet")
@@ -122,7 +125,7 @@ class Delivery:
         while True:
             self._progress()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0 if self._commands.is_busy else TICK_S):
+                async with asyncio.timeout(0 if self._has_more else TICK_S):
                     self.take(await self._link.events.get())
             while not self._link.events.empty():
                 self.take(self._link.events.get_nowait())
@@ -170,8 +173,10 @@ class Delivery:
                     log.warning("message_not_used", topic=event.topic, reason=str(error))
 
     def keep_time(self) -> None:
-        """Do what is due: say who we are, send again what is overdue, break a silence, send a heartbeat."""
+        """Do what is due: renumber, say who we are, send again what is overdue, break a silence, send a heartbeat."""
         now_s = self._monotonic_s()
+        self._has_more = False
+        self._renumber()
         if not isinstance(self._link_state, Connected):
             return
         try:
@@ -185,7 +190,23 @@ class Delivery:
                 log.warning("no_answers", reason=reason)
                 self._link.reconnect(reason)
 
+    def _renumber(self) -> None:
+        """Do some of a renumbering under way; nothing is sent before its end, for neither numbering is whole."""
+        try:
+            for _ in range(RENUMBERED_AT_ONCE):
+                if self._outbox.is_renumbering:
+                    self._outbox.renumber_piece()
+            self._has_more = self._outbox.is_renumbering
+        except OutboxError as error:
+            self._not_read(error)
+
     def _say_what_is_due(self, now_s: float) -> None:
+        if not self._outbox.is_renumbering:
+            self._serve_stream()
+        if now_s >= self._heartbeat_due_s:
+            self._publish_status("heartbeat")
+
+    def _serve_stream(self) -> None:
         stream_id = self._outbox.stream_id
         if self._born_as != stream_id:
             self._inventory.start_over()
@@ -194,13 +215,12 @@ class Delivery:
             self._born_as = stream_id
         if self._commands.is_busy:
             self._reply(self._commands.go_on())
+            self._has_more = self._commands.is_busy
             self._sender.rescan()
         elif self._centre.accepts:
             told = self._inventory.go_on(self._centre.store_epoch)
             if told is not None and self._outbox.stream_id == stream_id:  # and not of a file that was damaged meanwhile
                 self._publish_status("birth", *told)
-        if now_s >= self._heartbeat_due_s:
-            self._publish_status("heartbeat")
 
     def _on_message(self, message: Received) -> None:
         if message.topic == self._topic("ack"):
@@ -216,8 +236,11 @@ class Delivery:
         if ack.v != VERSION or ack.stream_id != self._outbox.stream_id:
             return
         self._silence.heard()
+        if self._outbox.is_renumbering:
+            return
         if ack.conflict is not None:
-            stream_id = self._outbox.open_new_stream()
+            stream_id = self._outbox.begin_new_stream()
+            self._born_as = None
             log.error("stream_conflict", reason=ack.conflict, new_stream_id=stream_id)
             return
         self._outbox.settle(ack, at=self._now_s())

@@ -1,4 +1,4 @@
-"""Keeps an outbox usable: a failing disk is relieved, a damaged file replaced, an interrupted renumbering finished."""
+"""Keeps an outbox usable: a failing disk is relieved, a damaged file replaced, a half-done renumbering gone on with."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -22,11 +22,12 @@ class LastingFile:
 
     Attributes:
         file: the open file.
+        is_renumbering: whether a new stream was begun and neither numbering is whole.
         sessions: starts of the agent so far, for a fresh file to go on counting from.
 
     Args:
         path: the SQLite file; made where there is none.
-        read_only: only look; nothing is relieved, replaced or finished.
+        read_only: only look; nothing is relieved, replaced or gone on with.
         now: the clock, aware UTC, for the name of what is set aside.
 
     Raises:
@@ -37,22 +38,26 @@ class LastingFile:
         self._path = path
         self._now = now
         self._aside: Path | None = None
-        self._is_renumbering = False
+        self.is_renumbering = False
         self.sessions = 0
         try:
             self.file = OutboxFile(path, read_only=read_only)
-            self._is_renumbering = not read_only and renumbering.is_under_way(self.file)
+            self.is_renumbering = not read_only and renumbering.is_under_way(self.file)
         except DamagedError as error:
             if read_only or not _anything_at(path):
                 raise
             self.file = self._fresh(error)
         if not read_only:
-            self.surely(self._tell_of_earlier_damage)
+            self.surely(self._tell_of_earlier_damage, half_way=True)
 
-    def surely(self, work: Callable[[], T]) -> T:
-        """Do a piece of work; once more after a failing disk was relieved or a damaged file replaced."""
+    def surely(self, work: Callable[[], T], *, half_way: bool = False) -> T:
+        """Do a piece of work; once more after a failing disk was relieved or a damaged file replaced.
+
+        A renumbering under way is finished first, which takes seconds where much is unacked, unless the work is sound
+        ``half_way`` through one.
+        """
         try:
-            return self._do(work)
+            return self._do(work, half_way=half_way)
         except DiskError:
             if self.file.read_only:
                 raise
@@ -62,8 +67,8 @@ class LastingFile:
                 raise
             damaged, self.file = self.file, self._fresh(error)
             damaged.close()
-            self._is_renumbering = False
-        return self._do(work)
+            self.is_renumbering = False
+        return self._do(work, half_way=half_way)
 
     def store(self, write: Callable[[bool], T]) -> T:
         """Write something new: at first the file may grow, and once more without where the disk does not let it."""
@@ -72,24 +77,34 @@ class LastingFile:
         except DiskError:
             return self.surely(lambda: write(False))
 
-    def open_new_stream(self) -> None:
-        """Renumber what is unacked; what fails in between is gone on with before any other work is done.
+    def begin_renumbering(self) -> None:
+        """Begin to number anew what is unacked, unless that is under way.
 
         Raises:
-            OutboxError: it is not done yet.
+            OutboxError: it is not begun.
         """
 
         def begin() -> None:
             renumbering.begin(self.file)
-            self._is_renumbering = True
+            self.is_renumbering = True
 
-        self.surely(begin)
-        self.surely(lambda: None)
+        self.surely(begin, half_way=True)
 
-    def _do(self, work: Callable[[], T]) -> T:
-        if self._is_renumbering:
-            renumbering.finish(self.file)
-            self._is_renumbering = False
+    def renumber_piece(self) -> None:
+        """Do some of the renumbering that is under way.
+
+        Raises:
+            OutboxError: it is not done.
+        """
+
+        def go_on() -> None:
+            self.is_renumbering = self.is_renumbering and renumbering.go_on(self.file)
+
+        self.surely(go_on, half_way=True)
+
+    def _do(self, work: Callable[[], T], *, half_way: bool) -> T:
+        while self.is_renumbering and not half_way:
+            self.is_renumbering = renumbering.go_on(self.file)
         return work()
 
     def _fresh(self, error: DamagedError) -> OutboxFile:

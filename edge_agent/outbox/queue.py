@@ -21,7 +21,7 @@ from edge_agent.outbox.file import RECORD_TABLES, OutboxError, OutboxFile
 from edge_agent.outbox.history import HELD_TABLES, expire, held_between, keep, next_seq_in, take_back
 from edge_agent.outbox.lasting import LastingFile
 from edge_agent.outbox.rate import Rate
-from edge_agent.outbox.sacrifice import make_room, seal_gap
+from edge_agent.outbox.sacrifice import ORDER, SPARE, make_room, seal_gap
 from edge_agent.outbox.settlement import MAX_DEFERRAL_S, defer, park
 from edge_agent.ports import RefusedRow
 from edge_agent.settings import OutboxSettings
@@ -123,7 +123,7 @@ class Outbox:
     def engine_state(self, serial: str, model_sha256: str) -> bytes | None:
         """The feature state of one engine as last accepted with this model; what no state can be, if it is damaged."""
         query = "SELECT state FROM engine_state WHERE serial = ? AND model_sha256 = ?"
-        found = self._lasting.surely(lambda: self._file.rows(query, (serial, model_sha256)))
+        found = self._lasting.surely(lambda: self._file.rows(query, (serial, model_sha256)), half_way=True)
         if not found:
             return None
         return found[0][0] if isinstance(found[0][0], bytes) else b""
@@ -136,7 +136,7 @@ class Outbox:
                 self._file.execute("UPDATE head SET sessions = sessions + 1")
                 return int(self._file.head("sessions"))
 
-        self._lasting.sessions = self._lasting.surely(count)
+        self._lasting.sessions = self._lasting.surely(count, half_way=True)
         return Session(counter=self._lasting.sessions, boot_nonce=uuid.uuid4().hex)
 
     def accept(
@@ -170,15 +170,15 @@ class Outbox:
         size_bytes = sum(map(len, telemetry)) + sum(map(len, predictions))
         need_bytes = size_bytes + sum(len(row[0]) for row in refused_rows)
 
-        def write(may_grow: bool) -> int:
+        def write(may_grow: bool, order: Sequence[str] = ORDER) -> int:
             with self._file.transaction():
-                dropped = make_room(self._file, need_bytes, self._settings, may_grow=may_grow)
+                dropped = make_room(self._file, need_bytes, self._settings, may_grow=may_grow, order=order)
                 number_records(self._file, telemetry, predictions, cursor, self._rate.per_s(records, size_bytes))
                 self._file.execute_many("INSERT OR REPLACE INTO engine_state VALUES (?, ?, ?)", state_rows)
                 set_rows_aside(self._file, refused_rows)
                 return dropped
 
-        dropped = self._lasting.store(write)
+        dropped = self._store_half_way(write) if self.is_renumbering else self._lasting.store(write)
         self._rate.note(records, size_bytes)
         if dropped:
             log.error("records_dropped", records=dropped, reason="the outbox or its disk is full")
@@ -217,14 +217,34 @@ class Outbox:
         self._lasting.surely(write)
         self._lasting.surely(lambda: self._file.give_back())
 
-    def open_new_stream(self) -> str:
-        """Leave a stream the centre refuses: a new id, and what is unacked renumbered from 1 in the same order.
+    def begin_new_stream(self) -> str:
+        """Begin to leave a stream the centre refuses: what is unacked is renumbered from 1 in the same order.
 
-        History is forgotten: it is the centre's, under the stream that is left. What fails in between is gone on
-        with before anything else is done, also by the next one who opens the file.
+        History is forgotten: it is the centre's, under the stream that is left. ``renumber_piece`` does the work, also
+        for the next one who opens the file. Until it is done the outbox tells of the stream that is left, and takes
+        what is new; whatever else is asked for waits until all of it is done.
+
+        Returns:
+            The id of the new stream.
+
+        Raises:
+            OutboxError: the file cannot be written at the moment.
         """
-        self._lasting.open_new_stream()
-        return self.stream_id
+        self._lasting.begin_renumbering()
+        return str(self._head("new_stream_id"))
+
+    @property
+    def is_renumbering(self) -> bool:
+        """Whether a new stream was begun and ``renumber_piece`` has more to do."""
+        return self._lasting.is_renumbering
+
+    def renumber_piece(self) -> None:
+        """Do some of the renumbering that is under way, in one transaction.
+
+        Raises:
+            OutboxError: the file cannot be written at the moment; another call tries again.
+        """
+        self._lasting.renumber_piece()
 
     def held_slices(self) -> Iterator[list[SeqRange]]:
         """Seqs of the present stream whose records are here, acked or not, some thousands at a time, as sorted ranges.
@@ -263,7 +283,7 @@ class Outbox:
 
     def status(self) -> OutboxStatus:
         """How full the outbox is and for how long it will do at the present rate."""
-        return self._lasting.surely(lambda: fill_level(self._file, self._settings, *self._rate.per_s()))
+        return self._lasting.surely(lambda: fill_level(self._file, self._settings, *self._rate.per_s()), half_way=True)
 
     def status_at_last_rate(self) -> OutboxStatus:
         """The same at the rate at which records came last, be it long ago or under another agent."""
@@ -272,11 +292,18 @@ class Outbox:
             [(records_per_s, bytes_per_s)] = self._file.rows("SELECT records_per_s, bytes_per_s FROM head")
             return fill_level(self._file, self._settings, records_per_s or 0.0, bytes_per_s or 0.0)
 
-        return self._lasting.surely(look)
+        return self._lasting.surely(look, half_way=True)
 
     @property
     def _file(self) -> OutboxFile:
         return self._lasting.file
+
+    def _store_half_way(self, write: Callable[..., int]) -> int:
+        """Records are given up only from a whole numbering: where there is no other room, it is finished first."""
+        try:
+            return self._lasting.surely(lambda: write(True, SPARE), half_way=True)
+        except OutboxError:
+            return self._lasting.store(partial(write, order=ORDER))
 
     def _take_back(self, span: SeqRange, may_grow: bool) -> tuple[int, list[SeqRange]]:
         with self._file.transaction():
@@ -311,7 +338,7 @@ class Outbox:
             log.warning("gap_waits", reason=str(error))
 
     def _head(self, column: str) -> Any:
-        return self._lasting.surely(lambda: self._file.head(column))
+        return self._lasting.surely(lambda: self._file.head(column), half_way=True)
 
     def _start_age(self) -> None:
         """The outbox ages only while an agent works with it, so that no jump of the wall clock expires history."""

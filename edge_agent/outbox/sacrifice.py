@@ -18,7 +18,8 @@ from shared.messages import Gap, SeqRange, as_ranges, decode_record, encode
 GAP_MAX_RANGES = 1000
 GAP_REASON = "dropped by policy: the outbox (outbox.max_bytes) or the disk of the gateway was full"
 
-ORDER = ("history", "dead_letter", "refused_row", *RECORD_TABLES)
+SPARE = ("history", "dead_letter", "refused_row")
+ORDER = (*SPARE, *RECORD_TABLES)
 _ROWS_AT_ONCE = 20
 _AHEAD_PAGES = 256
 _SPARE_PAGES = 32

@@ -218,7 +218,10 @@ class StoreAndForward(RuleBasedStateMachine):
     def settle(self, ack):
         self.outbox.settle(ack, at=0.0)
         if ack.conflict is not None and ack.stream_id == self.outbox.stream_id:
-            self.outbox.open_new_stream()
+            self.outbox.begin_new_stream()
+            while self.outbox.is_renumbering:
+                self.accept(1)
+                self.outbox.renumber_piece()
 
     def connect(self, *, obeyed):
         """A birth reaches the centre."""

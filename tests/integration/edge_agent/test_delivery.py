@@ -1,6 +1,7 @@
 """Delivery over a real outbox, with the broker and the centre played by the test."""
 
 import asyncio
+from contextlib import suppress
 
 from edge_agent import delivery as delivery_module
 from edge_agent import sender
@@ -161,12 +162,61 @@ def test_a_new_stream_that_could_not_be_begun_at_once_has_its_birth_before_its_r
     box.outbox.accept([b"{}"])
     box.turn(Connected())
     with monkeypatch.context() as failing:
-        failing.setattr("edge_agent.outbox.renumbering.finish", raise_outbox_error)
+        failing.setattr("edge_agent.outbox.renumbering.go_on", raise_outbox_error)
         box.turn(box.ack(conflict="seq 1 came with other content"))
     box.link.published.clear()
     box.turn()
     assert [sent.topic for sent in box.link.published] == [f"{OWN}/status", f"{OWN}/records"]
     assert box.link.statuses()[0].stream_id == box.link.envelopes("records")[0].stream_id == box.outbox.stream_id
+
+
+def test_a_renumbering_of_much_lets_rows_in_between_its_pieces_and_nothing_out_before_its_end(make_box):
+    box = make_box()
+    box.outbox.accept([b"{}"] * 3000)
+    box.turn(Connected())
+    left = box.outbox.stream_id
+    box.link.published.clear()
+    box.turn(box.ack(conflict="seq 1 came with other content"))
+    turns = 0
+    while box.outbox.is_renumbering:
+        turns += 1
+        box.outbox.accept([b"%d" % turns])
+        assert box.outbox.is_renumbering
+        late = box.ack(conflict="again", stream_id=left), box.ack(stream_id=left, committed=[(1, 3000)])
+        box.turn(*late, after_s=5)
+    assert turns > 3
+    told = box.link.statuses()
+    assert {status.event for status in told if status.stream_id == left} == {"heartbeat"}
+    assert [status.event for status in told if status.stream_id == box.outbox.stream_id] == ["birth"]
+    sent = [*box.link.envelopes("records"), *box.link.envelopes("backfill")]
+    assert {envelope.stream_id for envelope in sent} == {box.outbox.stream_id}
+    newest, body = box.link.envelopes("records")[-1].records[-1]
+    assert (newest, bytes(body)) == (3000 + turns, b"%d" % turns)
+
+
+async def test_work_that_waits_for_the_line_or_the_disk_keeps_no_core_busy(make_keyed_box, monkeypatch):
+    """Neither a command half obeyed nor a renumbering that fails makes the loop spin."""
+    box = make_keyed_box()
+    box.outbox.accept([b"{}"] * 10_000)
+    box.outbox.settle(m.Ack(stream_id=box.outbox.stream_id, committed=[(1, 10_000)]), at=0.0)
+    box.turn(Connected(), box.centre(), box.resend((1, 10_000)))
+    box.turn(Disconnected("gone"))
+    turns = await turns_of_the_loop(box, monkeypatch)
+    assert turns < 5
+    box.turn(Connected())
+    monkeypatch.setattr("edge_agent.outbox.renumbering.go_on", raise_outbox_error)
+    box.turn(box.ack(conflict="seq 1 came with other content"))
+    assert await turns_of_the_loop(box, monkeypatch) < 5
+
+
+async def turns_of_the_loop(box, monkeypatch):
+    """In a fifth of a second, with events that come at no time."""
+    turns = []
+    monkeypatch.setattr(box.delivery, "_progress", lambda: turns.append(1))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await box.delivery.run()
+    return len(turns)
 
 
 def test_deferred_records_go_again_once_their_time_has_come(make_box):
@@ -299,7 +349,7 @@ def test_a_stream_that_the_outbox_begins_by_itself_is_sent_from_its_start(make_b
     box = make_box()
     box.outbox.accept([b"1", b"2", b"3"])
     box.turn(Connected(), box.ack(committed=[(1, 3)]))
-    box.outbox.open_new_stream()
+    box.outbox.begin_new_stream()
     box.outbox.accept([b"4"])
     box.turn()
     assert box.link.seqs("records")[-1] == [1]

@@ -80,7 +80,7 @@ def test_a_new_stream_renumbers_what_is_unacked_in_the_same_order(outbox):
     first = outbox.stream_id
     outbox.accept([b"a", b"b", b"c", b"d"])
     outbox.settle(Ack(stream_id=first, committed=[(2, 2)]), at=0.0)
-    assert outbox.open_new_stream() == outbox.stream_id != first
+    assert outbox.begin_new_stream() != first
     assert bodies(outbox) == [(1, b"a"), (2, b"c"), (3, b"d")]
     outbox.accept([b"e"])
     assert bodies(outbox)[-1] == (4, b"e")

@@ -70,6 +70,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.cursor = str(self.count)
         self.outbox.accept(new[:telemetry], new[telemetry:], cursor=self.cursor)
         self.made |= dict(enumerate(new, start=first))
+        return new
 
     @rule(steps=st.integers(1, 8))
     def outage(self, steps):
@@ -125,17 +126,29 @@ class OutboxMachine(RuleBasedStateMachine):
     def time_passes(self, hours):
         self.clock_s += hours * 3600.0
 
-    @rule()
-    def conflict(self):
+    @rule(between=st.lists(st.sampled_from(["step", "piece", "restart", "kill_and_restart"]), max_size=6))
+    def conflict(self, between):
+        """Rows come, and the agent is killed, while what is unacked gets new numbers."""
         unacked, dropped = self.unacked(), set(self.seqs_dropped(settled=False))
         kept = [seq for seq in sorted(unacked.keys() | dropped) if seq in self.made]
         bodies = [unacked.get(seq, self.made[seq]) for seq in kept]
-        before = self.outbox.stream_id
-        assert self.outbox.open_new_stream() != before
+        begun = self.outbox.begin_new_stream()
+        for action in between:
+            match action:
+                case "step":
+                    bodies += self.accept(3, 2)
+                case "piece":
+                    self.outbox.renumber_piece()
+                case _:
+                    getattr(self, action)()
+        while self.outbox.is_renumbering:
+            self.outbox.renumber_piece()
+        assert self.outbox.stream_id == begun
         self.made = dict(enumerate(bodies, start=1))
         self.acked, self.quarantined, self.settled_gaps, self.sent = set(), set(), [], {}
-        assert self.outbox.next_seq == len(kept) + 1
-        assert set(self.seqs_dropped()) == {new for new, seq in enumerate(kept, 1) if seq not in unacked}
+        assert self.outbox.next_seq == len(bodies) + 1
+        dropped = {new for new, seq in enumerate(kept, 1) if seq not in unacked}
+        assert dropped <= set(self.seqs_dropped()) <= set(range(1, len(bodies) + 1))
 
     @rule()
     def restart(self):

@@ -189,7 +189,7 @@ def test_a_new_stream_forgets_the_history_of_the_one_before(path, clocks):
     outbox = clocks.open(path)
     outbox.accept([b"a", b"b", b"c"])
     committed(outbox, 1, 2)
-    outbox.open_new_stream()
+    outbox.begin_new_stream()
     assert (rows(outbox), held(outbox), outbox.status().history_bytes) == ([(1, b"c")], [(1, 1)], 0)
     outbox.close()
 
