@@ -22,7 +22,10 @@ class Centre:
     now: Callable[[], datetime]
 
 
-def centre_of(request: Request) -> Centre:
+# Where nothing waits, these are async: what is not, goes to another thread and back, which takes longest beside ingest.
+
+
+async def centre_of(request: Request) -> Centre:
     """The parts that ``create_app`` was given."""
     return cast(Centre, request.app.state.centre)
 
@@ -35,7 +38,7 @@ def _session(centre: CentreDep) -> Iterator[Session]:
         yield session
 
 
-def _now(centre: CentreDep) -> datetime:
+async def _now(centre: CentreDep) -> datetime:
     return centre.now()
 
 
