@@ -244,8 +244,8 @@ class StoreAndForward(RuleBasedStateMachine):
         self.pending.add(outcome)
         for _, resend in outcome.orders if obeyed else ():
             assert resend.stream_id == self.outbox.stream_id
-            list(self.outbox.resend_slices(resend.ranges))
-            self.outbox.remember_store_epoch(resend.store_epoch)
+            if not any(list(self.outbox.resend_slices(resend.ranges))):
+                self.outbox.remember_store_epoch(resend.store_epoch)
             self.is_whole = True
 
     # What must hold
