@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shared.cmapss import SUBSETS
 from shared.errors import SpoolwatchError, TopicError
 from shared.topics import check_level, check_site
 from simulators.folder import PlayFolder
@@ -53,6 +54,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _add_fleet(command: argparse.ArgumentParser) -> None:
     _add_play(command)
     command.add_argument("--engines", type=_positive_int, default=12, metavar="N", help="how many (default 12)")
+    command.add_argument(
+        "--subset",
+        choices=SUBSETS,
+        default=SUBSETS[0],
+        help="type of engine, as in the C-MAPSS subset of that name (default FD001)",
+    )
     command.add_argument("--seed", type=_seed, default=0, help="the same seed gives the same engines (default 0)")
     command.add_argument("--prefix", type=_level, default="E", help="what their serials start with (default E)")
     command.set_defaults(run=_fleet)
@@ -91,7 +98,7 @@ def _add_play(command: argparse.ArgumentParser) -> None:
 def _fleet(arguments: argparse.Namespace) -> bool:
     from simulators.engines import simulated_fleet
 
-    engines = simulated_fleet(arguments.engines, arguments.seed, arguments.prefix)
+    engines = simulated_fleet(arguments.engines, arguments.seed, arguments.prefix, arguments.subset)
     return _play(arguments, engines, lasting=True)
 
 

@@ -44,30 +44,32 @@ class PlayedEngine:
     past_rows: int = 0
 
 
-def simulated_fleet(count: int, seed: int, prefix: str = "E") -> list[PlayedEngine]:
+def simulated_fleet(count: int, seed: int, prefix: str = "E", subset: str = "FD001") -> list[PlayedEngine]:
     """Make engines that fail, spread evenly from nearly worn out to nearly new, so that every health band shows.
 
     Args:
         count: how many.
         seed: the same seed gives the same engines at the same ages.
         prefix: what their serials start with.
+        subset: the type of engine, of ``shared.cmapss.SUBSETS``.
     """
     generator = np.random.default_rng([seed, count])
     remaining_cycles = (generator.permutation(count) + generator.random(count)) * MOST_CYCLES / count
     width = max(2, len(str(count)))
     return [
-        _simulated(f"{prefix}-{unit:0{width}d}", unit, seed, max(LAST_CYCLES, int(left)))
+        _simulated(
+            SimulatedEngine(f"{prefix}-{unit:0{width}d}", seed, subset=subset), unit, max(LAST_CYCLES, int(left))
+        )
         for unit, left in enumerate(remaining_cycles, start=1)
     ]
 
 
-def _simulated(serial: str, unit: int, seed: int, remaining_cycles: int) -> PlayedEngine:
-    engine = SimulatedEngine(serial, seed)
+def _simulated(engine: SimulatedEngine, unit: int, remaining_cycles: int) -> PlayedEngine:
     rows = (
         PlayedRow(cycle, cmapss_line(unit, cycle, values), int(rul_cycles))
         for cycle, values, rul_cycles in engine.rows()
     )
-    return PlayedEngine(serial, unit, rows, max(0, engine.life_cycles - remaining_cycles))
+    return PlayedEngine(engine.serial, unit, rows, max(0, engine.life_cycles - remaining_cycles))
 
 
 def recorded_engines(

@@ -6,6 +6,7 @@ import pytest
 
 from shared.cmapss import cmapss_line, parse_line
 from shared.errors import SpoolwatchError
+from simulators.engine_model import SimulatedEngine
 from simulators.engines import LAST_CYCLES, recorded_engines, simulated_fleet
 
 
@@ -45,6 +46,13 @@ def test_the_same_seed_gives_the_same_fleet():
 
     assert [engine.past_rows for engine in first] == [engine.past_rows for engine in second]
     assert [list(engine.rows) for engine in first] == [list(engine.rows) for engine in second]
+
+
+def test_a_fleet_is_of_the_type_asked_for():
+    (engine,) = simulated_fleet(1, 7, subset="FD004")
+
+    expected = SimulatedEngine(engine.serial, 7, subset="FD004")
+    assert [row.line for row in engine.rows] == [cmapss_line(1, row.cycle, row.values) for row in expected.rows()]
 
 
 def test_a_fleet_runs_to_failure_in_lines_that_carry_its_units():

@@ -25,6 +25,7 @@ def refused(capsys):
         (["fleet", "--cycles-per-s", "nan"], "'nan' is not a number of cycles per second above 0"),
         (["fleet", "--site", "centre"], "reserved"),
         (["fleet", "--prefix", "a/b"], "not a valid name"),
+        (["fleet", "--subset", "FD005"], "invalid choice: 'FD005'"),
         (["fleet", "--broker", "localhost"], "is not HOST:PORT"),
         (["replay", "x.txt", "--units", "one"], "--units: 'one' is not a list of units such as 1,5,20-24"),
         (["replay", "x.txt", "--units", "5-2"], "'5-2' names no unit"),
