@@ -166,8 +166,8 @@ class Network:
 
     def __init__(self, bundle: Bundle, runtime_name: str) -> None:
         module = importlib.import_module(MODULES[runtime_name])
-        # Without delegates both runtimes run the same kernels and print nothing.
-        resolver = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        # For one row at a time tflite-runtime's optimised kernels take eight times as long (DECISIONS.md, entry 35).
+        resolver = module.OpResolverType.BUILTIN_REF
         self._interpreter: Any = module.Interpreter(
             model_content=bundle.model, num_threads=1, experimental_op_resolver_type=resolver
         )
