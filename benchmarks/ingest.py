@@ -18,7 +18,7 @@ GATEWAYS = 20
 RUN = "run"
 LIVE = {"kind": "records", "gateways": GATEWAYS, "records_each": 1, "window": 8000, "by_centre": True}
 BACKLOG = {"kind": "backfill", "gateways": GATEWAYS, "records_each": 370, "window": 8 * GATEWAYS, "by_centre": True}
-PACED_PER_S = 5_000
+PACED_PER_S = 5_100
 SOAK_PER_S = 1_000
 SOAK_MINUTE = LIVE | {"messages": 60 * SOAK_PER_S, "messages_per_s": SOAK_PER_S}
 # An idle API is asked just often enough to notice a stalled loop, a busy one as 20 open pages would ask it.
