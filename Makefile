@@ -77,6 +77,15 @@ bench-bridge: $(VENV)/.dev ## the same outages against Mosquitto's bridge and ag
 bench-latency: $(VENV)/.dev ## how long a row takes from its source to its commit at the centre
 	@$(BIN)/python -m benchmarks.latency
 
+.PHONY: bench-inference
+bench-inference: $(VENV)/.dev ## how long one prediction takes, beside the same network in plain numpy
+	@$(BIN)/python -m benchmarks.inference
+
+.PHONY: rul-predictions
+rul-predictions: $(VENV)/.dev ## predict the C-MAPSS test sets with every committed seed: make rul-predictions DATA=FOLDER
+	@test -n "$(DATA)" || { echo "say where the C-MAPSS files are: make rul-predictions DATA=FOLDER" >&2; exit 1; }
+	@$(BIN)/python -m benchmarks.rul --data "$(DATA)"
+
 PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate pyproject.toml requirements/build.in
 
 .PHONY: requirements
@@ -102,4 +111,12 @@ $(TRAIN)/.installed: requirements/train.txt
 train: ## train the RUL model again from the C-MAPSS files: make train DATA=FOLDER
 	@test -n "$(DATA)" || { echo "say where the C-MAPSS files are: make train DATA=FOLDER" >&2; exit 1; }
 	@$(MAKE) --no-print-directory $(TRAIN)/.installed
-	@PYTHONPATH=. TF_CPP_MIN_LOG_LEVEL=3 $(TRAIN)/bin/python -m models.training --data "$(DATA)"
+	@PYTHONPATH=. TF_CPP_MIN_LOG_LEVEL=3 $(TRAIN)/bin/python -m models.cli train --data "$(DATA)" $(TRAIN_FLAGS)
+
+.PHONY: train-all
+train-all: TRAIN_FLAGS = --all
+train-all: train ## train all seeds with their folds: make train-all DATA=FOLDER; takes hours, goes on where it was stopped
+
+.PHONY: release
+release: $(TRAIN)/.installed ## put what was trained into the registry, with its card and pictures
+	@PYTHONPATH=. $(TRAIN)/bin/python -m models.cli release

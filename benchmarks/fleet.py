@@ -9,7 +9,7 @@ from shared.messages import ModelRef, Prediction, RulCycles, Telemetry, Window, 
 
 SITE = "hamburg"
 CHANNELS = [f"S{number:02}" for number in range(1, 25)]
-MODEL = ModelRef(name="turbofan-fd001", version="1.0.0", sha256="ab" * 32)
+MODEL = ModelRef(name="turbofan", version="1.0.0", sha256="ab" * 32)
 INPUT_BYTES = 150
 
 

@@ -172,7 +172,7 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
-    predictor = load_bundle(find_bundle("turbofan-fd001"))
+    predictor = load_bundle(find_bundle("turbofan"))
     print(
         LINE.format(f"{predictor.runtime}, Python {sys.version.split()[0]}", "rows/s", "CPU µs/row", "p50 ms", "p99 ms")
     )

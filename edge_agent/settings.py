@@ -133,7 +133,7 @@ class AgentSettings(ProgramSettings):
     site: SiteName = Field(description="where the gateway stands")
     gateway: Name = Field(description="name of this gateway, unique over all sites")
     data_dir: Path = Field(Path("/var/lib/spoolwatch-agent"), description="folder of the outbox and its state")
-    model: str = Field("turbofan-fd001", description="released model (name or name@version) or a bundle's folder")
+    model: str = Field("turbofan", description="released model (name or name@version) or a bundle's folder")
     runtime: Runtime = Field("auto", description="TFLite runtime")
     engines: list[EngineSettings] = Field(min_length=1, description="the engines this gateway watches")
     source: SourceSettings = Field(description="where sensor rows come from")

@@ -63,7 +63,7 @@ def _commands() -> "tuple[tuple[str, str, str, Callable[[argparse.ArgumentParser
         (
             "verify",
             "prove that a bundle is whole, small enough and the same on every TFLite runtime",
-            "verify turbofan-fd001@1.0.0",
+            "verify turbofan@1.0.0",
             _add_verify,
         ),
         (
@@ -94,12 +94,12 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from models.predictions import champion, model_folder, predict, write_predictions
+    from models.predictions import CHAMPIONS, model_folder, predict, write_predictions
     from models.reading import read_lives
     from shared.predictor import load_bundle
 
     lives = read_lives(arguments.input)
-    folder = model_folder(arguments.model or champion(arguments.subset))
+    folder = model_folder(arguments.model or CHAMPIONS[arguments.subset])
     predictor = load_bundle(folder, RUNTIMES[arguments.runtime])
     with _progress("engines", len(lives)) as advance:
         predictions = predict(lives, predictor, age_known=not arguments.no_age, after_engine=advance)
@@ -166,7 +166,8 @@ def _add_train(command: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     with _training_environment():
         from models.training.runs import train
-    train(arguments.data, arguments.trained, everything=arguments.all)
+    run = train(arguments.data, arguments.trained, everything=arguments.all)
+    print(f"{run}: trained; spoolwatch-models release puts it into the registry")
 
 
 def _add_release(command: argparse.ArgumentParser) -> None:
@@ -184,7 +185,7 @@ def _add_release(command: argparse.ArgumentParser) -> None:
 def _release(arguments: argparse.Namespace) -> None:
     with _training_environment():
         from models.training.release import release
-    release(arguments.trained, arguments.registry)
+    print(f"{release(arguments.trained, arguments.registry)}: released")
 
 
 def _add_trained(command: argparse.ArgumentParser) -> None:
@@ -229,3 +230,7 @@ def _progress(what: str, total: int) -> "Iterator[Callable[[], None]]":
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda: progress.advance(task)
+
+
+if __name__ == "__main__":
+    main()

@@ -141,6 +141,20 @@ def _bootstrap(error: NDArray[np.float64]) -> dict[str, float]:
     }
 
 
+def rmse_capped(mean: NDArray[np.float64], label: NDArray[np.float64], cap_cycles: float) -> float:
+    """RMSE in column ``C125`` alone, of means in cycles against capped labels."""
+    return float(np.sqrt(np.mean((np.clip(mean, 0, cap_cycles) - label) ** 2)))
+
+
+def interval(predictions: Sequence[RulCycles], label: NDArray[np.float64]) -> dict[str, float]:
+    """Coverage of the unclipped interval and its mean width in cycles."""
+    low, high = (_head(predictions, head) for head in ("q05", "q95"))
+    return {
+        "coverage": float(np.mean((low <= label) & (label <= high))),
+        "width_cycles": float(np.mean(high - low)),
+    }
+
+
 def _interval(
     predictions: Sequence[RulCycles], label: NDArray[np.float64], truth: NDArray[np.float64]
 ) -> dict[str, float]:
@@ -150,4 +164,4 @@ def _interval(
     bands = {
         f"coverage_{name}": _mean(covered[(truth >= first) & (truth <= last)]) for name, (first, last) in BANDS.items()
     }
-    return {"coverage": float(covered.mean()), "width_cycles": float(np.mean(high - low)), **bands}
+    return interval(predictions, label) | bands

@@ -10,13 +10,14 @@ import msgspec
 
 from models.reading import Life
 from shared.bundle import MODEL_FILE, find_bundle
-from shared.cmapss import CHANNELS, open_lines
+from shared.cmapss import CHANNELS, SUBSETS, open_lines
 from shared.errors import BundleError, RowError, SpoolwatchError
 from shared.messages import RulCycles
 from shared.predictor import Predictor, Step
 from shared.rows import SensorRow
 
-CHAMPIONS = {"FD001": "turbofan-fd001"}
+# One joint model.
+CHAMPIONS = dict.fromkeys(SUBSETS, "turbofan")
 HEADER = ("unit", "cycle", "rul_mean", "rul_q05", "rul_q50", "rul_q95")
 DECIMALS = 3
 # The files have no times and no feature is made of one; a row must have one all the same.
@@ -29,17 +30,6 @@ class Prediction(msgspec.Struct, frozen=True):
     unit: int
     cycle: int
     rul_cycles: RulCycles
-
-
-def champion(subset: str) -> str:
-    """The name of the released model for a subset, such as ``FD001``.
-
-    Raises:
-        BundleError: there is none.
-    """
-    if subset not in CHAMPIONS:
-        raise BundleError(f"no released model is for {subset}: name one with --model")
-    return CHAMPIONS[subset]
 
 
 def model_folder(model: str) -> Path:

@@ -3,7 +3,8 @@
 Each row is z-scored in its operating regime; what is missing is held at its smoothed value. Over the z-scores
 come an exponential mean, its distance from the engine's own first rows, and windowed means, a lagged difference
 and slopes, which are all fixed weights (kernels) over the last ``window_rows`` rows. A history that is shorter is
-padded by repeating its first row. Every statistic is also projected on the directions of wear; the age comes last.
+padded by repeating its first row. Every statistic is also projected on the directions of wear. Last come the age and
+two marks: whether the age is known, and whether the first rows show the engine as it was installed.
 """
 
 import hashlib
@@ -20,10 +21,10 @@ from numpy.typing import NDArray
 from shared.errors import BundleError
 from shared.manifest import FeatureSpec
 
-VERSION = 1
-AGE_FEATURES = 2
+VERSION = 2
+MARKS = ("age_known", "baseline_known")
 
-_HEADER = struct.Struct("<8sI")
+_HEADER = struct.Struct("<8sII")
 
 Floats = NDArray[np.float32]
 
@@ -34,12 +35,14 @@ class FeatureState:
 
     Attributes:
         seen_rows: rows taken so far.
+        first_cycle: cycle of the first row, 0 before it.
         ewma, baseline: exponential mean, and mean of the first rows; shape (channels,).
         window: the last z-scored rows, oldest first; shape (window_rows, channels).
         cycles: their cycles; the last one is the engine's last cycle.
     """
 
     seen_rows: int
+    first_cycle: int
     ewma: Floats
     baseline: Floats
     window: Floats
@@ -70,6 +73,7 @@ class Features:
         channels = len(self.spec.channels)
         return FeatureState(
             seen_rows=0,
+            first_cycle=0,
             ewma=np.zeros(channels, np.float32),
             baseline=np.zeros(channels, np.float32),
             window=np.zeros((self.spec.window_rows, channels), np.float32),
@@ -84,7 +88,7 @@ class Features:
         Args:
             state: updated in place.
             cycle: the source's counter; the engine's age in cycles where that is known.
-            setting: value of the regime channel, NaN where missing.
+            setting: value of the regime channel; where it is NaN or in no regime, no value counts.
             values: of ``spec.channels``, NaN where missing.
             age_known: whether ``cycle`` counts from the engine's installation.
         """
@@ -93,7 +97,9 @@ class Features:
             (state.ewma[None], (state.ewma - state.baseline)[None], self._kernels @ state.window)
         )
         features: Floats = self._finish(statistics[None], np.array([cycle]))[0]
-        return features if age_known else forget_age(features)
+        if state.first_cycle > self.spec.latest_baseline_start:
+            features = self.forget_baseline(features)
+        return features if age_known else self.forget_age(features)
 
     def life(self, cycles: NDArray[np.int64], settings: NDArray[np.float64], values: NDArray[np.float64]) -> Floats:
         """Features of every row of a life at once, shape (rows, features); equal to stepping through it."""
@@ -107,12 +113,29 @@ class Features:
         windows = sliding_window_view(padded, self.spec.window_rows, axis=0)
         windowed = np.einsum("kw,rcw->rkc", self._kernels, windows)
         statistics = np.concatenate((smooth[:, None], (smooth - baseline)[:, None], windowed), axis=1)
-        return self._finish(statistics, cycles)
+        features = self._finish(statistics, cycles)
+        return features if cycles[0] <= self.spec.latest_baseline_start else self.forget_baseline(features)
+
+    def forget_age(self, features: Floats) -> Floats:
+        """The same features, shape (…, features), with the age unknown."""
+        forgotten = features.copy()
+        forgotten[..., -3:-1] = 0
+        return forgotten
+
+    def forget_baseline(self, features: Floats) -> Floats:
+        """The same features, shape (…, features), without the distance from the engine's own first rows."""
+        forgotten = features.copy()
+        tracks = len(self.spec.channels) + len(self.spec.health)
+        forgotten[..., tracks : 2 * tracks] = 0
+        forgotten[..., -1] = 0
+        return forgotten
 
     def to_bytes(self, state: FeatureState) -> bytes:
         """Store a state, some 3 kB."""
         parts = (state.ewma, state.baseline, state.window, state.cycles)
-        return _HEADER.pack(self.digest, state.seen_rows) + b"".join(part.tobytes() for part in parts)
+        return _HEADER.pack(self.digest, state.seen_rows, state.first_cycle) + b"".join(
+            part.tobytes() for part in parts
+        )
 
     def from_bytes(self, stored: bytes) -> FeatureState:
         """Restore a state.
@@ -126,7 +149,7 @@ class Features:
             raise BundleError(
                 "the stored feature state is not of this model; start the engine's state anew from its history"
             )
-        state.seen_rows = _HEADER.unpack_from(stored)[1]
+        _, state.seen_rows, state.first_cycle = _HEADER.unpack_from(stored)
         offset = _HEADER.size
         for part in parts:
             part[...] = np.frombuffer(stored, part.dtype, part.size, offset).reshape(part.shape)
@@ -134,9 +157,11 @@ class Features:
         return state
 
     def _z_score(self, settings: NDArray[np.float64], values: NDArray[np.float64]) -> Floats:
-        regime = np.abs(settings[:, None] - self._nominal).argmin(axis=1)
+        distance = np.abs(settings[:, None] - self._nominal)
+        regime = distance.argmin(axis=1)
         z = (values - self._mean[regime]) / self._sd[regime]
-        return _clip(z, self.spec.z_clip)
+        known = distance.min(axis=1) <= self.spec.regime_tolerance
+        return _clip(z if known.all() else np.where(known[:, None], z, np.nan), self.spec.z_clip)
 
     def _advance(self, state: FeatureState, cycle: int, z: Floats) -> Floats:
         """Take one z-scored row into the state; returns it with the missing filled in."""
@@ -144,6 +169,7 @@ class Features:
         if missing.any():
             z = np.where(missing, state.ewma, z)
         if state.seen_rows == 0:
+            state.first_cycle = cycle
             state.ewma[:], state.window[:], state.cycles[:] = z, z, cycle
         state.seen_rows += 1
         state.ewma += np.float32(self.spec.ewma_alpha) * (z - state.ewma)
@@ -157,31 +183,27 @@ class Features:
 
     def _finish(self, statistics: Floats, cycles: NDArray[np.int64]) -> Floats:
         """Statistics of shape (rows, statistics, channels) → standardised features of shape (rows, features)."""
-        tracks = np.concatenate((statistics, statistics @ self._health), axis=2)
-        age_known = np.ones(len(tracks))
-        raw = np.column_stack((tracks.reshape(len(tracks), -1), cycles, age_known)).astype(np.float32)
-        scaled = (raw - self._center) / self._scale
-        return _clip(scaled, self.spec.clip)
-
-
-def forget_age(features: Floats) -> Floats:
-    """The same features, shape (…, features), with the age unknown."""
-    forgotten = features.copy()
-    forgotten[..., -AGE_FEATURES:] = 0
-    return forgotten
+        rows, count, channels = statistics.shape
+        features: Floats = np.ones((rows, len(self._center)), np.float32)
+        tracks = features[:, : -1 - len(MARKS)].reshape(rows, count, -1)
+        tracks[..., :channels] = statistics
+        np.matmul(statistics, self._health, out=tracks[..., channels:])
+        features[:, -1 - len(MARKS)] = cycles
+        features -= self._center
+        features /= self._scale
+        return _clip(features, self.spec.clip)
 
 
 def _clip(values: NDArray[Any], limit: float) -> Floats:
     # Several times faster than np.clip on a single row; NaN stays NaN.
-    clipped: Floats = np.minimum(np.maximum(values, -limit), limit).astype(np.float32)
+    clipped: Floats = np.minimum(np.maximum(values, -limit), limit).astype(np.float32, copy=False)
     return clipped
 
 
 def feature_names(spec: FeatureSpec) -> list[str]:
     """Name every feature, in order.
 
-    Statistic by statistic those of all channels and then of all health directions; then the age and whether it
-    is known.
+    Statistic by statistic those of all channels and then of all health directions; then the age and the two marks.
     """
     statistics = [
         "ewma",
@@ -191,7 +213,7 @@ def feature_names(spec: FeatureSpec) -> list[str]:
         *(f"slope{rows}" for rows in spec.slope_rows),
     ]
     tracks = [*spec.channels, *(f"health{number}" for number in range(len(spec.health)))]
-    return [f"{track}.{statistic}" for statistic in statistics for track in tracks] + ["age", "age_known"]
+    return [f"{track}.{statistic}" for statistic in statistics for track in tracks] + ["age", *MARKS]
 
 
 def _kernels(spec: FeatureSpec) -> Floats:

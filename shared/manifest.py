@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from shared.errors import BundleError
 from shared.messages import NAME_MAX_CHARS
 
-FORMAT = 1
+FORMAT = 2
 FILE_NAME = "manifest.json"
 HEADS = ("mean", "q05", "q50", "q95")
 
@@ -24,12 +24,17 @@ class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Channel(_Part, frozen=True, kw_only=True):
-    """A channel a row may carry; a value outside the range is flagged and not used."""
+    """A channel a row may carry; a value that is outside the range or stuck is flagged and not used.
+
+    Attributes:
+        stuck_rows: how many equal values in a row mean that the sensor is stuck; 0 where it may stand still.
+    """
 
     name: str
     unit: str
     minimum: float
     maximum: float
+    stuck_rows: Annotated[int, Meta(ge=0)]
 
 
 class Regime(_Part, frozen=True, kw_only=True):
@@ -46,6 +51,9 @@ class FeatureSpec(_Part, frozen=True, kw_only=True):
     Attributes:
         channels: the channels that features are made of, in order.
         regime_channel: the operating setting whose nearest nominal value names the regime.
+        regime_tolerance: how far from it the setting may be; farther away the regime is unknown.
+        latest_baseline_start: the greatest first cycle of a history whose first rows still show the engine as it was
+            installed.
         health: directions of wear, each a weight per channel on z-scores.
         center, scale: standardise each feature; then it is clipped to ± ``clip``.
     """
@@ -54,6 +62,7 @@ class FeatureSpec(_Part, frozen=True, kw_only=True):
     channels: list[str]
     regime_channel: str
     regimes: Annotated[list[Regime], Meta(min_length=1)]
+    regime_tolerance: Positive
     z_clip: Positive
     ewma_alpha: Annotated[float, Meta(gt=0, le=1)]
     window_rows: Count
@@ -61,6 +70,7 @@ class FeatureSpec(_Part, frozen=True, kw_only=True):
     lag_rows: Count
     slope_rows: list[Count]
     baseline_rows: Count
+    latest_baseline_start: Count
     health: list[list[float]]
     center: list[float]
     scale: list[Positive]
@@ -75,20 +85,44 @@ class Quantisation(_Part, frozen=True, kw_only=True):
 
 
 class Calibration(_Part, frozen=True, kw_only=True):
-    """Offsets in cycles that held-out engines ask for, by the median as the network predicts it.
+    """What held-out engines ask for, by the median as the network predicts it.
 
-    Between two nodes an offset is linear, beyond the outermost ones constant.
+    Between two nodes everything is linear, beyond the outermost ones constant.
 
     Attributes:
         nodes: predicted medians, ascending.
-        mean, q05, q50, q95: per node, what is added to this head.
+        mean, median: per node, the cycles that are added to this head.
+        below, above: per node, how many times the network's own distance from its median to q05 and q95 the interval
+            reaches.
     """
 
     nodes: Annotated[list[float], Meta(min_length=1)]
     mean: list[float]
-    q05: list[float]
-    q50: list[float]
-    q95: list[float]
+    median: list[float]
+    below: list[Positive]
+    above: list[Positive]
+
+
+class Sides(_Part, frozen=True, kw_only=True):
+    """How many cycles an interval reaches farther down and up."""
+
+    below: Annotated[float, Meta(ge=0)]
+    above: Annotated[float, Meta(ge=0)]
+
+
+class Widening(_Part, frozen=True, kw_only=True):
+    """How much farther q05 and q95 reach where rows are worse than those of training; what holds together adds up.
+
+    Attributes:
+        unusable_channels: by the number of feature channels that are missing, out of range or stuck, from 1; with
+            more of them than are listed the prediction is refused.
+        flags: by a flag of ``shared.quality``, raised for any channel or for the row as a whole.
+        short_history_rows: with fewer rows a history is flagged as short.
+    """
+
+    unusable_channels: list[Sides]
+    flags: dict[str, Sides]
+    short_history_rows: Count
 
 
 class GoldenTensor(_Part, frozen=True, kw_only=True):
@@ -110,7 +144,6 @@ class Manifest(_Part, frozen=True, kw_only=True):
 
     Attributes:
         head_scale_cycles: the network's outputs are RUL in this unit, one per name in ``HEADS``.
-        max_missing_channels: with more feature channels missing or out of range, a prediction is refused.
         training_files: sha256 of each file of training rows (uncompressed text).
         figures: by column (``C125``, ``RAW``) the error figures on pseudo-test folds of training engines.
     """
@@ -123,12 +156,12 @@ class Manifest(_Part, frozen=True, kw_only=True):
     seed: int
     channels: list[Channel]
     features: FeatureSpec
-    max_missing_channels: Annotated[int, Meta(ge=0)]
     input: Quantisation
     output: Quantisation
     head_scale_cycles: Positive
     cap_cycles: Positive
     calibration: Calibration
+    widening: Widening
     golden_tensors: Annotated[list[GoldenTensor], Meta(min_length=1)]
     golden_histories: list[GoldenHistory]
     training_files: dict[str, str]
@@ -165,8 +198,9 @@ def _check(manifest: Manifest, path: Path) -> None:
         )
     spec, names = manifest.features, [channel.name for channel in manifest.channels]
     widths = [len(spec.channels), *(len(part) for regime in spec.regimes for part in (regime.mean, regime.sd))]
-    nodes = manifest.calibration.nodes
-    offsets = [getattr(manifest.calibration, head) for head in HEADS]
+    calibration = manifest.calibration
+    nodes = calibration.nodes
+    by_node = [calibration.mean, calibration.median, calibration.below, calibration.above]
     problems = {
         "channel names repeat": len(set(names)) != len(names),
         "features use an unknown channel": not {spec.regime_channel, *spec.channels} <= set(names),
@@ -175,7 +209,7 @@ def _check(manifest: Manifest, path: Path) -> None:
         "a feature window is longer than window_rows": spec.window_rows
         < max([2 * spec.lag_rows, *spec.mean_rows, *spec.slope_rows]),
         "calibration nodes do not ascend": any(first >= second for first, second in pairwise(nodes)),
-        "calibration nodes and offsets do not fit": {*map(len, offsets)} != {len(nodes)},
+        "calibration nodes and values do not fit": {*map(len, by_node)} != {len(nodes)},
     }
     for problem, found in problems.items():
         if found:

@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 from shared.bundle import Bundle, find_bundle, read_bundle, try_bundle
 from shared.errors import BundleError
 from shared.features import Features, FeatureState
-from shared.manifest import HEADS, Calibration
+from shared.interval import calibrate, widen
+from shared.manifest import Quantisation
 from shared.messages import Flags, ModelRef, RulCycles, Window
-from shared.quality import row_flags
+from shared.quality import CYCLE, LATE_START, SHORT_HISTORY, STUCK, UNKNOWN_AGE, WINDOW_GAP, Repeats, row_flags
 from shared.rows import SensorRow
 from shared.runtimes import MODULES, Runtime, choose_runtime
 
 __all__ = ["EngineState", "Outcome", "Predictor", "Step", "find_bundle", "load_bundle"]
+
+# More rows than any engine has.
+NEVER = 2**31 - 1
 
 Int8 = NDArray[np.int8]
 
@@ -44,9 +48,10 @@ class Step:
 class EngineState:
     """What the predictor remembers of one engine's past rows: some 3 kB, to be stored with the outbox."""
 
-    def __init__(self, features: Features, past: FeatureState) -> None:
+    def __init__(self, features: Features, past: FeatureState, repeats: Repeats) -> None:
         self._features = features
         self.past = past
+        self.repeats = repeats
 
     @property
     def last_cycle(self) -> int | None:
@@ -55,7 +60,7 @@ class EngineState:
 
     def to_bytes(self) -> bytes:
         """Store the state; ``Predictor.state_from_bytes`` restores it."""
-        return self._features.to_bytes(self.past)
+        return self._features.to_bytes(self.past) + self.repeats.to_bytes()
 
 
 class Predictor:
@@ -75,10 +80,12 @@ class Predictor:
         self._features = Features(self.manifest.features)
         self._channels = self.manifest.features.channels
         self._needed = frozenset(self._channels)
+        stuck_rows = {channel.name: channel.stuck_rows for channel in self.manifest.channels}
+        self._stuck_rows = np.array([stuck_rows[name] or NEVER for name in self._channels])
 
     def new_state(self) -> EngineState:
         """The state of an engine without rows."""
-        return EngineState(self._features, self._features.new_state())
+        return EngineState(self._features, self._features.new_state(), Repeats(len(self._channels)))
 
     def state_from_bytes(self, stored: bytes) -> EngineState:
         """Restore a stored state.
@@ -86,17 +93,20 @@ class Predictor:
         Raises:
             BundleError: it was stored by a model with other features, or is damaged.
         """
-        past = self._features.from_bytes(stored)
+        repeats_bytes = Repeats.stored_bytes(len(self._channels))
+        past = self._features.from_bytes(stored[:-repeats_bytes])
+        repeats = Repeats.from_bytes(stored[-repeats_bytes:])
         numbers = (past.ewma, past.baseline, past.window)
         if not all(np.isfinite(part).all() for part in numbers) or (np.diff(past.cycles, prepend=0) < 0).any():
             raise BundleError("the stored feature state is damaged; start the engine's state anew from its history")
-        return EngineState(self._features, past)
+        return EngineState(self._features, past, repeats)
 
     def step(self, state: EngineState, row: SensorRow, *, age_known: bool = True) -> Step:
         """Take one row into the state and predict from it.
 
-        A channel that is missing or out of range is held at its smoothed value. With too many of them the row
-        still enters the state but the prediction is refused.
+        A channel that is missing, out of range or stuck is held at its smoothed value, and the interval widens; so it
+        does for other things that the row's flags tell. With too many such channels, or where the operating
+        condition is unknown, the row still enters the state but the prediction is refused.
 
         Args:
             state: updated in place.
@@ -107,19 +117,28 @@ class Predictor:
             RowError: the row cannot be used at all; the state is as before.
         """
         flags = row_flags(self.manifest, row, state.last_cycle)
+        values = np.array([row.channels.get(name, np.nan) for name in self._channels])
+        state.repeats.take(values)
+        stuck = state.repeats.rows >= self._stuck_rows
+        if stuck.any():
+            for column in np.flatnonzero(stuck):
+                flags.setdefault(self._channels[column], []).append(STUCK)
+        spec = self.manifest.features
         unusable = flags.keys() & self._needed if flags else set()
-        values = np.array([np.nan if name in unusable else row.channels[name] for name in self._channels])
-        setting = row.channels.get(self.manifest.features.regime_channel, np.nan)
+        if unusable:
+            values[[name in unusable for name in self._channels]] = np.nan
+        setting = np.nan if spec.regime_channel in flags else row.channels[spec.regime_channel]
         features = self._features.step(state.past, row.cycle, setting, values, age_known=age_known)
-        if len(unusable) > self.manifest.max_missing_channels:
-            return Step(flags, refusal=self._too_many_missing(unusable))
+        self._flag_history(flags, state.past, age_known)
+        if refusal := self._refusal(flags, unusable):
+            return Step(flags, refusal=refusal)
         tensor = self.network.quantise(features)
-        outcome = Outcome(self._interpret(self.network.run(tensor)), _window(state.past), tensor.tobytes())
-        return Step(flags, outcome)
+        rul_cycles = self._interpret(self.network.run(tensor), flags)
+        return Step(flags, Outcome(rul_cycles, _window(state.past), tensor.tobytes()))
 
-    def predict_input(self, tensor: bytes) -> RulCycles:
-        """Predict again from a stored input tensor."""
-        return self._interpret(self.network.run(np.frombuffer(tensor, np.int8)))
+    def predict_input(self, tensor: bytes, flags: Flags) -> RulCycles:
+        """Predict again from the input tensor and the flags that a prediction was stored with."""
+        return self._interpret(self.network.run(np.frombuffer(tensor, np.int8)), flags)
 
     def check_golden(self) -> None:
         """Run the manifest's golden vectors.
@@ -148,16 +167,36 @@ class Predictor:
         if found.shape != wanted.shape or np.abs(found.astype(int) - wanted).max() > 1:
             raise BundleError(f"model {self.manifest.name}: {what} does not come out on {self.runtime}")
 
-    def _interpret(self, output: Int8) -> RulCycles:
+    def _flag_history(self, flags: Flags, past: FeatureState, age_known: bool) -> None:
+        """Flag what is wrong with the rows so far, the new one included."""
+        window = _window(past)
+        found = {
+            SHORT_HISTORY: past.seen_rows < self.manifest.widening.short_history_rows,
+            LATE_START: past.first_cycle > self.manifest.features.latest_baseline_start,
+            WINDOW_GAP: window.last_cycle - window.first_cycle >= window.rows,
+            UNKNOWN_AGE: not age_known,
+        }
+        if any(found.values()):
+            flags.setdefault(CYCLE, []).extend(flag for flag, holds in found.items() if holds)
+
+    def _interpret(self, output: Int8, flags: Flags) -> RulCycles:
         """Stored outputs → calibrated cycles, q05 ≤ q50 ≤ q95."""
         quantisation, unit = self.manifest.output, self.manifest.head_scale_cycles
         mean, q05, q50, q95 = ((output.astype(float) - quantisation.zero_point) * (quantisation.scale * unit)).tolist()
-        return calibrate(self.manifest.calibration, RulCycles(mean=mean, q05=q05, q50=q50, q95=q95))
+        calibrated = calibrate(self.manifest.calibration, RulCycles(mean=mean, q05=q05, q50=q50, q95=q95))
+        return widen(self.manifest.widening, len(flags.keys() & self._needed), flags, calibrated)
 
-    def _too_many_missing(self, unusable: set[str]) -> str:
+    def _refusal(self, flags: Flags, unusable: set[str]) -> str | None:
+        """Why the model says nothing for a row with these flags."""
+        spec, allowed = self.manifest.features, len(self.manifest.widening.unusable_channels)
+        if wrong := flags.get(spec.regime_channel):
+            known = ", ".join(f"{regime.nominal:g}" for regime in spec.regimes)
+            return f"the operating condition is unknown: {spec.regime_channel} is {wrong[0]}; the model knows {known}"
+        if len(unusable) <= allowed:
+            return None
         return (
-            f"{len(unusable)} of {len(self._channels)} channels are missing or out of range "
-            f"({', '.join(sorted(unusable))}); the model allows {self.manifest.max_missing_channels}"
+            f"{len(unusable)} of {len(self._channels)} channels are missing, out of range or stuck "
+            f"({', '.join(sorted(unusable))}); the model allows {allowed}"
         )
 
 
@@ -172,14 +211,29 @@ class Network:
             model_content=bundle.model, num_threads=1, experimental_op_resolver_type=resolver
         )
         self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._input = self._index(self._interpreter.get_input_details(), bundle.manifest.input)
+        self._output = self._index(self._interpreter.get_output_details(), bundle.manifest.output)
         self._quantisation = bundle.manifest.input
+
+    @staticmethod
+    def _index(details: list[dict[str, Any]], stated: Quantisation) -> int:
+        """Where the only input or output is, once it is stored as the manifest says."""
+        scale, zero_point = details[0]["quantization"]
+        if not np.isclose(scale, stated.scale, rtol=1e-6) or zero_point != stated.zero_point:
+            raise BundleError(
+                f"the model file stores {details[0]['name']} with scale {scale} and zero point {zero_point}, its "
+                f"manifest says {stated.scale} and {stated.zero_point}; install the released bundle again"
+            )
+        return int(details[0]["index"])
 
     def quantise(self, features: NDArray[np.float32]) -> Int8:
         """Features → input tensor."""
-        stored = np.rint(features / self._quantisation.scale) + self._quantisation.zero_point
-        tensor: Int8 = np.minimum(np.maximum(stored, -128), 127).astype(np.int8)
+        stored = features / np.float32(self._quantisation.scale)
+        np.rint(stored, out=stored)
+        stored += self._quantisation.zero_point
+        np.maximum(stored, -128, out=stored)
+        np.minimum(stored, 127, out=stored)
+        tensor: Int8 = stored.astype(np.int8)
         return tensor
 
     def run(self, tensor: Int8) -> Int8:
@@ -205,14 +259,6 @@ def load_bundle(path: Path, runtime: Runtime = "auto", trusted_cache: Path | Non
     chosen = choose_runtime(runtime)
     try_bundle(bundle, chosen, trusted_cache)
     return _load(bundle, chosen)
-
-
-def calibrate(calibration: Calibration, raw: RulCycles) -> RulCycles:
-    """Add the offsets at the predicted median and keep q05 ≤ q50 ≤ q95."""
-    mean, q05, q50, q95 = (
-        getattr(raw, head) + float(np.interp(raw.q50, calibration.nodes, getattr(calibration, head))) for head in HEADS
-    )
-    return RulCycles(mean=mean, q05=min(q05, q50), q50=q50, q95=max(q95, q50))
 
 
 def _load(bundle: Bundle, runtime: str) -> Predictor:

@@ -1,25 +1,71 @@
-"""Judges a sensor row before it reaches the features: channels missing, unknown or out of range, cycles skipped."""
+"""Judges a row before it reaches the features: channels missing, stuck, unknown or out of range, cycles skipped."""
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from shared.errors import RowError
-from shared.manifest import Manifest
+from shared.manifest import FeatureSpec, Manifest
 from shared.messages import CYCLE_MAX, Flags
 from shared.rows import SensorRow
 
 MISSING = "missing"
 OUT_OF_RANGE = "out_of_range"
+STUCK = "stuck"
+UNKNOWN_REGIME = "unknown_regime"
 UNKNOWN = "unknown"
 CYCLE_GAP = "cycle_gap"
+SHORT_HISTORY = "short_history"
+LATE_START = "late_start"
+WINDOW_GAP = "window_gap"
+UNKNOWN_AGE = "unknown_age"
 CYCLE = "cycle"
 CHANNELS = "channels"
+
+
+class Repeats:
+    """How often one engine's channels have shown the same value in a row.
+
+    Attributes:
+        values: the last ones, shape (channels,).
+        rows: in how many rows, shape (channels,); 0 before the first.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.values = np.full(channels, np.nan)
+        self.rows = np.zeros(channels, np.int32)
+
+    def take(self, values: NDArray[np.float64]) -> None:
+        """Count one row's values; NaN equals none."""
+        self.rows *= values == self.values
+        self.rows += 1
+        self.values[:] = values
+
+    def to_bytes(self) -> bytes:
+        """Store the counts."""
+        return self.values.tobytes() + self.rows.tobytes()
+
+    @staticmethod
+    def stored_bytes(channels: int) -> int:
+        """Size of what ``to_bytes`` gives."""
+        return channels * (8 + 4)
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> "Repeats":
+        """Restore the counts."""
+        channels = len(stored) // (8 + 4)
+        repeats = cls(channels)
+        repeats.values[:] = np.frombuffer(stored, np.float64, channels)
+        repeats.rows[:] = np.frombuffer(stored, np.int32, channels, channels * 8)
+        return repeats
 
 
 def row_flags(manifest: Manifest, row: SensorRow, last_cycle: int | None) -> Flags:
     """Flag what is wrong with a row.
 
     A flag stands under a channel's name, under ``cycle`` for the row as a whole, and under ``channels`` where the row
-    has channels that the model does not know.
+    has channels that the model does not know. Which channels are stuck is for ``Repeats`` to say.
 
     Args:
         manifest: names the channels and their valid ranges; a channel the row lacks is flagged as missing.
@@ -42,12 +88,20 @@ def row_flags(manifest: Manifest, row: SensorRow, last_cycle: int | None) -> Fla
     for channel in manifest.channels:
         value = row.channels.get(channel.name)
         known += value is not None
-        if value is None or math.isnan(value):
-            flags[channel.name] = [MISSING]
-        elif not channel.minimum <= value <= channel.maximum:
-            flags[channel.name] = [OUT_OF_RANGE]
+        if value is None or not channel.minimum <= value <= channel.maximum:
+            flags[channel.name] = [MISSING if value is None or math.isnan(value) else OUT_OF_RANGE]
+    spec = manifest.features
+    if spec.regime_channel not in flags and not _in_regime(spec, row.channels[spec.regime_channel]):
+        flags[spec.regime_channel] = [UNKNOWN_REGIME]
     if known < len(row.channels):
         flags[CHANNELS] = [UNKNOWN]
     if last_cycle is not None and row.cycle > first_possible:
         flags[CYCLE] = [CYCLE_GAP]
     return flags
+
+
+def _in_regime(spec: FeatureSpec, setting: float) -> bool:
+    for regime in spec.regimes:  # noqa: SIM110  # a generator would take longer than all its comparisons
+        if abs(setting - regime.nominal) <= spec.regime_tolerance:
+            return True
+    return False

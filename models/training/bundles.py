@@ -1,72 +1,62 @@
-"""Puts a trained student into a bundle: model file, manifest with golden vectors; the same for folds and releases."""
+"""Puts a trained student into a bundle: model file and manifest; the same for folds and releases."""
 
 import hashlib
-from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from models.training import student
-from models.training.calibration import NO_OFFSETS
+from models.reading import Life
+from models.training import recipe
+from models.training.calibration import NO_WIDENING, UNCALIBRATED
 from shared import manifest as manifests
 from shared.bundle import MODEL_FILE, Bundle
 from shared.cmapss import CHANNELS
 from shared.manifest import Channel, FeatureSpec, GoldenHistory, GoldenTensor, Manifest, Quantisation
 from shared.predictor import Predictor
 
-NAME, VERSION, CREATED = "turbofan-fd001", "1.0.0", date(2026, 11, 21)
-CAP_CYCLES = 125.0
-MAX_MISSING_CHANNELS = 4
 GOLDEN_TENSORS = 8
 GOLDEN_ROWS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What a student was trained on, as far as its bundle tells."""
-
-    seed: int
-    spec: FeatureSpec
-    channels: list[Channel]
-    training_files: dict[str, str]
-
-
-def make_bundle(model: bytes, origin: Origin) -> Bundle:
-    """Wrap an int8 file; calibration, figures and golden vectors are still to come."""
-    (input_scale, input_zero), (output_scale, output_zero) = student.quantisation(model)
+def make_bundle(
+    model: bytes,
+    quantisation: tuple[Quantisation, Quantisation],
+    seed: int,
+    spec: FeatureSpec,
+    channels: list[Channel],
+    training_files: dict[str, str],
+) -> Bundle:
+    """Wrap an int8 file; calibration, widening, figures and golden vectors are still to come."""
     manifest = Manifest(
         format=manifests.FORMAT,
-        name=NAME,
-        version=VERSION,
-        created=CREATED,
+        name=recipe.NAME,
+        version=recipe.VERSION,
+        created=recipe.CREATED,
         sha256=hashlib.sha256(model).hexdigest(),
-        seed=origin.seed,
-        channels=origin.channels,
-        features=origin.spec,
-        max_missing_channels=MAX_MISSING_CHANNELS,
-        input=Quantisation(scale=input_scale, zero_point=input_zero),
-        output=Quantisation(scale=output_scale, zero_point=output_zero),
-        head_scale_cycles=CAP_CYCLES,
-        cap_cycles=CAP_CYCLES,
-        calibration=NO_OFFSETS,
+        seed=seed,
+        channels=channels,
+        features=spec,
+        input=quantisation[0],
+        output=quantisation[1],
+        head_scale_cycles=recipe.CAP_CYCLES,
+        cap_cycles=recipe.CAP_CYCLES,
+        calibration=UNCALIBRATED,
+        widening=NO_WIDENING,
         golden_tensors=[],
         golden_histories=[],
-        training_files=origin.training_files,
+        training_files=training_files,
         figures={},
     )
     return Bundle(Path(), manifest, model)
 
 
-def with_golden(
-    bundle: Bundle, predictor: Predictor, features: NDArray[np.float32], values: NDArray[np.float64]
-) -> Bundle:
-    """Add golden vectors: inputs from all over the training rows, and the first rows of one engine."""
-    chosen = np.linspace(0, len(features) - 1, GOLDEN_TENSORS).astype(int)
-    tensors = [predictor.network.quantise(features[row]) for row in chosen]
-    rows: list[list[float | None]] = [list(row) for row in values[:GOLDEN_ROWS].tolist()]
+def with_golden(bundle: Bundle, runtime: str, life: Life) -> Bundle:
+    """Add golden vectors: inputs from all over one engine's life, and its first rows, one of them without a value."""
+    predictor = Predictor(bundle, runtime)
+    chosen = np.linspace(1, len(life.values), GOLDEN_TENSORS).astype(int)
+    tensors = [predictor.history_input(life.values[:rows].tolist()) for rows in chosen]
+    rows: list[list[float | None]] = [list(row) for row in life.values[:GOLDEN_ROWS].tolist()]
     rows[GOLDEN_ROWS // 2][CHANNELS.index("T24")] = None
     manifest = msgspec.structs.replace(
         bundle.manifest,
@@ -78,9 +68,8 @@ def with_golden(
     return Bundle(bundle.path, manifest, bundle.model)
 
 
-def save(bundle: Bundle, folder: Path, card: str) -> None:
-    """Write the three files of a bundle."""
+def save(bundle: Bundle, folder: Path) -> None:
+    """Write model file and manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL_FILE).write_bytes(bundle.model)
-    (folder / "card.md").write_text(card)
     manifests.write(bundle.manifest, folder)

@@ -15,7 +15,7 @@ def folds(count: int, parts: int, seed: int) -> list[list[int]]:
     return [sorted(order[part::parts].tolist()) for part in range(parts)]
 
 
-def cut_rows(life: Life, seed: int) -> NDArray[np.int64]:
+def cut_rows(life: Life, subset: str, seed: int) -> NDArray[np.int64]:
     """Rows at which a held-out engine's history is cut, as those of the test engines are."""
-    generator = np.random.default_rng([seed, life.unit])
+    generator = np.random.default_rng([seed, life.unit, *subset.encode()])
     return generator.integers(EARLIEST_CUT_CYCLE - 1, len(life.values) - 1, CUTS_PER_ENGINE)

@@ -1,10 +1,11 @@
 """Third step: the student and its int8 form.
 
-Four small multilayer perceptrons with heads mean, q05, q50, q95 side by side in one graph; the student is their
-mean. They start apart and each has its own loss, but they see the same batches.
+Small multilayer perceptrons with heads mean, q05, q50, q95 side by side in one graph; the student is their mean.
+They start apart and each has its own loss, but they see the same batches.
 
-The last epochs are without dropout. Its noise grows with the activations, so the loss with dropout also pays for large
-ones (Wager et al., NeurIPS 2013): near failure, where the heads must reach far down, they stay some cycles too high.
+The last epochs are without dropout and noise on the inputs. What dropout adds grows with the activations, so the loss
+with it also pays for large ones (Wager et al., NeurIPS 2013): near failure, where the heads must reach far down, they
+stay some cycles too high.
 """
 
 import os
@@ -16,20 +17,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from shared.features import forget_age
+from models.training import recipe
+from shared.features import MARKS, Features
+from shared.manifest import Quantisation
 
-MEMBERS = 4
-HIDDEN = (64, 32)
-DROPOUT = 0.1
-AGE_DROPOUT = 0.15
-EPOCHS = 100
-DROPOUT_EPOCHS = 80
-BATCH = 512
-LEARNING_RATE = 3e-3
-WEIGHT_DECAY = 1e-3
-SQUARED_WEIGHT = 2.0
 QUANTILES = (0.05, 0.5, 0.95)
-CALIBRATION_ROWS = 500
 
 Floats = NDArray[np.float32]
 
@@ -41,20 +33,23 @@ def make_deterministic() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def train(features: Floats, label: Floats, seed: int, after_epoch: Callable[[], None]) -> tf.keras.Model:
+def train(
+    features: Features, rows: Floats, label: Floats, seed: int, after_epoch: Callable[[], None]
+) -> tf.keras.Model:
     """Train one student for a fixed number of epochs.
 
     Args:
-        features: shape (rows, features); the last two are the age and whether it is known.
+        features: knows how to forget age and baseline.
+        rows: shape (rows, features).
         label: RUL in units of the head scale, shape (rows,).
         seed: of initial weights, dropout and the order of rows.
         after_epoch: called after each epoch.
     """
     tf.keras.utils.set_random_seed(seed)
-    members, model = _networks(features.shape[1])
-    steps = EPOCHS * -(-len(features) // BATCH)
-    rate = tf.keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
-    optimizer = tf.keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
+    members, model = _networks(rows.shape[1])
+    steps = recipe.EPOCHS * -(-len(rows) // recipe.BATCH)
+    rate = tf.keras.optimizers.schedules.CosineDecay(recipe.LEARNING_RATE, steps)
+    optimizer = tf.keras.optimizers.AdamW(rate, weight_decay=recipe.WEIGHT_DECAY)
 
     @tf.function
     def step(batch: tf.Tensor, truth: tf.Tensor, dropout: bool) -> None:
@@ -64,19 +59,21 @@ def train(features: Floats, label: Floats, seed: int, after_epoch: Callable[[], 
         optimizer.apply_gradients(zip(gradients, members.trainable_variables, strict=True))
 
     generator = np.random.default_rng(seed)
-    for epoch in range(EPOCHS):
-        for batch, truth in _batches(features, label, generator):
-            step(batch, truth, epoch < DROPOUT_EPOCHS)
+    for epoch in range(recipe.EPOCHS):
+        noisy = epoch < recipe.DROPOUT_EPOCHS
+        for batch, truth in _batches(features, rows, label, generator, recipe.INPUT_NOISE if noisy else 0.0):
+            step(batch, truth, noisy)
         after_epoch()
     _average_heads(members, model)
     return model
 
 
-def to_int8(model: tf.keras.Model, features: Floats, seed: int) -> bytes:
+def to_int8(model: tf.keras.Model, features: Features, rows: Floats, seed: int) -> bytes:
     """Convert to a full int8 TFLite file, ranges from some training rows, some of them without age."""
-    rows = np.random.default_rng(seed).choice(len(features), CALIBRATION_ROWS, replace=False)
-    sample = features[rows]
-    sample[: CALIBRATION_ROWS // 5] = forget_age(sample[: CALIBRATION_ROWS // 5])
+    chosen = np.random.default_rng(seed).choice(len(rows), recipe.CALIBRATION_ROWS, replace=False)
+    sample = rows[chosen]
+    without = recipe.CALIBRATION_ROWS // 5
+    sample[:without] = features.forget_age(sample[:without])
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([row[None]] for row in sample)
@@ -86,12 +83,15 @@ def to_int8(model: tf.keras.Model, features: Floats, seed: int) -> bytes:
         return bytes(converter.convert())
 
 
-def quantisation(model: bytes) -> tuple[tuple[float, int], tuple[float, int]]:
-    """Scale and zero point of an int8 file's input and output."""
+def quantisation(model: bytes) -> tuple[Quantisation, Quantisation]:
+    """How an int8 file's input and output are stored."""
     interpreter = tf.lite.Interpreter(model_content=model)
     details = (interpreter.get_input_details()[0], interpreter.get_output_details()[0])
-    (first, second) = [detail["quantization"] for detail in details]
-    return (float(first[0]), int(first[1])), (float(second[0]), int(second[1]))
+    first, second = (
+        Quantisation(scale=float(scale), zero_point=int(zero))
+        for scale, zero in (one["quantization"] for one in details)
+    )
+    return first, second
 
 
 @contextmanager
@@ -112,11 +112,11 @@ def _silence() -> Iterator[None]:
 def _networks(width: int) -> tuple[tf.keras.Model, tf.keras.Model]:
     """The members with an output each, and the student on the same hidden layers with one head over all."""
     features = tf.keras.layers.Input((width,))
-    hidden = [features] * MEMBERS
-    for units in HIDDEN:
+    hidden = [features] * recipe.MEMBERS
+    for units in recipe.HIDDEN:
         hidden = [tf.keras.layers.Dense(units, "relu")(layer) for layer in hidden]
-        hidden = [tf.keras.layers.Dropout(DROPOUT)(layer) for layer in hidden]
-    heads = [tf.keras.layers.Dense(1 + len(QUANTILES), name=f"head{k}")(hidden[k]) for k in range(MEMBERS)]
+        hidden = [tf.keras.layers.Dropout(recipe.DROPOUT)(layer) for layer in hidden]
+    heads = [tf.keras.layers.Dense(1 + len(QUANTILES), name=f"head{k}")(hidden[k]) for k in range(recipe.MEMBERS)]
     student_head = tf.keras.layers.Dense(1 + len(QUANTILES), name="head")
     student = tf.keras.Model(features, student_head(tf.keras.layers.Concatenate()(hidden)))
     return tf.keras.Model(features, heads), student
@@ -124,8 +124,8 @@ def _networks(width: int) -> tuple[tf.keras.Model, tf.keras.Model]:
 
 def _average_heads(members: tf.keras.Model, student: tf.keras.Model) -> None:
     """Make the student the mean of its members: one dense head over all of them, so that int8 rounds only once."""
-    heads = [members.get_layer(f"head{k}").get_weights() for k in range(MEMBERS)]
-    kernel = np.concatenate([weights for weights, _ in heads]) / MEMBERS
+    heads = [members.get_layer(f"head{k}").get_weights() for k in range(recipe.MEMBERS)]
+    kernel = np.concatenate([weights for weights, _ in heads]) / recipe.MEMBERS
     student.get_layer("head").set_weights([kernel, np.mean([bias for _, bias in heads], axis=0)])
 
 
@@ -133,14 +133,23 @@ def _loss(truth: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
     """Squared error of the mean and pinball loss of the quantiles."""
     error = truth - output[:, 1:]
     pinball = tf.maximum(QUANTILES * error, (np.array(QUANTILES, np.float32) - 1) * error)
-    return SQUARED_WEIGHT * tf.reduce_mean((truth - output[:, :1]) ** 2) + tf.reduce_mean(pinball)
+    return recipe.SQUARED_WEIGHT * tf.reduce_mean((truth - output[:, :1]) ** 2) + tf.reduce_mean(pinball)
 
 
-def _batches(features: Floats, label: Floats, generator: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
-    """Shuffled batches in which some rows lose their age."""
-    order = generator.permutation(len(features))
-    for start in range(0, len(order), BATCH):
-        rows = order[start : start + BATCH]
-        batch = features[rows]
-        batch[generator.random(len(rows)) < AGE_DROPOUT, -2:] = 0
-        yield batch, label[rows, None]
+def _batches(
+    features: Features, rows: Floats, label: Floats, generator: np.random.Generator, noise: float
+) -> Iterator[tuple[Floats, Floats]]:
+    """Shuffled batches with noise, in which some rows lose their age, and some the engine's own first rows."""
+    order = generator.permutation(len(rows))
+    for start in range(0, len(order), recipe.BATCH):
+        chosen = order[start : start + recipe.BATCH]
+        batch = rows[chosen]
+        measured = batch[:, : -len(MARKS)]
+        measured += noise * generator.standard_normal(measured.shape, np.float32)
+        for forget, share in (
+            (features.forget_age, recipe.AGE_DROPOUT),
+            (features.forget_baseline, recipe.BASELINE_DROPOUT),
+        ):
+            forgetting = generator.random(len(chosen)) < share
+            batch[forgetting] = forget(batch[forgetting])
+        yield batch, label[chosen, None]

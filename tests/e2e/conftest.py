@@ -161,7 +161,7 @@ def offline():
     """
 
     def step_through(rows):
-        predictor = load_bundle(find_bundle("turbofan-fd001"))
+        predictor = load_bundle(find_bundle("turbofan"))
         states = {}
         said = {}
         for unit, cycle, values in rows:

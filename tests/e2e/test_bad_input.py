@@ -72,7 +72,7 @@ def test_p9_liveness_says_why(aggregator, make_agent, wait_until):
 
 def test_a_damaged_model_is_named_and_the_agent_does_not_start(make_agent, tmp_path):
     bundle = tmp_path / "bundle"
-    shutil.copytree(find_bundle("turbofan-fd001"), bundle)
+    shutil.copytree(find_bundle("turbofan"), bundle)
     model = bundle / "model.tflite"
     model.write_bytes(model.read_bytes()[:1000])
     agent = make_agent(model=str(bundle))

@@ -43,7 +43,7 @@ CURVE_IS_DRAWN = """() => {
   return false;
 }"""
 SHOTS = Path("test-results")
-MODEL = ModelRef(name="turbofan-fd001", version="1.0.0", sha256="5a" * 32)
+MODEL = ModelRef(name="turbofan", version="1.0.0", sha256="5a" * 32)
 
 
 class Gateway:
@@ -229,7 +229,7 @@ def test_an_engine_page_draws_its_curve_and_channels_and_follows_them(browse, ga
     channel = page.locator('[data-channel="T50"] path')
     expect(page.locator(".sw-badge")).to_have_text("warning")
     expect(page.locator(".sw-facts")).to_contain_text("has just started, heartbeat promised every 60 s")
-    expect(page.locator(".sw-lineage")).to_contain_text("turbofan-fd001 1.0.0")
+    expect(page.locator(".sw-lineage")).to_contain_text("turbofan 1.0.0")
     expect(page.locator("[data-channel]")).to_have_count(len(CHANNELS))
     page.wait_for_function(CURVE_IS_DRAWN)
     before = channel.get_attribute("d")

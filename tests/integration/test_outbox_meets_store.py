@@ -44,7 +44,7 @@ from shared.topics import GatewayTopic
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 RECORDS, STATUS = (str(GatewayTopic("hamburg", "gw-1", kind)) for kind in ("records", "status"))
-MODEL = ModelRef(name="turbofan-fd001", version="1.0.0", sha256="ab" * 32)
+MODEL = ModelRef(name="turbofan", version="1.0.0", sha256="ab" * 32)
 CLONED_CYCLES = 10_000
 ENVELOPE_RECORDS = 6
 SOME = st.integers(0, 2**16)

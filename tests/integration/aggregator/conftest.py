@@ -24,7 +24,7 @@ from shared.messages import (
 from shared.topics import GatewayTopic
 
 SITE = "hamburg"
-MODEL = ModelRef(name="turbofan-fd001", version="1.0.0", sha256="ab" * 32)
+MODEL = ModelRef(name="turbofan", version="1.0.0", sha256="ab" * 32)
 
 
 class Clock:

@@ -45,7 +45,7 @@ def refused(capsys, *arguments):
 def test_good_settings_pass_the_check(config, capsys):
     cli.main(["check", "--config", str(config)])
     printed = capsys.readouterr().out
-    assert "turbofan-fd001" in printed
+    assert "turbofan" in printed
     assert "rows.txt" in printed
 
 
@@ -63,7 +63,7 @@ def test_good_settings_pass_the_check(config, capsys):
         (("/rows.txt", ""), ["source.path", "is no file"]),
         (('kind = "file"', 'kind = "mqtt"\ntopic = ""'), ["source.topic", "SPOOLWATCH_AGENT_SOURCE__TOPIC)"]),
         (("[source]", "[source]\nfollow = 3"), ["source.follow", "SPOOLWATCH_AGENT_SOURCE__FOLLOW)"]),
-        (("[source]", 'model = "warp-drive"\n[source]'), ["model", "warp-drive", "turbofan-fd001"]),
+        (("[source]", 'model = "warp-drive"\n[source]'), ["model", "warp-drive", "turbofan"]),
         (("rows.txt", "gone.txt"), ["source.path", "gone.txt"]),
         (("[source]", "[broker]\nport = 99999\n[source]"), ["broker.port"]),
         (("[source]", '[broker]\npassword_file = "/nowhere"\n[source]'), ["broker.password_file", "/nowhere"]),

@@ -32,7 +32,7 @@ hostile_rows = st.builds(
 
 @pytest.fixture(scope="module")
 def predictor():
-    return load_bundle(find_bundle("turbofan-fd001"))
+    return load_bundle(find_bundle("turbofan"))
 
 
 @settings(deadline=None, max_examples=60)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared.bundle import read_bundle
-from shared.cmapss import CHANNELS, UNITS
+from shared.cmapss import CHANNELS, SUBSETS, UNITS
 from shared.predictor import find_bundle, load_bundle
 from shared.rows import SensorRow
 from simulators.engine_model import SimulatedEngine
@@ -26,14 +26,24 @@ def life_of(predictor, engine):
 
 @pytest.fixture(scope="module")
 def manifest():
-    return read_bundle(find_bundle("turbofan-fd001")).manifest
+    return read_bundle(find_bundle("turbofan")).manifest
 
 
 @pytest.fixture(scope="module")
-def lives():
+def predictor():
+    return load_bundle(find_bundle("turbofan"))
+
+
+@pytest.fixture(scope="module", params=SUBSETS)
+def subset(request):
+    """The type of the simulated engines."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def lives(predictor, subset):
     """The released model on simulated engines."""
-    predictor = load_bundle(find_bundle("turbofan-fd001"))
-    return [life_of(predictor, SimulatedEngine(f"E{number:03}", 0)) for number in range(ENGINES)]
+    return [life_of(predictor, SimulatedEngine(f"E{number:03}", 0, subset=subset)) for number in range(ENGINES)]
 
 
 def predicted(lives, low, high):
@@ -42,13 +52,16 @@ def predicted(lives, low, high):
     return rows[(low <= rows[:, 2]) & (rows[:, 2] < high)].T
 
 
-def test_on_simulated_engines_the_error_is_at_most_a_quarter_above_that_on_held_out_training_engines(lives, manifest):
+def test_on_simulated_engines_the_error_is_within_a_quarter_of_that_on_held_out_engines_of_their_type(
+    lives, manifest, subset
+):
     generator = np.random.default_rng(0)
     # Cut at random cycles, as the protocol cuts held-out engines.
     cuts = [life[generator.integers(EARLIEST_CUT_CYCLE - 1, len(life) - 1, CUTS_PER_ENGINE)] for life in lives]
     mean, *_, label = np.concatenate(cuts).T
     error = np.clip(mean, 0, manifest.cap_cycles) - label
-    assert np.sqrt(np.mean(error**2)) <= 1.25 * manifest.figures["C125"]["rmse"]
+    held_out = manifest.figures[f"{subset} C125"]["rmse"]
+    assert 0.75 * held_out <= np.sqrt(np.mean(error**2)) <= 1.25 * held_out
 
 
 @pytest.mark.parametrize(("low", "high"), [(-np.inf, 20), (20, 50)])
@@ -59,15 +72,15 @@ def test_near_failure_about_half_of_the_simulated_engines_fail_before_the_median
 
 def test_near_failure_the_interval_does_not_fall_onto_the_median(lives):
     _, q05, q50, q95, _ = predicted(lives, 0, 50)
-    # The heads are quantised and sorted, so that a few rows in thousands may touch.
-    assert np.quantile(q50 - q05, 0.001) > 0
-    assert np.quantile(q95 - q50, 0.001) >= 1
-    assert np.quantile(q95 - q05, 0.001) >= 2
+    assert min(np.min(q50 - q05), np.min(q95 - q50)) > 0
+    assert np.quantile(q50 - q05, 0.02) >= 1
+    assert np.quantile(q95 - q50, 0.02) >= 1
+    assert np.quantile(q95 - q05, 0.02) >= 3
 
 
 def test_a_higher_median_stays_a_higher_one_after_calibration(manifest):
     calibration = manifest.calibration
-    assert np.all(np.diff(np.add(calibration.nodes, calibration.q50)) > 0)
+    assert np.all(np.diff(np.add(calibration.nodes, calibration.median)) > 0)
 
 
 def test_the_manifest_names_the_channels_of_the_data_set_with_their_units(manifest):
@@ -75,6 +88,8 @@ def test_the_manifest_names_the_channels_of_the_data_set_with_their_units(manife
 
 
 def test_the_bundle_is_small_and_its_card_tells_the_figure_of_its_manifest():
-    bundle = read_bundle(find_bundle("turbofan-fd001"))
+    bundle = read_bundle(find_bundle("turbofan"))
+    card = (bundle.path / "card.md").read_text()
     assert len(bundle.model) <= 100_000
-    assert f"{bundle.manifest.figures['C125']['rmse']:.3f} ±" in (bundle.path / "card.md").read_text()
+    for name in SUBSETS:
+        assert f"| {name}: int8, tflite-runtime | {bundle.manifest.figures[f'{name} C125']['rmse']:.3f}" in card

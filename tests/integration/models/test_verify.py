@@ -15,13 +15,13 @@ from shared.predictor import Network
 
 @pytest.fixture
 def copy(tmp_path):
-    return shutil.copytree(find_bundle("turbofan-fd001"), tmp_path / "bundle")
+    return shutil.copytree(find_bundle("turbofan"), tmp_path / "bundle")
 
 
 def test_every_released_bundle_is_good_on_both_runtimes(capsys):
     cli.main(["verify"])
     told = capsys.readouterr().out
-    assert f"turbofan-fd001@1.0.0 is good: {find_bundle('turbofan-fd001@1.0.0')}\n" in told
+    assert f"turbofan@1.0.0 is good: {find_bundle('turbofan@1.0.0')}\n" in told
     assert told.count("is good") == len(list(cli.REGISTRY.glob("*/*")))
     assert told.count("come out on tflite-runtime 2.14.0 and ai-edge-litert") == told.count("is good")
 

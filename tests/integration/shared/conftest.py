@@ -16,7 +16,7 @@ def runtime(request):
 @pytest.fixture
 def released():
     """The released bundle, not to be written to."""
-    return find_bundle("turbofan-fd001")
+    return find_bundle("turbofan")
 
 
 @pytest.fixture

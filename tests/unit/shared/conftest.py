@@ -12,6 +12,8 @@ from shared.manifest import (
     Manifest,
     Quantisation,
     Regime,
+    Sides,
+    Widening,
 )
 from shared.rows import SensorRow
 
@@ -20,13 +22,14 @@ from shared.rows import SensorRow
 def spec():
     """Three channels in two regimes, one direction of wear, short windows."""
     parts = {
-        "version": 1,
+        "version": 2,
         "channels": ["T24", "T30", "P30"],
         "regime_channel": "altitude",
         "regimes": [
             Regime(nominal=0.0, mean=[640.0, 1580.0, 550.0], sd=[0.5, 6.0, 1.0]),
             Regime(nominal=20.0, mean=[600.0, 1400.0, 300.0], sd=[0.7, 9.0, 2.0]),
         ],
+        "regime_tolerance": 1.0,
         "z_clip": 6.0,
         "ewma_alpha": 0.1,
         "window_rows": 12,
@@ -34,6 +37,7 @@ def spec():
         "lag_rows": 4,
         "slope_rows": [6],
         "baseline_rows": 5,
+        "latest_baseline_start": 3,
         "health": [[0.6, 0.8, -0.5]],
         "clip": 1e9,
     }
@@ -51,18 +55,28 @@ def manifest(spec):
         sha256="0" * 64,
         seed=0,
         channels=[
-            Channel(name="altitude", unit="kft", minimum=-1.0, maximum=43.0),
-            Channel(name="T24", unit="°R", minimum=630.0, maximum=650.0),
-            Channel(name="T30", unit="°R", minimum=1550.0, maximum=1620.0),
-            Channel(name="P30", unit="psia", minimum=540.0, maximum=560.0),
+            Channel(name="altitude", unit="kft", minimum=-1.0, maximum=43.0, stuck_rows=0),
+            Channel(name="T24", unit="°R", minimum=630.0, maximum=650.0, stuck_rows=4),
+            Channel(name="T30", unit="°R", minimum=1550.0, maximum=1620.0, stuck_rows=4),
+            Channel(name="P30", unit="psia", minimum=540.0, maximum=560.0, stuck_rows=0),
         ],
         features=spec,
-        max_missing_channels=1,
         input=Quantisation(scale=0.03, zero_point=0),
         output=Quantisation(scale=0.005, zero_point=-100),
         head_scale_cycles=125.0,
         cap_cycles=125.0,
-        calibration=Calibration(nodes=[0.0, 50.0], mean=[0.0, 0.0], q05=[-1.0, -2.0], q50=[0.5, 0.0], q95=[3.0, 4.0]),
+        calibration=Calibration(
+            nodes=[0.0, 50.0], mean=[1.0, 2.0], median=[0.5, 0.0], below=[1.0, 2.0], above=[0.5, 1.5]
+        ),
+        widening=Widening(
+            unusable_channels=[Sides(below=4.0, above=8.0)],
+            flags={
+                "short_history": Sides(below=1.0, above=2.0),
+                "late_start": Sides(below=10.0, above=20.0),
+                "stuck": Sides(below=3.0, above=1.0),
+            },
+            short_history_rows=3,
+        ),
         golden_tensors=[GoldenTensor(input=b"\x00", output=b"\x01")],
         golden_histories=[],
         training_files={},

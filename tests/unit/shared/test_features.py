@@ -17,8 +17,8 @@ def lives(draw):
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     values = np.array([640.0, 1580.0, 550.0]) + generator.normal(0, 5, (rows, 3)).cumsum(axis=0)
     values[generator.random((rows, 3)) < draw(st.sampled_from([0.0, 0.2, 1.0]))] = np.nan
-    altitude = generator.choice([0.0, 0.003, 20.0, np.nan], rows)
-    return generator.integers(1, 3, rows).cumsum(), altitude, values
+    altitude = generator.choice([0.0, 0.003, 20.0, 10.0, np.nan], rows)
+    return draw(st.integers(0, 5)) + generator.integers(1, 3, rows).cumsum(), altitude, values
 
 
 def by_name(spec, features):
@@ -72,6 +72,7 @@ def test_each_statistic_is_what_its_name_says(spec):
         "health0.slope6": 0.1 * (0.6 + 0.8 - 0.5),
         "age": rows,
         "age_known": 1,
+        "baseline_known": 1,
     }
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-4)
 
@@ -83,6 +84,26 @@ def test_an_unknown_age_is_zero_and_says_so_and_changes_nothing_else(spec):
     unknown = by_name(spec, features.step(features.new_state(), *row, age_known=False))
     assert (known["age"], known["age_known"]) == (30, 1)
     assert unknown == known | {"age": 0, "age_known": 0}
+
+
+def test_a_history_that_starts_late_says_so_and_has_no_distance_from_its_first_rows(spec):
+    values = np.array([640.0, 1580.0, 550.0]) + np.outer(np.arange(8), [0.5, 6.0, 1.0])
+    early, late = (
+        by_name(spec, Features(spec).life(np.arange(first, first + 8), np.zeros(8), values)[-1]) for first in (3, 4)
+    )
+    assert early["T24.since_baseline"] > 0
+    assert (early["baseline_known"], late["baseline_known"]) == (1, 0)
+    without = {f"{track}.since_baseline": 0 for track in ("T24", "T30", "P30", "health0")}
+    assert late == early | without | {"baseline_known": 0, "age": 11}
+
+
+@pytest.mark.parametrize("altitude", [10.0, np.nan, 1e30])
+def test_in_an_unknown_regime_every_channel_is_held(spec, altitude):
+    features = Features(spec)
+    settings = np.array([0.0, altitude])
+    rows = np.array([[640.5, 1580.0, 550.0], [645.0, 1600.0, 555.0]])
+    found = [by_name(spec, row) for row in features.life(np.array([1, 2]), settings, rows)]
+    assert found[1]["T24.mean3"] == found[0]["T24.mean3"] == pytest.approx(1)
 
 
 def test_a_first_row_counts_as_if_it_had_always_been_so(spec):

@@ -3,11 +3,11 @@ import pytest
 
 from shared import manifest as manifests
 from shared.errors import BundleError
-from shared.manifest import HEADS, Calibration
+from shared.manifest import Calibration
 
 
-def offsets(nodes, count):
-    return Calibration(nodes=nodes, **{head: [1.0] * count for head in HEADS})
+def calibration(nodes, count):
+    return Calibration(nodes=nodes, **{part: [1.0] * count for part in ("mean", "median", "below", "above")})
 
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path, manifest):
@@ -38,11 +38,11 @@ def test_a_field_of_the_wrong_kind_is_named(tmp_path, manifest):
     ("changes", "reason"),
     [
         ({"name": "m" * 201}, r"length <= 200 - at `\$.name`"),
-        ({"format": 2}, "has format 2; this program reads format 1"),
+        ({"format": 3}, "has format 3; this program reads format 2"),
         ({"channels": lambda m: m.channels * 2}, "channel names repeat"),
         ({"channels": lambda m: m.channels[:2]}, "unknown channel"),
-        ({"calibration": offsets([0.0, 50.0], count=1)}, "nodes and offsets do not fit"),
-        ({"calibration": offsets([50.0, 50.0], count=2)}, "nodes do not ascend"),
+        ({"calibration": calibration([0.0, 50.0], count=1)}, "nodes and values do not fit"),
+        ({"calibration": calibration([50.0, 50.0], count=2)}, "nodes do not ascend"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(tmp_path, manifest, changes, reason):

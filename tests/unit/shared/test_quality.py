@@ -1,9 +1,10 @@
 import math
 
+import numpy as np
 import pytest
 
 from shared.errors import RowError
-from shared.quality import row_flags
+from shared.quality import Repeats, row_flags
 
 
 def test_a_good_row_has_no_flags(manifest, row):
@@ -44,3 +45,22 @@ def test_unknown_channels_are_flagged_as_one_even_where_another_is_absent(manife
     strange = row(**dict.fromkeys(names, 1.0))
     del strange.channels["P30"]
     assert row_flags(manifest, strange, None) == {"P30": ["missing"], "channels": ["unknown"]}
+
+
+@pytest.mark.parametrize(("altitude", "flags"), [(1.0, {}), (1.1, {"altitude": ["unknown_regime"]}), (19.0, {})])
+def test_a_setting_far_from_every_regime_is_flagged(manifest, row, altitude, flags):
+    assert row_flags(manifest, row(altitude=altitude), None) == flags
+
+
+def test_a_setting_that_is_missing_or_out_of_range_is_flagged_as_that(manifest, row):
+    assert row_flags(manifest, row(altitude=math.nan), None) == {"altitude": ["missing"]}
+    assert row_flags(manifest, row(altitude=44.0), None) == {"altitude": ["out_of_range"]}
+
+
+def test_repeats_count_equal_values_in_a_row_and_survive_being_stored():
+    repeats = Repeats(3)
+    for values in ([1.0, 5.0, np.nan], [2.0, 5.0, np.nan], [2.0, 5.0, 7.0]):
+        repeats = Repeats.from_bytes(repeats.to_bytes())
+        repeats.take(np.array(values))
+    assert repeats.rows.tolist() == [2, 3, 1]
+    assert len(repeats.to_bytes()) == Repeats.stored_bytes(3)

@@ -171,7 +171,7 @@ async def test_an_engine_shows_its_latest_row_prediction_and_statistics(client, 
     assert engine["rul"] == engine["prediction"]["rul"]
     assert engine["rul"]["q50_cycles"] == 117.0
     assert engine["rul"]["at_cap"] == {"mean": False, "q05": False, "q50": False, "q95": True}
-    assert engine["prediction"]["model"] == {"name": "turbofan-fd001", "version": "1.0.0", "sha256": "ab" * 32}
+    assert engine["prediction"]["model"] == {"name": "turbofan", "version": "1.0.0", "sha256": "ab" * 32}
     assert engine["prediction"]["window"] == {"first_cycle": 1, "last_cycle": 3, "rows": 3}
     assert engine["statistics_rows"] == 3
     assert engine["statistics"] == {"T24": {"count": 3, "mean": 2.0, "min": 1.0, "max": 3.0, "std": 1.0}}

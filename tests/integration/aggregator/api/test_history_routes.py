@@ -52,7 +52,7 @@ async def test_the_next_page_is_linked_and_keeps_the_query(client, kind):
 @pytest.mark.usefixtures("life")
 async def test_p6_a_prediction_carries_its_lineage(client):
     record = (await client.get("/api/v1/engines/E-1/predictions")).json()["items"][0]
-    assert record["model"] == {"name": "turbofan-fd001", "version": "1.0.0", "sha256": "ab" * 32}
+    assert record["model"] == {"name": "turbofan", "version": "1.0.0", "sha256": "ab" * 32}
     assert record["runtime"] == "tflite-runtime 2.14.0"
     assert record["window"] == {"first_cycle": 1, "last_cycle": 1, "rows": 1}
     assert (record["flags"], record["origin"], record["request_id"]) == ({}, "edge", None)

@@ -1,14 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from models.training.calibration import NO_OFFSETS, fit_offsets
-from shared.manifest import Calibration
+from models.training.calibration import NODES, fit_calibration, fit_sides
+from shared.interval import calibrate
+from shared.manifest import Sides
 from shared.messages import RulCycles
-from shared.predictor import calibrate
-
-CYCLES = st.floats(-50, 200)
 
 
 def prediction(q50, width=2.0):
@@ -23,8 +19,8 @@ def sample(seed, count=6000):
     return [prediction(median) for median in medians.tolist()], truth
 
 
-def test_offsets_give_each_quantile_its_share_of_new_engines_at_every_level_and_the_mean_no_bias():
-    calibration = fit_offsets(*sample(0))
+def test_calibration_gives_each_quantile_its_share_of_new_engines_at_every_level_and_the_mean_no_bias():
+    calibration = fit_calibration(*sample(0))
     predictions, truth = sample(1)
     calibrated = [calibrate(calibration, one) for one in predictions]
     level = np.digitize([one.q50 for one in calibrated], [20, 50, 80, 110])
@@ -35,20 +31,18 @@ def test_offsets_give_each_quantile_its_share_of_new_engines_at_every_level_and_
 
 
 def test_a_bound_misses_no_more_held_out_labels_than_allowed_with_one_more_engine_to_come():
-    label = np.repeat(np.arange(0, 150, 25.0), 19) + np.tile(np.arange(19.0), 6)
-    calibration = fit_offsets([prediction(node) for node in np.repeat(np.arange(0, 150, 25.0), 19)], label)
-    # With 19 labels at a node only their largest leaves 5 % of 20.
-    assert calibration.q95 == [16.0] * 6
+    nodes = np.array(NODES)
+    label = np.repeat(nodes, 19) + np.tile(np.arange(19.0), len(nodes))
+    calibration = fit_calibration([prediction(node) for node in np.repeat(nodes, 19)], label)
+    # The median label lies 9 above the predicted one; with 19 labels at a node only their largest, 9 above that, leaves
+    # 5 % of 20, and the network says 2.
+    assert calibration.median == [9.0] * len(nodes)
+    assert calibration.above == calibration.below == [4.5] * len(nodes)
 
 
-def test_offsets_are_linear_between_nodes_and_constant_beyond():
-    rising = Calibration(nodes=[0.0, 50.0], mean=[1.0, 2.0], q05=[-5.0, -10.0], q50=[0.0, -4.0], q95=[5.0, 10.0])
-    assert calibrate(rising, prediction(25.0)) == RulCycles(mean=26.5, q05=15.5, q50=23.0, q95=34.5)
-    assert calibrate(rising, prediction(-9.0)) == RulCycles(mean=-8.0, q05=-16.0, q50=-9.0, q95=-2.0)
-    assert calibrate(rising, prediction(90.0)) == RulCycles(mean=92.0, q05=78.0, q50=86.0, q95=102.0)
-
-
-@given(CYCLES, CYCLES, CYCLES)
-def test_quantiles_come_out_in_order_and_the_median_as_it_is(q05, q50, q95):
-    ordered = calibrate(NO_OFFSETS, RulCycles(mean=10.0, q05=q05, q50=q50, q95=q95))
-    assert ordered == RulCycles(mean=10.0, q05=min(q05, q50), q50=q50, q95=max(q95, q50))
+def test_sides_reach_so_far_that_no_more_labels_are_missed_than_allowed_and_never_inwards():
+    label = np.arange(19.0)
+    # The labels lie up to 18 above the median, so 16 above q95; none is below q05.
+    assert fit_sides([prediction(0.0)] * 19, label) == Sides(below=0.0, above=16.0)
+    assert fit_sides([prediction(18.0)] * 19, label) == Sides(below=16.0, above=0.0)
+    assert fit_sides([prediction(9.0, width=100.0)] * 19, label) == Sides(below=0.0, above=0.0)

@@ -1,0 +1,53 @@
+"""Last step: the released seed's bundle with figures, card and pictures, once it has proved itself on both runtimes."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from models.training import bundles, plots, recipe, runs
+from models.training.card import tables_of_seeds, write_card
+from models.training.held_out import SHIPPED
+from models.verification import verify
+from shared import manifest as manifests
+from shared.bundle import MODEL_FILE, Bundle, read_bundle
+from shared.errors import SpoolwatchError
+
+
+def release(trained: Path, registry: Path) -> Path:
+    """Put the newest run's released seed into a registry; figures are over all of its finished seeds.
+
+    Raises:
+        SpoolwatchError: nothing is trained, or another model was already released under this name and version.
+    """
+    run = runs.newest(trained)
+    seeds = runs.finished_seeds(run)
+    parts = {seed: runs.held_out_parts(run, seed) for seed in seeds}
+    bundle = read_bundle(runs.seed_folder(run, recipe.RELEASED_SEED))
+    folder = registry / recipe.NAME / recipe.VERSION
+    _check_immutable(bundle, folder)
+    tables = tables_of_seeds(list(parts.values()))
+    figures = {
+        f"{subset} {column}": table for subset, columns in tables[SHIPPED].items() for column, table in columns.items()
+    }
+    manifest = msgspec.structs.replace(bundle.manifest, figures=figures)
+    fresh = registry / recipe.NAME / f".{recipe.VERSION}.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    bundles.save(Bundle(bundle.path, manifest, bundle.model), fresh)
+    card = write_card(manifest, list(parts.values()), tables, len(bundle.model))
+    (fresh / "card.md").write_text(card)
+    plots.draw_all(parts[recipe.RELEASED_SEED], fresh)
+    verify(fresh)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+    return folder
+
+
+def _check_immutable(bundle: Bundle, folder: Path) -> None:
+    if not (folder / manifests.FILE_NAME).exists():
+        return
+    if (folder / MODEL_FILE).read_bytes() != bundle.model:
+        raise SpoolwatchError(
+            f"{folder} holds another model.tflite: what is released never changes; give this one a new version in "
+            "models/training/recipe.py"
+        )
