@@ -1,0 +1,64 @@
+"""Predicts the four C-MAPSS test sets with every committed seed, with and without the age, for scoring by others.
+
+python -m benchmarks.rul --data FOLDER                    predict again with the committed seeds
+python -m benchmarks.rul --data FOLDER --trained .train   first take the seeds of what was trained last
+"""
+
+import argparse
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from rich.progress import Progress
+
+from models.predictions import predict, write_predictions
+from models.reading import read_lives
+from models.training import runs
+from shared import manifest as manifests
+from shared.bundle import MODEL_FILE
+from shared.cmapss import SUBSETS
+from shared.predictor import load_bundle
+
+HERE = Path(__file__).parent
+SEEDS, PREDICTIONS = HERE / "seeds", HERE / "predictions"
+
+
+def take_seeds(trained: Path) -> None:
+    run = runs.newest(trained)
+    shutil.rmtree(SEEDS, ignore_errors=True)
+    for seed in runs.finished_seeds(run):
+        folder = SEEDS / str(seed)
+        folder.mkdir(parents=True)
+        for name in (MODEL_FILE, manifests.FILE_NAME):
+            shutil.copyfile(runs.seed_folder(run, seed) / name, folder / name)
+
+
+def predict_file(data: Path, subset: str, seed: str, age_known: bool) -> Path:
+    predictor = load_bundle(SEEDS / seed, "tflite-runtime")
+    lives = read_lives(data / f"test_{subset}.txt.gz")
+    path = PREDICTIONS / f"{subset}_seed{seed}{'' if age_known else '_noage'}.csv"
+    write_predictions(path, predict(lives, predictor, age_known=age_known, after_engine=lambda: None))
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with the C-MAPSS test files (.txt.gz)")
+    parser.add_argument("--trained", type=Path, help="what training keeps, to take its seeds")
+    arguments = parser.parse_args()
+    if arguments.trained:
+        take_seeds(arguments.trained)
+    PREDICTIONS.mkdir(exist_ok=True)
+    seeds = sorted(folder.name for folder in SEEDS.iterdir())
+    wanted = [(subset, seed, age_known) for seed in seeds for subset in SUBSETS for age_known in (True, False)]
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool, Progress() as progress:
+        task = progress.add_task("files", total=len(wanted))
+        for future in as_completed([pool.submit(predict_file, arguments.data, *each) for each in wanted]):
+            future.result()
+            progress.advance(task)
+    print(f"{PREDICTIONS}: {len(wanted)} files of seeds {', '.join(seeds)}")
+
+
+if __name__ == "__main__":
+    main()
