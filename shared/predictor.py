@@ -97,7 +97,8 @@ class Predictor:
         past = self._features.from_bytes(stored[:-repeats_bytes])
         repeats = Repeats.from_bytes(stored[-repeats_bytes:])
         numbers = (past.ewma, past.baseline, past.window)
-        if not all(np.isfinite(part).all() for part in numbers) or (np.diff(past.cycles, prepend=0) < 0).any():
+        counts = (np.diff(past.cycles, prepend=0), repeats.rows)
+        if not all(np.isfinite(part).all() for part in numbers) or any((part < 0).any() for part in counts):
             raise BundleError("the stored feature state is damaged; start the engine's state anew from its history")
         return EngineState(self._features, past, repeats)
 

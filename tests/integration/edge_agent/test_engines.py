@@ -15,7 +15,7 @@ from shared.messages import CYCLE_MAX, decode_record
 from shared.predictor import find_bundle, load_bundle
 from shared.rows import SensorRow
 
-HEADER_BYTES = 12
+HEADER_BYTES, REPEATS_WORDS = 16, 16 * 3
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 GOOD = SensorRow("E-1", CYCLE_MAX, NOW, dict.fromkeys(CHANNELS, 100.0))
 
@@ -54,19 +54,23 @@ def test_p10_any_row_gives_records_the_centre_can_read_or_a_reason_and_the_next_
 def damaged_states(good):
     """States that no step has stored, by what is wrong with them."""
     numbers = np.frombuffer(good[HEADER_BYTES:], np.int32).copy()
-    nowhere, backwards = numbers.copy(), numbers.copy()
+    nowhere, backwards, uncounted = numbers.copy(), numbers.copy(), numbers.copy()
     nowhere[0] = np.float32(np.nan).view(np.int32)
-    backwards[-1] = -5
+    backwards[-REPEATS_WORDS - 1] = -5
+    uncounted[-1] = -5
     return {
         "empty": b"",
         "short": good[:-1],
         "another model's": b"\0" * 8 + good[8:],
         "not a number": good[:HEADER_BYTES] + nowhere.tobytes(),
         "cycles that fall": good[:HEADER_BYTES] + backwards.tobytes(),
+        "less than no repeats": good[:HEADER_BYTES] + uncounted.tobytes(),
     }
 
 
-@pytest.mark.parametrize("what", ["empty", "short", "another model's", "not a number", "cycles that fall"])
+@pytest.mark.parametrize(
+    "what", ["empty", "short", "another model's", "not a number", "cycles that fall", "less than no repeats"]
+)
 def test_an_engine_whose_stored_state_is_damaged_starts_afresh(predictor, what, capsys):
     engines = Engines(predictor, ["E-1"], lambda _: None, lambda: NOW)
     row = replace(GOOD, cycle=50)
