@@ -122,7 +122,8 @@ class Connection:
             self._changed.clear()
             accepting = self._status.accepting
             # To hold back is told before all else; to go on after the acks, for then what is unanswered comes again.
-            if accepting != announced and (not accepting or self._pending.due_in_s() > 0):
+            # Unless nobody was told to hold back: acks may then come faster than they go out, for ever.
+            if accepting != announced and (announced is not False or self._pending.due_in_s() > 0):
                 await self._announce(client, accepting=accepting)
                 announced = accepting
             await self._publish_acks(client)

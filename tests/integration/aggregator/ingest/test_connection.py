@@ -87,6 +87,18 @@ async def test_to_hold_back_does_not_wait_behind_much_that_is_being_published(
         await eventually(lambda: len(gateway.acks) + len(gateway.commands) == sum(waiting.values()))
 
 
+async def test_a_replica_that_connects_says_that_it_accepts_though_acks_come_faster_than_they_go_out(
+    external, centre_at, gateway_at, eventually
+):
+    async with gateway_at(external.port) as gateway, centre_at(external) as centre:
+
+        def has_said_so_while_more_comes():
+            centre.commits(outcome_of(acks=2 * PUBLISHES_AT_ONCE, orders=0), accepting=True)
+            return gateway.accepting == [True]
+
+        await eventually(has_said_so_while_more_comes)
+
+
 async def test_p4_drops_are_told_of_while_they_last(external, centre_at, gateway_at, eventually):
     """Nothing is ever taken out of the inbox here."""
     async with gateway_at(external.port) as gateway, centre_at(external) as centre:
