@@ -239,8 +239,9 @@ class Delivery:
         if self._outbox.is_renumbering:
             return
         if ack.conflict is not None:
-            stream_id = self._outbox.begin_new_stream()
             self._born_as = None
+            stream_id = self._outbox.begin_new_stream()
+            self._start_over()  # no answer can come for what was on its way
             log.error("stream_conflict", reason=ack.conflict, new_stream_id=stream_id)
             return
         self._outbox.settle(ack, at=self._now_s())

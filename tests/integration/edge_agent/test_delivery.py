@@ -194,6 +194,19 @@ def test_a_renumbering_of_much_lets_rows_in_between_its_pieces_and_nothing_out_b
     assert (newest, bytes(body)) == (3000 + turns, b"%d" % turns)
 
 
+def test_a_renumbering_that_takes_long_is_no_silence_of_the_centre(make_box, monkeypatch):
+    monkeypatch.setattr("edge_agent.outbox.renumbering.PIECE_ROWS", 5)
+    box = make_box()
+    box.outbox.accept([b"{}"] * 100)
+    box.turn(Connected(), box.centre())
+    assert box.link.envelopes("records")
+    box.turn(box.ack(conflict="seq 1 came with other content"))
+    for _ in range(5):
+        box.turn(after_s=box.settings.delivery.silence_timeout_s)
+    assert box.outbox.is_renumbering
+    assert box.link.given_up == []
+
+
 async def test_work_that_waits_for_the_line_or_the_disk_keeps_no_core_busy(make_keyed_box, monkeypatch):
     """Neither a command half obeyed nor a renumbering that fails makes the loop spin."""
     box = make_keyed_box()
