@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import structlog
 from msgspec.structs import replace
 
+from edge_agent.inventory import Inventory
 from edge_agent.outbox import Outbox
 from edge_agent.settings import AgentSettings
 from shared.errors import MessageError
@@ -29,12 +30,14 @@ class Commands:
     Args:
         settings: names and key.
         outbox: what commands are about.
+        inventory: hears of commands that ask for what is gone.
     """
 
-    def __init__(self, settings: AgentSettings, outbox: Outbox) -> None:
+    def __init__(self, settings: AgentSettings, outbox: Outbox, inventory: Inventory) -> None:
         self._site = settings.site
         self._gateway = settings.gateway
         self._outbox = outbox
+        self._inventory = inventory
         self._verify = None if settings.centre_key is None else _verifier(settings.centre_key)
         self._replies: OrderedDict[str, list[Reply]] = OrderedDict()
         self._resending: Iterator[list[Reply]] | None = None
@@ -102,7 +105,9 @@ class Commands:
             yield []
         if not self._is_ours(order):
             unavailable = order.ranges
-        elif not unavailable:  # or the reply must arrive, which shows when the centre asks for these no more
+        elif unavailable:  # the reply must arrive, which shows when the centre asks for these no more
+            self._inventory.asked_for_what_is_gone(order.store_epoch)
+        else:
             self._outbox.remember_store_epoch(order.store_epoch)
         unavailable = sorted(unavailable)
         reply = Reply(command_id=command_id, outcome="done", stream_id=order.stream_id)

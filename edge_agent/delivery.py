@@ -100,11 +100,11 @@ class Delivery:
             now_s=now_s,
             monotonic_s=monotonic_s,
         )
-        self._commands = Commands(settings, outbox)
         self._centre = Centre()
         self._silence = Silence(settings.delivery.silence_timeout_s)
         can_be_asked = settings.centre_key is not None
         self._inventory = Inventory(outbox, can_be_asked=can_be_asked, monotonic_s=monotonic_s)
+        self._commands = Commands(settings, outbox, self._inventory)
         self._born_as: str | None = None
         self._has_more = False
         self._unread = Seldom(monotonic_s)

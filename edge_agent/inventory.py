@@ -13,6 +13,7 @@ from shared.ranges import coarse
 # A million records listed at once would stop the loop for seconds.
 SLICES_AT_ONCE = 4
 REPEAT_S = 60.0
+REPEAT_MAX_S = 3600.0
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +22,8 @@ class Inventory:
     """What the outbox holds, for a store that may lack some of it.
 
     The outbox remembers a store once a signed command of it was obeyed that asks for nothing which is gone
-    (``Commands``). Until then it is told anew, for a birth, a command or a reply may be lost anywhere on its way.
+    (``Commands``). Until then it is told anew, for a birth, a command or a reply may be lost anywhere on its way. A
+    store that goes on asking for what is gone is told less and less often.
 
     Args:
         outbox: whose records are listed; it may go on taking records and losing them meanwhile.
@@ -41,6 +43,8 @@ class Inventory:
         self._delivered_to = ""
         self._told_to: str | None = None
         self._due_s = 0.0
+        self._paused_for: tuple[str, str] | None = None
+        self._pause_s, self._paused_until_s = REPEAT_S, 0.0
 
     def start_over(self) -> None:
         """Nobody was told anything yet on this connection or of this stream."""
@@ -50,6 +54,21 @@ class Inventory:
     def heard_of_centre(self) -> None:
         """An aggregator says that it accepts: what was told before may not have reached it."""
         self._due_s = 0.0
+
+    def asked_for_what_is_gone(self, epoch: str) -> None:
+        """A command of this store about the present stream was obeyed, as far as its records are here.
+
+        If its reply was lost, the store must be told again. But its ranges may be so coarse that it asks for the same
+        for ever, which costs all that it covers each time.
+        """
+        now_s, asked = self._monotonic_s(), (epoch, self._outbox.stream_id)
+        if asked != self._paused_for:
+            self._pause_s = REPEAT_S
+        elif now_s < self._paused_until_s:  # the answer to a birth from before the pause
+            return
+        else:
+            self._pause_s = min(2 * self._pause_s, REPEAT_MAX_S)
+        self._paused_for, self._paused_until_s = asked, now_s + self._pause_s
 
     def go_on(self, epoch: str | None) -> tuple[str, list[SeqRange]] | None:
         """List some more for the store of this epoch, if it must be told.
@@ -71,7 +90,7 @@ class Inventory:
 
     def _is_to_be_told(self, epoch: str | None) -> bool:
         now_s = self._monotonic_s()
-        if epoch is None or now_s < self._due_s:
+        if epoch is None or now_s < self._due_s or self._is_paused(epoch, now_s):
             return False
         self._due_s = now_s + REPEAT_S
         delivered_to = self._outbox.store_epoch
@@ -84,6 +103,9 @@ class Inventory:
             log.warning("another_store", store_epoch=epoch, delivered_to=delivered_to)
         self._told_to, self._delivered_to = epoch, delivered_to or ""
         return True
+
+    def _is_paused(self, epoch: str, now_s: float) -> bool:
+        return now_s < self._paused_until_s and self._paused_for == (epoch, self._outbox.stream_id)
 
     def _list_more(self, slices: Iterator[list[SeqRange]]) -> tuple[str, list[SeqRange]] | None:
         for _ in range(SLICES_AT_ONCE):

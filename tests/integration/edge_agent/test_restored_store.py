@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_agent.inventory import REPEAT_S
+from edge_agent.inventory import REPEAT_MAX_S
 from edge_agent.mqtt import Connected, Disconnected
 from shared import messages as m
 
@@ -97,7 +97,7 @@ class World:
             while self.up or self.down:
                 self.hear()
                 self.answer()
-            self.turn(after_s=REPEAT_S / 2)
+            self.turn(after_s=REPEAT_MAX_S / 2)
 
     def _compare(self, status):
         if status.store_epoch not in (None, self.epoch):

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from edge_agent.inventory import REPEAT_S
+from edge_agent.inventory import REPEAT_MAX_S, REPEAT_S
 from edge_agent.mqtt import Connected, Disconnected
 from edge_agent.outbox import OutboxError
 
@@ -88,6 +88,39 @@ def test_until_it_asks_for_nothing_that_is_gone_a_store_is_told_again(box):
     box.turn(box.resend((1, 1), (3, 5), epoch="two", command_id="c-2"))
     box.turn(after_s=REPEAT_S)
     assert (len(told(box)), box.outbox.store_epoch) == (2, "two")
+
+
+def ask_for_what_is_gone(box, command_id="c-1"):
+    box.outbox._file.execute("DELETE FROM history WHERE seq = 2")
+    box.turn(box.centre(epoch="two"))
+    box.turn(box.resend((1, 5), epoch="two", command_id=command_id))
+
+
+def test_a_store_that_goes_on_asking_for_what_is_gone_is_told_less_and_less_often(box):
+    """What lacks in very many places is asked for in ranges so coarse that they go on taking in what is gone."""
+    pauses_s = []
+    for number in range(9):
+        ask_for_what_is_gone(box, command_id=f"c-{number}")
+        before, pause_s = len(told(box)), 0
+        while len(told(box)) == before:
+            box.turn(box.resend((2, 2), epoch="two", command_id=f"c-{number} late"))
+            box.turn(Disconnected("cable"), Connected(), box.centre(epoch="two"), after_s=REPEAT_S)
+            pause_s += REPEAT_S
+            assert pause_s <= REPEAT_MAX_S
+        pauses_s.append(pause_s)
+    assert pauses_s == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+
+
+def test_another_store_and_another_stream_are_told_at_once_whatever_one_has_asked_for(box):
+    ask_for_what_is_gone(box)
+    box.turn(box.centre(epoch="three"))
+    assert told(box)[1:] == [("one", [(1, 1), (3, 5)])]
+    box.turn(box.resend((1, 5), epoch="three", command_id="c-2"), box.ack(conflict="a copy"))
+    while box.outbox.is_renumbering:
+        box.turn()
+    box.turn()
+    assert box.link.statuses()[-1].stream_id == box.outbox.stream_id
+    assert len(told(box)) == 3
 
 
 def test_acks_are_no_sign_that_it_has_asked(box):
