@@ -158,7 +158,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder with the C-MAPSS files")
     _add_trained(command)
     command.add_argument(
-        "--all", action="store_true", help="all folds and seeds and the baseline, not only the release"
+        "--all", action="store_true", help="all seeds with their folds, not only the one that is released"
     )
     command.set_defaults(run=_train)
 
@@ -167,7 +167,7 @@ def _train(arguments: argparse.Namespace) -> None:
     with _training_environment():
         from models.training.runs import train
     run = train(arguments.data, arguments.trained, everything=arguments.all)
-    print(f"{run}: trained; spoolwatch-models release puts it into the registry")
+    print(f"{run}: trained; make release puts it into the registry")
 
 
 def _add_release(command: argparse.ArgumentParser) -> None:

@@ -186,9 +186,11 @@ def read(folder: Path) -> Manifest:
 
 
 def write(manifest: Manifest, folder: Path) -> None:
-    """Write the manifest of a bundle."""
+    """Write the manifest of a bundle, whole or not at all."""
     content = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-    (folder / FILE_NAME).write_bytes(content + b"\n")
+    unfinished = folder / f"{FILE_NAME}.part"
+    unfinished.write_bytes(content + b"\n")
+    unfinished.replace(folder / FILE_NAME)
 
 
 def _check(manifest: Manifest, path: Path) -> None:

@@ -118,7 +118,7 @@ class Predictor:
             RowError: the row cannot be used at all; the state is as before.
         """
         flags = row_flags(self.manifest, row, state.last_cycle)
-        values = np.array([row.channels.get(name, np.nan) for name in self._channels])
+        values = np.array([row.channels.get(name, np.nan) for name in self._channels], np.float64)
         state.repeats.take(values)
         stuck = state.repeats.rows >= self._stuck_rows
         if stuck.any():

@@ -1,6 +1,7 @@
 """Puts a trained student into a bundle: model file and manifest; the same for folds and releases."""
 
 import hashlib
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from shared.cmapss import CHANNELS
 from shared.manifest import Channel, FeatureSpec, GoldenHistory, GoldenTensor, Manifest, Quantisation
 from shared.predictor import Predictor
 
+NAME, VERSION, CREATED = "turbofan", "1.0.0", date(2026, 11, 21)
 GOLDEN_TENSORS = 8
 GOLDEN_ROWS = 12
 
@@ -30,9 +32,9 @@ def make_bundle(
     """Wrap an int8 file; calibration, widening, figures and golden vectors are still to come."""
     manifest = Manifest(
         format=manifests.FORMAT,
-        name=recipe.NAME,
-        version=recipe.VERSION,
-        created=recipe.CREATED,
+        name=NAME,
+        version=VERSION,
+        created=CREATED,
         sha256=hashlib.sha256(model).hexdigest(),
         seed=seed,
         channels=channels,

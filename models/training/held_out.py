@@ -91,10 +91,10 @@ def pooled(parts: list[HeldOut]) -> HeldOut:
     )
 
 
-def fit_calibration(parts: list[HeldOut], variant: str = SHIPPED) -> Calibration:
-    """Calibration on all the given folds."""
+def fit_calibration(parts: list[HeldOut]) -> Calibration:
+    """Calibration on all the given folds, of the shipped file with the age known."""
     whole = pooled(parts)
-    return calibrating.fit_calibration(_rul(whole.variants[variant]), _capped(whole.truth))
+    return calibrating.fit_calibration(_rul(whole.variants[SHIPPED]), _capped(whole.truth))
 
 
 def fit_widening(parts: list[HeldOut], calibration: Calibration) -> Widening:
@@ -123,11 +123,17 @@ def fit_widening(parts: list[HeldOut], calibration: Calibration) -> Widening:
 
 
 def calibrated(parts: list[HeldOut], variant: str) -> tuple[HeldOut, list[RulCycles]]:
-    """All folds as one with their predictions, each fold calibrated on the others."""
+    """All folds as one with their predictions as the agent would make them, each fold calibrated on the others.
+
+    As at the agent, calibration is that of the shipped file with the age known, whatever the variant.
+    """
     predictions: list[RulCycles] = []
+    flags: Flags = {CYCLE: [UNKNOWN_AGE]} if AGE_UNKNOWN in variant else {}
     for part in parts:
-        calibration = fit_calibration([other for other in parts if other is not part], variant)
-        predictions += _calibrated(part.variants[variant], calibration)
+        others = [other for other in parts if other is not part]
+        calibration = fit_calibration(others)
+        widening = fit_widening(others, calibration)
+        predictions += [widen(widening, 0, flags, one) for one in _calibrated(part.variants[variant], calibration)]
     return pooled(parts), predictions
 
 

@@ -1,8 +1,5 @@
 """The choices of the recipe, each by out-of-fold figures; ``NOTES.md`` tells what they are worth."""
 
-from datetime import date
-
-NAME, VERSION, CREATED = "turbofan", "1.0.0", date(2026, 11, 21)
 CAP_CYCLES = 125.0
 
 FOLDS = 5

@@ -10,8 +10,9 @@ from models.training.card import tables_of_seeds, write_card
 from models.training.held_out import SHIPPED
 from models.verification import verify
 from shared import manifest as manifests
-from shared.bundle import MODEL_FILE, Bundle, read_bundle
+from shared.bundle import Bundle, read_bundle
 from shared.errors import SpoolwatchError
+from shared.manifest import Manifest
 
 
 def release(trained: Path, registry: Path) -> Path:
@@ -24,14 +25,22 @@ def release(trained: Path, registry: Path) -> Path:
     seeds = runs.finished_seeds(run)
     parts = {seed: runs.held_out_parts(run, seed) for seed in seeds}
     bundle = read_bundle(runs.seed_folder(run, recipe.RELEASED_SEED))
-    folder = registry / recipe.NAME / recipe.VERSION
-    _check_immutable(bundle, folder)
     tables = tables_of_seeds(list(parts.values()))
-    figures = {
-        f"{subset} {column}": table for subset, columns in tables[SHIPPED].items() for column, table in columns.items()
-    }
-    manifest = msgspec.structs.replace(bundle.manifest, figures=figures)
-    fresh = registry / recipe.NAME / f".{recipe.VERSION}.new"
+    manifest = msgspec.structs.replace(
+        bundle.manifest,
+        name=bundles.NAME,
+        version=bundles.VERSION,
+        created=bundles.CREATED,
+        figures={
+            f"{subset} {column}": table
+            for subset, columns in tables[SHIPPED].items()
+            for column, table in columns.items()
+        },
+    )
+    folder = registry / bundles.NAME / bundles.VERSION
+    _check_immutable(manifest, folder)
+    # Outside of the registry, where a half-finished folder would be found as a release.
+    fresh = run / "release"
     shutil.rmtree(fresh, ignore_errors=True)
     bundles.save(Bundle(bundle.path, manifest, bundle.model), fresh)
     card = write_card(manifest, list(parts.values()), tables, len(bundle.model))
@@ -39,15 +48,18 @@ def release(trained: Path, registry: Path) -> Path:
     plots.draw_all(parts[recipe.RELEASED_SEED], fresh)
     verify(fresh)
     shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(fresh, folder)
     return folder
 
 
-def _check_immutable(bundle: Bundle, folder: Path) -> None:
+def _check_immutable(manifest: Manifest, folder: Path) -> None:
+    """What was released under a version stays what it says; only its figures may come to be of more seeds."""
     if not (folder / manifests.FILE_NAME).exists():
         return
-    if (folder / MODEL_FILE).read_bytes() != bundle.model:
+    released = manifests.read(folder)
+    if msgspec.structs.replace(released, figures={}) != msgspec.structs.replace(manifest, figures={}):
         raise SpoolwatchError(
-            f"{folder} holds another model.tflite: what is released never changes; give this one a new version in "
-            "models/training/recipe.py"
+            f"{folder} holds another model: what is released never changes; give this one a new version in "
+            "models/training/bundles.py"
         )

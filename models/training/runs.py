@@ -91,20 +91,25 @@ def finished_seeds(run: Path) -> list[int]:
 
 
 def newest(output: Path) -> Path:
-    """The run that was trained last.
+    """The run of the present code that was trained last.
 
     Raises:
         SpoolwatchError: there is none whose released seed is finished.
     """
-    found = [run for run in output.glob("*") if recipe.RELEASED_SEED in finished_seeds(run)]
+    found = [run for run in output.glob("*") if recipe.RELEASED_SEED in finished_seeds(run) and _is_of_this_code(run)]
     if not found:
-        raise SpoolwatchError(f"{output} holds no finished run: train first (make train DATA=FOLDER)")
+        raise SpoolwatchError(f"{output} holds no finished run of this code: train first (make train DATA=FOLDER)")
     return max(found, key=lambda run: (seed_folder(run, recipe.RELEASED_SEED) / MODEL_FILE).stat().st_mtime)
 
 
 def seed_folder(run: Path, seed: int) -> Path:
     """Where a seed's folds and bundle are."""
     return run / f"seed{seed}"
+
+
+def _is_of_this_code(run: Path) -> bool:
+    """A card tells of the present recipe; a run of another one is none of its business."""
+    return run.name == _digest(manifests.read(seed_folder(run, recipe.RELEASED_SEED)).training_files)
 
 
 def _path(data: Path, subset: str) -> Path:

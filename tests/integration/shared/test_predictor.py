@@ -95,8 +95,11 @@ def test_a_few_missing_channels_are_flagged_and_bridged_and_widen_the_interval(p
         found = predictor.step(holey, replace(row, channels=row.channels | {"T24": math.nan}))
     assert (expected.flags, found.flags) == ({}, {"T24": ["missing"]})
     assert found.outcome.rul_cycles.mean == pytest.approx(expected.outcome.rul_cycles.mean, abs=25)
-    unwidened = predictor.predict_input(found.outcome.input, {}).q95
-    assert found.outcome.rul_cycles.q95 == unwidened + predictor.manifest.widening.unusable_channels[0].above
+    unwidened = predictor.predict_input(found.outcome.input, {})
+    sides = predictor.manifest.widening.unusable_channels[0]
+    assert sides.below > 0
+    assert found.outcome.rul_cycles.q05 == unwidened.q05 - sides.below
+    assert found.outcome.rul_cycles.q95 == unwidened.q95 + sides.above
 
 
 def test_a_stuck_channel_is_flagged_after_a_while_and_from_then_on_held(predictor):

@@ -2,10 +2,14 @@ import numpy as np
 import pytest
 
 from models.reading import Life
+from models.training.faults import FAULTS
+from models.training.folds import CUTS_PER_ENGINE
+from models.training.held_out import AGE_UNKNOWN, SHIPPED, SHORT, HeldOut
 from models.training.specification import ALTITUDE
 from simulators.engine_model import SimulatedEngine
 
 HIGH_KFT = 20.0
+ENGINES = 40
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +29,26 @@ def by_turns(life):
     values[high] *= 0.8
     values[high, ALTITUDE] = HIGH_KFT + np.linspace(0, 0.01, high.sum())
     return Life(life.unit, values)
+
+
+@pytest.fixture(scope="session")
+def make_fold():
+    """Make the out-of-fold predictions of one fold, of two subsets."""
+    return fold
+
+
+def fold(seed, late_by=10.0):
+    """Predictions with an error of some 8 cycles in an interval of 4, worse where something is wrong."""
+    generator = np.random.default_rng(seed)
+    truth = generator.uniform(0, 200, ENGINES * CUTS_PER_ENGINE).round()
+
+    def heads(error_cycles):
+        median = np.minimum(truth, 125) + late_by + generator.normal(0, error_cycles, len(truth))
+        return np.column_stack([median, median - 2, median, median + 2])
+
+    return HeldOut(
+        np.repeat(["FD001", "FD003"], len(truth) // 2),
+        truth,
+        {SHIPPED: heads(8), SHIPPED + AGE_UNKNOWN: heads(12)},
+        {name: (truth, heads(16), heads(8)) for name in (*FAULTS, SHORT)},
+    )

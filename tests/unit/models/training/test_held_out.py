@@ -2,33 +2,12 @@ import numpy as np
 import pytest
 
 from models.training import held_out
-from models.training.faults import FAULTS
-from models.training.folds import CUTS_PER_ENGINE
-from models.training.held_out import AGE_UNKNOWN, SHIPPED, SHORT, HeldOut
-
-ENGINES = 40
-
-
-def fold(seed, late_by=10.0):
-    """Predictions with an error of some 8 cycles in an interval of 4, worse where something is wrong."""
-    generator = np.random.default_rng(seed)
-    truth = generator.uniform(0, 200, ENGINES * CUTS_PER_ENGINE).round()
-
-    def heads(error_cycles):
-        median = np.minimum(truth, 125) + late_by + generator.normal(0, error_cycles, len(truth))
-        return np.column_stack([median, median - 2, median, median + 2])
-
-    return HeldOut(
-        np.repeat(["FD001", "FD003"], len(truth) // 2),
-        truth,
-        {SHIPPED: heads(8), SHIPPED + AGE_UNKNOWN: heads(12)},
-        {name: (truth, heads(16), heads(8)) for name in (*FAULTS, SHORT)},
-    )
+from models.training.held_out import SHIPPED, HeldOut
 
 
 @pytest.fixture(scope="module")
-def parts():
-    return [fold(seed) for seed in range(4)]
+def parts(make_fold):
+    return [make_fold(seed) for seed in range(4)]
 
 
 def test_what_is_saved_is_loaded(parts, tmp_path):
@@ -45,8 +24,8 @@ def test_what_is_saved_is_loaded(parts, tmp_path):
             np.testing.assert_array_equal(one, expected)
 
 
-def test_each_fold_is_calibrated_on_the_others(parts):
-    odd = [*parts[:3], fold(3, late_by=-30.0)]
+def test_each_fold_is_calibrated_on_the_others(parts, make_fold):
+    odd = [*parts[:3], make_fold(3, late_by=-30.0)]
     bias = {
         name: np.mean([one.mean for one in predictions] - np.minimum(whole.truth, 125))
         for name, chosen in {"alike": parts, "odd": odd}.items()
@@ -54,7 +33,7 @@ def test_each_fold_is_calibrated_on_the_others(parts):
     }
     assert bias["alike"] == pytest.approx(0, abs=0.5)
     # The odd fold's own error would have been taken out, had it been calibrated on itself.
-    own = held_out.calibrated(odd, SHIPPED)[1][-ENGINES * CUTS_PER_ENGINE :]
+    own = held_out.calibrated(odd, SHIPPED)[1][-len(odd[3].truth) :]
     assert np.mean([one.mean for one in own] - np.minimum(odd[3].truth, 125)) < -25
 
 

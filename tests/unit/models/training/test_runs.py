@@ -64,5 +64,5 @@ def test_a_missing_file_is_named(data, tmp_path):
 
 
 def test_without_a_finished_run_there_is_nothing_to_release(tmp_path):
-    with pytest.raises(SpoolwatchError, match="holds no finished run: train first"):
+    with pytest.raises(SpoolwatchError, match="holds no finished run of this code: train first"):
         runs.newest(tmp_path)
