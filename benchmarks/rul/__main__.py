@@ -36,7 +36,8 @@ def take_seeds(trained: Path) -> None:
 
 def predict_file(data: Path, subset: str, seed: str, age_known: bool) -> Path:
     predictor = load_bundle(SEEDS / seed, "tflite-runtime")
-    lives = read_lives(data / f"test_{subset}.txt.gz")
+    (source,) = data.glob(f"test_{subset}.txt*")
+    lives = read_lives(source)
     path = PREDICTIONS / f"{subset}_seed{seed}{'' if age_known else '_noage'}.csv"
     write_predictions(path, predict(lives, predictor, age_known=age_known, after_engine=lambda: None))
     return path
@@ -44,12 +45,16 @@ def predict_file(data: Path, subset: str, seed: str, age_known: bool) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with the C-MAPSS test files (.txt.gz)")
+    parser.add_argument("--data", type=Path, required=True, help="folder with the C-MAPSS test files")
     parser.add_argument("--trained", type=Path, help="what training keeps, to take its seeds")
     arguments = parser.parse_args()
     if arguments.trained:
         take_seeds(arguments.trained)
-    PREDICTIONS.mkdir(exist_ok=True)
+    missing = [subset for subset in SUBSETS if len(list(arguments.data.glob(f"test_{subset}.txt*"))) != 1]
+    if missing:
+        parser.error(f"{arguments.data} has not one file each of test_{missing[0]}.txt or .txt.gz")
+    shutil.rmtree(PREDICTIONS, ignore_errors=True)
+    PREDICTIONS.mkdir()
     seeds = sorted(folder.name for folder in SEEDS.iterdir())
     wanted = [(subset, seed, age_known) for seed in seeds for subset in SUBSETS for age_known in (True, False)]
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool, Progress() as progress:
