@@ -140,8 +140,8 @@ rows from {forget:.0%}. The last {without} epochs are without dropout and noise.
 ## Made from
 {files}
 
-`make train DATA=FOLDER`, with {packages};
-on the same kind of machine it gives the same file again.
+`make train DATA=FOLDER`, with {packages}. `models/training/NOTES.md` tells how exactly that
+gives the same file again.
 """
 
 

@@ -136,7 +136,8 @@ def _train_all(jobs: list[Job], data: Path, run: Path) -> None:
     with (
         Progress(*columns) as progress,
         context.Manager() as manager,
-        ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=context) as pool,
+        # A process for each student: what was trained before it in the same one would change it in the last bit.
+        ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=context, max_tasks_per_child=1) as pool,
     ):
         epochs = manager.Queue()
         task = progress.add_task(f"{len(jobs)} students, epochs", total=len(jobs) * recipe.EPOCHS)
