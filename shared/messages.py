@@ -7,7 +7,7 @@ takes its digest over them.
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Literal, TypeVar
@@ -391,27 +391,3 @@ def digest(body: bytes | Raw) -> bytes:
 def envelope(stream_id: str, records: Iterable[tuple[int, bytes]]) -> bytes:
     """Build an envelope around record bytes, verbatim."""
     return encode(Envelope(stream_id=stream_id, records=[(seq, Raw(body)) for seq, body in records]))
-
-
-def as_ranges(seqs: Iterable[int]) -> list[SeqRange]:
-    """Fold seqs into sorted, inclusive, disjoint ranges.
-
-    >>> as_ranges([3, 1, 2, 7])
-    [(1, 3), (7, 7)]
-    """
-    ranges: list[SeqRange] = []
-    for seq in sorted(set(seqs)):
-        if ranges and ranges[-1][1] + 1 == seq:
-            ranges[-1] = (ranges[-1][0], seq)
-        else:
-            ranges.append((seq, seq))
-    return ranges
-
-
-def in_ranges(seq: int, ranges: Sequence[SeqRange]) -> bool:
-    """Whether a seq lies in one of the ranges.
-
-    >>> in_ranges(2, [(1, 3)])
-    True
-    """
-    return any(first <= seq <= last for first, last in ranges)

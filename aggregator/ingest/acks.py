@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from aggregator.store.arrivals import Answer, Outcome
 from shared import messages
-from shared.messages import Ack, Deferred, Quarantined, SeqRange, as_ranges
+from shared.messages import Ack, Deferred, Quarantined, SeqRange
+from shared.ranges import as_ranges
 from shared.topics import GatewayTopic
 
 RETRY_AFTER_S = 300.0

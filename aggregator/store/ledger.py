@@ -12,7 +12,8 @@ from aggregator.store.arrivals import Answer, Entry
 from aggregator.store.bulk import insert_rows, utc_text
 from aggregator.store.ranges import union
 from aggregator.store.tables import Receipt, Stream, core
-from shared.messages import SeqRange, as_ranges
+from shared.messages import SeqRange
+from shared.ranges import as_ranges
 
 DIGEST_BYTES = 16
 RUN_MAX_RECORDS = 1000

@@ -12,7 +12,7 @@ from aggregator.store.ledger import Item
 from aggregator.store.placements import Measured, Placed, Sorted
 from aggregator.store.tables import Prediction, Telemetry, core
 from shared import messages
-from shared.messages import as_ranges
+from shared.ranges import as_ranges
 
 RANGES_PER_QUERY = 200  # SQLite refuses expressions deeper than 1,000
 

@@ -6,7 +6,8 @@ from itertools import pairwise
 from edge_agent.outbox.file import RECORD_TABLES, OutboxFile
 from edge_agent.outbox.sacrifice import delete_oldest_history, make_room
 from edge_agent.settings import OutboxSettings
-from shared.messages import SeqRange, as_ranges
+from shared.messages import SeqRange
+from shared.ranges import as_ranges
 
 PIECE_ROWS = 1000
 HELD_TABLES = (*RECORD_TABLES, "history")

@@ -13,7 +13,8 @@ import structlog
 from edge_agent.outbox.file import FLOOR_BYTES, RECORD_TABLES, RESERVE_BYTES, OutboxError, OutboxFile
 from edge_agent.settings import OutboxSettings
 from shared.errors import MessageError
-from shared.messages import Gap, SeqRange, as_ranges, decode_record, encode
+from shared.messages import Gap, SeqRange, decode_record, encode
+from shared.ranges import as_ranges
 
 GAP_MAX_RANGES = 1000
 GAP_REASON = "dropped by policy: the outbox (outbox.max_bytes) or the disk of the gateway was full"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -35,6 +36,17 @@ RAISED: dict[str, tuple[int, Flags]] = {
 Floats = NDArray[np.float64]
 
 
+class FaultHeads(NamedTuple):
+    """What was predicted where something was wrong with the histories: true RUL in cycles, and heads in cycles.
+
+    Where no history is without the fault, both heads are the same.
+    """
+
+    truth: Floats
+    with_fault: Floats
+    without_fault: Floats
+
+
 @dataclass(frozen=True, slots=True)
 class HeldOut:
     """Raw predictions for the engines of one fold, or of all folds together.
@@ -43,21 +55,22 @@ class HeldOut:
         subset: of each cut, engine by engine, ``CUTS_PER_ENGINE`` cuts each.
         truth: true RUL at each cut.
         variants: how predictions were made → heads in cycles, shape (cuts, heads).
-        faults: what was wrong with the history → true RUL, heads with the fault, and heads without it (the same
-            where there is none).
+        faults: what was wrong with the history → what was predicted.
     """
 
     subset: NDArray[np.str_]
     truth: Floats
     variants: dict[str, Floats]
-    faults: dict[str, tuple[Floats, Floats, Floats]]
+    faults: dict[str, FaultHeads]
 
     def save(self, path: Path) -> None:
         """Write to a ``.npz`` file, whole or not at all."""
         arrays = {"subset": self.subset, "truth": self.truth}
         arrays |= {f"variant/{name}": heads for name, heads in self.variants.items()}
         arrays |= {
-            f"fault/{name}/{number}": part for name, parts in self.faults.items() for number, part in enumerate(parts)
+            f"fault/{name}/{part}": array
+            for name, found in self.faults.items()
+            for part, array in found._asdict().items()
         }
         unfinished = path.with_suffix(".part.npz")
         np.savez(unfinished, **arrays)
@@ -73,7 +86,7 @@ class HeldOut:
             arrays["subset"],
             arrays["truth"],
             {name.partition("/")[2]: heads for name, heads in arrays.items() if name.startswith("variant/")},
-            {name: tuple(arrays[f"fault/{name}/{number}"] for number in range(3)) for name in names},  # type: ignore[misc]  # three
+            {name: FaultHeads(*(arrays[f"fault/{name}/{part}"] for part in FaultHeads._fields)) for name in names},
         )
 
 
@@ -85,9 +98,9 @@ def pooled(parts: list[HeldOut]) -> HeldOut:
         np.concatenate([part.truth for part in parts]),
         {name: np.concatenate([part.variants[name] for part in parts]) for name in first.variants},
         {
-            name: tuple(np.concatenate([part.faults[name][number] for part in parts]) for number in range(3))
+            name: FaultHeads(*map(np.concatenate, zip(*(part.faults[name] for part in parts), strict=True)))
             for name in first.faults
-        },  # type: ignore[misc]  # three
+        },
     )
 
 
@@ -102,7 +115,7 @@ def fit_widening(parts: list[HeldOut], calibration: Calibration) -> Widening:
     whole = pooled(parts)
     widening = Widening(
         unusable_channels=[
-            fit_sides(_calibrated(whole.faults[fault][1], calibration), _capped(whole.faults[fault][0]))
+            fit_sides(_calibrated(whole.faults[fault].with_fault, calibration), _capped(whole.faults[fault].truth))
             for fault in CHANNELS_OUT
         ],
         flags={
@@ -173,7 +186,7 @@ def _fault_figures(parts: list[HeldOut], fault: str) -> dict[str, float]:
         others = [other for other in parts if other is not part]
         calibration = fit_calibration(others)
         widening = fit_widening(others, calibration)
-        found = _calibrated(part.faults[fault][1], calibration)
+        found = _calibrated(part.faults[fault].with_fault, calibration)
         narrow += found
         wide += [widen(widening, *RAISED[fault], one) for one in found]
     truth, with_fault, without_fault = pooled(parts).faults[fault]

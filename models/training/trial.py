@@ -11,7 +11,7 @@ from models.training import recipe, student
 from models.training.bundles import make_bundle
 from models.training.faults import FAULTS, History
 from models.training.folds import cut_rows, folds
-from models.training.held_out import AGE_UNKNOWN, FLOAT, SHIPPED, SHORT, HeldOut
+from models.training.held_out import AGE_UNKNOWN, FLOAT, SHIPPED, SHORT, FaultHeads, HeldOut
 from models.training.specification import Subsets, channel_ranges, fit_specification, life_features
 from shared.bundle import Bundle
 from shared.features import Features
@@ -70,7 +70,7 @@ def predict(engines: list[tuple[str, Life]], model: tf.keras.Model, bundle: Bund
 
 def _faults(
     engines: list[tuple[str, Life]], cuts: list[NDArray[np.int64]], bundle: Bundle, network: Network
-) -> dict[str, tuple[Floats, Floats, Floats]]:
+) -> dict[str, FaultHeads]:
     features, found = Features(bundle.manifest.features), {}
     stuck_rows = np.array([channel.stuck_rows for channel in bundle.manifest.channels])
 
@@ -85,14 +85,14 @@ def _faults(
     for number, (name, fault) in enumerate(FAULTS.items()):
         generator = np.random.default_rng([recipe.FOLD_SEED, number])
         rows = np.array([last(fault(history, generator, stuck_rows)) for history in whole])
-        found[name] = (truth, _heads(network, bundle, rows), without)
+        found[name] = FaultHeads(truth, _heads(network, bundle, rows), without)
     young = [
         (life, life_features(features, life.cycles, life.values)[: recipe.SHORT_HISTORY_ROWS - 1])
         for _, life in engines
     ]
     heads = _heads(network, bundle, np.concatenate([rows for _, rows in young]))
     youth = np.concatenate([life.rul_cycles[: len(rows)] for life, rows in young]).astype(np.float64)
-    return found | {SHORT: (youth, heads, heads)}
+    return found | {SHORT: FaultHeads(youth, heads, heads)}
 
 
 def _histories(engines: list[tuple[Life, NDArray[np.int64]]]) -> Iterator[History]:

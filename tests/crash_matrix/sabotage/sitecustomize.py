@@ -17,7 +17,8 @@ WANTED = os.environ.get("CRASH_MATRIX_SABOTAGE")
 def free_on_puback() -> None:
     """The agent takes the broker's PUBACK for the centre's answer."""
     from edge_agent.mqtt import MqttLink, Outgoing, Received
-    from shared.messages import Ack, as_ranges, decode_envelope, encode
+    from shared.messages import Ack, decode_envelope, encode
+    from shared.ranges import as_ranges
 
     publish = MqttLink.publish
 

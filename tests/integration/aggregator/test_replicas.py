@@ -14,7 +14,8 @@ from sqlalchemy import select
 from aggregator.store.database import open_store
 from aggregator.store.registry import Registration, register_engine
 from aggregator.store.tables import Prediction, Receipt, Telemetry, core
-from shared.messages import Ack, as_ranges, decode, encode, envelope
+from shared.messages import Ack, decode, encode, envelope
+from shared.ranges import as_ranges
 from shared.topics import EVERY_CENTRE_STATUS
 
 PROGRAM = Path(sys.executable).with_name("spoolwatch-aggregator")

@@ -11,6 +11,7 @@ from edge_agent.outbox import OutboxError
 from edge_agent.sender import LIVE_TAIL_RECORDS
 from edge_agent.settings import AgentSettings
 from shared import messages as m
+from shared.ranges import as_ranges
 
 OWN = "spoolwatch/v1/hamburg/gw-1"
 
@@ -84,7 +85,7 @@ def test_a_steady_flow_of_live_records_does_not_starve_the_backlog(make_box):
         for _ in range(6):
             box.outbox.accept([b"{}"])
             box.turn()
-        box.turn(box.ack(committed=m.as_ranges(unanswered)))
+        box.turn(box.ack(committed=as_ranges(unanswered)))
     assert box.outbox.waiting(1, 10_000, limit=1, at=box.now_s) == []
 
 
@@ -96,7 +97,7 @@ def test_each_answer_lets_the_backlog_go_on_until_it_is_drained(make_box):
         if not box.outbox.status().unacked:
             break
         sent = [seq for kind in ("records", "backfill") for seqs in box.link.seqs(kind) for seq in seqs]
-        box.turn(box.ack(committed=m.as_ranges(sent)))
+        box.turn(box.ack(committed=as_ranges(sent)))
     assert box.outbox.status().unacked == 0
     assert sorted(seq for kind in ("records", "backfill") for s in box.link.seqs(kind) for seq in s) == list(
         range(1, 2301)
@@ -408,5 +409,5 @@ def test_a_mass_of_deferred_records_is_gone_over_a_part_at_a_time(make_box, monk
     assert box.link.seqs("backfill") == []
     box.turn(after_s=601)
     for _ in range(5):
-        box.turn(*(box.ack(committed=m.as_ranges(seqs)) for seqs in box.link.seqs("backfill")))
+        box.turn(*(box.ack(committed=as_ranges(seqs)) for seqs in box.link.seqs("backfill")))
     assert waiting(1, 5000, limit=1, at=box.now_s) == []

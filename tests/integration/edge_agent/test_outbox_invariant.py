@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from edge_agent.outbox import Outbox, OutboxError
 from edge_agent.settings import OutboxSettings
-from shared.messages import Ack, Deferred, Quarantined, as_ranges, decode_record
+from shared.messages import Ack, Deferred, Quarantined, decode_record
+from shared.ranges import as_ranges
 
 LAST = 2**62
 BODY_BYTES = 4000

@@ -9,7 +9,8 @@ from edge_agent.outbox import Outbox
 from edge_agent.outbox.history import PIECE_ROWS, join
 from edge_agent.outbox.settlement import MAX_DEFERRAL_S
 from edge_agent.settings import OutboxSettings
-from shared.messages import Ack, Deferred, as_ranges
+from shared.messages import Ack, Deferred
+from shared.ranges import as_ranges
 
 LAST = 2**62
 DAY_S = 86_400.0

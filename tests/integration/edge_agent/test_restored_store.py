@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from edge_agent.inventory import REPEAT_MAX_S
 from edge_agent.mqtt import Connected, Disconnected
 from shared import messages as m
+from shared.ranges import as_ranges
 
 
 def seqs_in(ranges):
@@ -75,7 +76,7 @@ class World:
             else:
                 seqs = [seq for seq, _ in m.decode_envelope(message.payload).records]
                 self.store |= set(seqs)
-                self.down.append(self.box.ack(committed=m.as_ranges(seqs)))
+                self.down.append(self.box.ack(committed=as_ranges(seqs)))
 
     def answer(self, number=1):
         for _ in range(min(number, len(self.down))):
@@ -103,7 +104,7 @@ class World:
         if status.store_epoch not in (None, self.epoch):
             held = seqs_in(status.held)
             self._miss({*range(1, status.next_seq)} - held)
-            lacking, command_id = m.as_ranges(held - self.store - self.gone), f"c-{next(self.command_ids)}"
+            lacking, command_id = as_ranges(held - self.store - self.gone), f"c-{next(self.command_ids)}"
             self.down.append(self.box.resend(*lacking, epoch=self.epoch, command_id=command_id))
 
     def _miss(self, seqs):

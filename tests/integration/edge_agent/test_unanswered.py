@@ -5,6 +5,7 @@ import pytest
 from edge_agent.mqtt import Connected, Disconnected
 from edge_agent.suspects import PARKED_REST_S
 from shared import messages as m
+from shared.ranges import as_ranges
 
 POISON = b'"poison"'
 KINDS = ("records", "backfill")
@@ -32,7 +33,7 @@ class Centre:
                     events = [Disconnected("packet too large"), Connected()]
                     break
             else:
-                events.append(self.box.ack(committed=m.as_ranges(seq for seq, _ in records)))
+                events.append(self.box.ack(committed=as_ranges(seq for seq, _ in records)))
         self._seen = len(self.box.link.published)
         self.box.turn(*events, after_s=after_s)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from edge_agent.mqtt import Connected, Disconnected, Received
 from shared import messages as m
+from shared.ranges import as_ranges
 
 OWN = "spoolwatch/v1/hamburg/gw-1"
 WINDOW = 4
@@ -40,7 +41,7 @@ class FakeCentre:
             self.taken.add(body)
         return m.Ack(
             stream_id=stream,
-            committed=m.as_ranges(seq for seq, body in records if body not in self.quarantined),
+            committed=as_ranges(seq for seq, body in records if body not in self.quarantined),
             quarantined=[m.Quarantined(seq=seq, reason="bad") for seq, body in records if body in self.quarantined],
         )
 

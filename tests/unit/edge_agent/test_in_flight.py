@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.in_flight import InFlight, within
-from shared.messages import as_ranges, in_ranges
+from shared.ranges import as_ranges, in_ranges
 
 sets = st.sets(st.integers(1, 40), min_size=1)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from shared import messages as m
 from shared.errors import MessageError
+from shared.ranges import as_ranges, in_ranges
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SHA256 = "0" * 64
@@ -149,8 +150,8 @@ def test_other_messages_are_refused_with_their_reason():
 
 @given(st.sets(st.integers(1, 60)))
 def test_ranges_hold_exactly_the_seqs_they_were_made_of(seqs):
-    ranges = m.as_ranges(seqs)
-    assert {seq for seq in range(70) if m.in_ranges(seq, ranges)} == seqs
+    ranges = as_ranges(seqs)
+    assert {seq for seq in range(70) if in_ranges(seq, ranges)} == seqs
     assert all(before[1] + 1 < after[0] for before, after in pairwise(ranges))
 
 

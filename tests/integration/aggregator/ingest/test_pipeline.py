@@ -18,7 +18,8 @@ from aggregator.store.database import open_store
 from aggregator.store.quarantine_bound import QuarantineBound
 from aggregator.store.registry import Registration, register_engine
 from aggregator.store.tables import Gateway, MissingRange, Quarantine, Telemetry, core
-from shared.messages import Command, Resend, as_ranges, decode, in_ranges
+from shared.messages import Command, Resend, decode
+from shared.ranges import as_ranges, in_ranges
 
 BIRTH = (
     b'{"event":"birth","session":{"counter":1,"boot_nonce":"n"},"stream_id":"stream-1","next_seq":9,'

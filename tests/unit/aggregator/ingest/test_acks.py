@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from aggregator.ingest.acks import ACK_MAX_BYTES, LINGER_S, PendingAcks, as_acks
 from aggregator.store.arrivals import Answer, Outcome
 from aggregator.store.ranges import union
-from shared.messages import Ack, Deferred, Quarantined, as_ranges, encode, in_ranges
+from shared.messages import Ack, Deferred, Quarantined, encode
+from shared.ranges import as_ranges, in_ranges
 from shared.topics import GatewayTopic
 
 TOPIC = GatewayTopic("hamburg", "gw-1", "records")

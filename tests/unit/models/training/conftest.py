@@ -4,7 +4,7 @@ import pytest
 from models.reading import Life
 from models.training.faults import FAULTS
 from models.training.folds import CUTS_PER_ENGINE
-from models.training.held_out import AGE_UNKNOWN, SHIPPED, SHORT, HeldOut
+from models.training.held_out import AGE_UNKNOWN, SHIPPED, SHORT, FaultHeads, HeldOut
 from models.training.specification import ALTITUDE
 from simulators.engine_model import SimulatedEngine
 
@@ -50,5 +50,5 @@ def fold(seed, late_by=10.0):
         np.repeat(["FD001", "FD003"], len(truth) // 2),
         truth,
         {SHIPPED: heads(8), SHIPPED + AGE_UNKNOWN: heads(12)},
-        {name: (truth, heads(16), heads(8)) for name in (*FAULTS, SHORT)},
+        {name: FaultHeads(truth, heads(16), heads(8)) for name in (*FAULTS, SHORT)},
     )
