@@ -78,7 +78,7 @@ def compare(a: Sequence[Path], b: Sequence[Path], truth_file: Path) -> Compariso
         b=[str(path) for path in b],
         truth=str(truth_file),
         engines=len(truth),
-        figures={column: _differences(*sides) for column, sides in errors.items()},
+        figures={column: differences(*sides) for column, sides in errors.items()},
     )
 
 
@@ -88,8 +88,12 @@ def _means(path: Path, engines: int) -> Floats:
     return np.array([one.rul_cycles.mean for one in predictions])
 
 
-def _differences(a: Floats, b: Floats) -> dict[str, Difference]:
-    """From the errors of both sides, each of shape (seeds, engines)."""
+def differences(a: Floats, b: Floats) -> dict[str, Difference]:
+    """Compare errors of both sides, each of shape (seeds, engines); or (test sets of the same engines, engines).
+
+    Returns:
+        By figure (``rmse``, ``score_sum``).
+    """
     engines = a.shape[1]
     # How often each engine is drawn; the first draw is the engines as they are.
     drawn = np.random.default_rng(0).multinomial(engines, np.full(engines, 1 / engines), DRAWS)
