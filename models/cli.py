@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 PURPOSE = "Judges, proves and makes the RUL models."
 RUNTIMES: dict[str, Runtime] = {"auto": "auto", "tflite-runtime": "tflite-runtime", "litert": "ai-edge-litert"}
 
+# As shells say it of a program that Ctrl-C ended.
+INTERRUPTED = 130
 REGISTRY = Path(__file__).parent / "registry"
 MODEL_HELP = "a model.tflite, a bundle folder or a released name"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 good, 1 failed, 2 wrong usage."""
+    """Run one command and exit: 0 good, 1 failed, 2 wrong usage, 130 interrupted in training."""
     parser = argparse.ArgumentParser(prog="spoolwatch-models", description=PURPOSE)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, purpose, example, add_arguments in _commands():
@@ -63,7 +65,7 @@ def _commands() -> "tuple[tuple[str, str, str, Callable[[argparse.ArgumentParser
         (
             "verify",
             "prove that a bundle is whole, small enough and the same on every TFLite runtime",
-            "verify turbofan@1.0.0",
+            "verify turbofan",
             _add_verify,
         ),
         (
@@ -166,7 +168,11 @@ def _add_train(command: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     with _training_environment():
         from models.training.runs import train
-    run = train(arguments.data, arguments.trained, everything=arguments.all)
+    try:
+        run = train(arguments.data, arguments.trained, everything=arguments.all)
+    except KeyboardInterrupt:
+        print(f"stopped; what is finished lies in {arguments.trained}: the same command goes on there", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     print(f"{run}: trained; make release puts it into the registry")
 
 

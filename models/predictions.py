@@ -3,25 +3,22 @@
 import math
 import os
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from models.reading import Life
+from models.stepping import steps
 from shared.bundle import MODEL_FILE, find_bundle
-from shared.cmapss import CHANNELS, SUBSETS, open_lines
+from shared.cmapss import SUBSETS, open_lines
 from shared.errors import BundleError, RowError, SpoolwatchError
 from shared.messages import RulCycles
-from shared.predictor import Predictor, Step
-from shared.rows import SensorRow
+from shared.predictor import Predictor
 
 # One joint model.
 CHAMPIONS = dict.fromkeys(SUBSETS, "turbofan")
 HEADER = ("unit", "cycle", "rul_mean", "rul_q05", "rul_q50", "rul_q95")
 DECIMALS = 3
-# The files have no times and no feature is made of one; a row must have one all the same.
-_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Prediction(msgspec.Struct, frozen=True):
@@ -64,7 +61,7 @@ def predict(
     """
     predictions = []
     for life in lives:
-        step = _last_step(life, predictor, age_known)
+        step = steps(predictor, life.cycles, life.values, age_known=age_known)[-1]
         if step.outcome is None:
             raise SpoolwatchError(f"unit {life.unit}, cycle {len(life.values)}: no prediction: {step.refusal}")
         predictions.append(Prediction(life.unit, len(life.values), step.outcome.rul_cycles))
@@ -138,14 +135,6 @@ def check_units(path: Path, predictions: Sequence[Prediction], engines: int) -> 
             raise SpoolwatchError(
                 f"{path} {problem} unit {named}: the truth is of units 1 to {engines}; are both of the same subset?"
             )
-
-
-def _last_step(life: Life, predictor: Predictor, age_known: bool) -> Step:
-    state = predictor.new_state()
-    for cycle, values in enumerate(life.values.tolist(), start=1):
-        row = SensorRow(str(life.unit), cycle, _ANY_TIME, dict(zip(CHANNELS, values, strict=True)))
-        step = predictor.step(state, row, age_known=age_known)
-    return step
 
 
 def _line(prediction: Prediction) -> str:

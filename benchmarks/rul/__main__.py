@@ -14,9 +14,7 @@ from rich.progress import Progress
 
 from models.predictions import predict, write_predictions
 from models.reading import read_lives
-from models.training import runs
-from shared import manifest as manifests
-from shared.bundle import MODEL_FILE
+from models.training import bundles, runs
 from shared.cmapss import SUBSETS
 from shared.predictor import load_bundle
 
@@ -28,10 +26,7 @@ def take_seeds(trained: Path) -> None:
     run = runs.newest(trained)
     shutil.rmtree(SEEDS, ignore_errors=True)
     for seed in runs.finished_seeds(run):
-        folder = SEEDS / str(seed)
-        folder.mkdir(parents=True)
-        for name in (MODEL_FILE, manifests.FILE_NAME):
-            shutil.copyfile(runs.seed_folder(run, seed) / name, folder / name)
+        bundles.save(runs.calibrated_bundle(run, seed), SEEDS / str(seed))
 
 
 def predict_file(data: Path, subset: str, seed: str, age_known: bool) -> Path:

@@ -1,7 +1,6 @@
 """Puts a trained student into a bundle: model file and manifest; the same for folds and releases."""
 
 import hashlib
-from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -9,14 +8,30 @@ import numpy as np
 
 from models.reading import Life
 from models.training import recipe
-from models.training.calibration import NO_WIDENING, UNCALIBRATED
+from models.training.version import CREATED, NAME, VERSION
 from shared import manifest as manifests
 from shared.bundle import MODEL_FILE, Bundle
 from shared.cmapss import CHANNELS
-from shared.manifest import Channel, FeatureSpec, GoldenHistory, GoldenTensor, Manifest, Quantisation
+from shared.manifest import (
+    Calibration,
+    Channel,
+    FeatureSpec,
+    GoldenHistory,
+    GoldenTensor,
+    Manifest,
+    Quantisation,
+    Sides,
+    Widening,
+)
 from shared.predictor import Predictor
 
-NAME, VERSION, CREATED = "turbofan", "1.0.0", date(2026, 11, 21)
+# What is flagged and what is refused is decided before the widening is fitted.
+UNWIDENED = Widening(
+    unusable_channels=[Sides(below=0.0, above=0.0)] * recipe.MOST_UNUSABLE_CHANNELS,
+    flags={},
+    short_history_rows=recipe.SHORT_HISTORY_ROWS,
+)
+UNCALIBRATED = Calibration(nodes=[0.0], mean=[0.0], median=[0.0], below=[1.0], above=[1.0])
 GOLDEN_TENSORS = 8
 GOLDEN_ROWS = 12
 
@@ -44,7 +59,7 @@ def make_bundle(
         head_scale_cycles=recipe.CAP_CYCLES,
         cap_cycles=recipe.CAP_CYCLES,
         calibration=UNCALIBRATED,
-        widening=NO_WIDENING,
+        widening=UNWIDENED,
         golden_tensors=[],
         golden_histories=[],
         training_files=training_files,
@@ -71,7 +86,9 @@ def with_golden(bundle: Bundle, runtime: str, life: Life) -> Bundle:
 
 
 def save(bundle: Bundle, folder: Path) -> None:
-    """Write model file and manifest."""
+    """Write model file and manifest; the manifest, which knows the model's sha256, comes last."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MODEL_FILE).write_bytes(bundle.model)
+    unfinished = folder / f"{MODEL_FILE}.part"
+    unfinished.write_bytes(bundle.model)
+    unfinished.replace(folder / MODEL_FILE)
     manifests.write(bundle.manifest, folder)

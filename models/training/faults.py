@@ -1,6 +1,7 @@
 """What goes wrong at a gateway, done to the histories of held-out engines: what it costs, and how far it widens.
 
-A history is the cycles and rows of one engine up to a cut; every fault gives another history with the same end.
+A history is the cycles and rows of one engine up to a cut; every fault gives another history with the same end. What
+is wrong with it is for the agent's own code to find.
 """
 
 from collections.abc import Callable
@@ -11,17 +12,17 @@ from numpy.typing import NDArray
 
 from models.training import recipe
 from models.training.specification import COLUMNS, LATEST_BASELINE_START
+from shared.quality import LATE_START, RECOVERING, SHORT_HISTORY, SHORT_LATE_START, STUCK, WINDOW_GAP
 
 LONGEST_GAP_CYCLES = 50
 GAP_BEFORE_ROWS = 40
+LONGEST_BACK_ROWS = 50
 
 History = tuple[NDArray[np.int64], NDArray[np.float64]]
-Fault = Callable[[History, np.random.Generator, NDArray[np.int64]], History]
+Fault = Callable[[History, np.random.Generator], History | None]
 
 
-def channels_out(
-    count: int, history: History, generator: np.random.Generator, _stuck_rows: NDArray[np.int64]
-) -> History:
+def channels_out(count: int, history: History, generator: np.random.Generator) -> History:
     """From a random row on, some feature channels give nothing any more."""
     cycles, values = history
     values = values.copy()
@@ -30,38 +31,73 @@ def channels_out(
     return cycles, values
 
 
-def channel_stuck(history: History, generator: np.random.Generator, stuck_rows: NDArray[np.int64]) -> History:
-    """From a random row on, a feature channel shows the same value, until it is found to be stuck."""
+def channel_back(history: History, generator: np.random.Generator) -> History:
+    """A feature channel gave nothing for some time, and came back in one of the latest rows."""
     cycles, values = history
     values = values.copy()
-    column = generator.choice([column for column in COLUMNS if stuck_rows[column]])
-    first = generator.integers(len(values))
-    values[first:, column] = values[first, column]
-    values[first + stuck_rows[column] - 1 :, column] = np.nan
+    back = max(1, len(values) - generator.integers(1, LONGEST_BACK_ROWS + 1))
+    values[generator.integers(back) : back, generator.choice(COLUMNS)] = np.nan
     return cycles, values
 
 
-def cycles_skipped(history: History, generator: np.random.Generator, _stuck_rows: NDArray[np.int64]) -> History:
+def channel_stuck(history: History, generator: np.random.Generator) -> History:
+    """From a random row on, a feature channel shows the same value."""
+    cycles, values = history
+    values = values.copy()
+    column, first = generator.choice(COLUMNS), generator.integers(len(values))
+    values[first:, column] = values[first, column]
+    return cycles, values
+
+
+def cycles_skipped(history: History, generator: np.random.Generator) -> History:
     """Some of the latest cycles never came; the first and the last did."""
     cycles, values = history
-    last = len(cycles) - 1 - generator.integers(min(GAP_BEFORE_ROWS, len(cycles) - 1))
+    last = len(cycles) - 1 - generator.integers(min(GAP_BEFORE_ROWS, len(cycles) - 2))
     first = max(1, last - generator.integers(1, LONGEST_GAP_CYCLES + 1))
     kept = np.r_[0:first, last : len(cycles)]
     return cycles[kept], values[kept]
 
 
-def starts_late(history: History, generator: np.random.Generator, _stuck_rows: NDArray[np.int64]) -> History:
-    """The gateway saw nothing of the engine's youth, but no fewer rows than a history that is not short."""
-    cycles, values = history
-    latest = max(LATEST_BASELINE_START, len(cycles) - recipe.SHORT_HISTORY_ROWS)
-    first = generator.integers(LATEST_BASELINE_START, latest + 1)
-    return cycles[first:], values[first:]
+def starts_late(history: History, generator: np.random.Generator) -> History | None:
+    """The gateway saw nothing of the engine's youth, but no fewer rows than a history that is not short.
+
+    None where the engine has not lived long enough for that.
+    """
+    latest = len(history[0]) - recipe.SHORT_HISTORY_ROWS
+    if latest < LATEST_BASELINE_START:
+        return None
+    return _from(generator.integers(LATEST_BASELINE_START, latest + 1), history)
 
 
+def starts_late_short(history: History, generator: np.random.Generator) -> History:
+    """The gateway saw only the latest rows, fewer than a history that is not short has."""
+    rows = len(history[0])
+    earliest = max(LATEST_BASELINE_START, rows - recipe.SHORT_HISTORY_ROWS + 1)
+    return _from(generator.integers(earliest, rows), history)
+
+
+def _from(first: int, history: History) -> History:
+    return history[0][first:], history[1][first:]
+
+
+STARTS_LATE, STARTS_LATE_SHORT = "starts late", "starts late, short"
+STUCK_CHANNEL, CHANNEL_BACK, SKIPPED = "a channel stuck", "a channel back", "cycles skipped"
+SHORT = "short history"
 CHANNELS_OUT = [f"channels out: {count}" for count in range(1, recipe.MOST_UNUSABLE_CHANNELS + 1)]
 FAULTS: dict[str, Fault] = {
     **{name: partial(channels_out, count) for count, name in enumerate(CHANNELS_OUT, start=1)},
-    "a channel stuck": channel_stuck,
-    "cycles skipped": cycles_skipped,
-    "starts late": starts_late,
+    CHANNEL_BACK: channel_back,
+    STUCK_CHANNEL: channel_stuck,
+    SKIPPED: cycles_skipped,
+    STARTS_LATE: starts_late,
+    STARTS_LATE_SHORT: starts_late_short,
+}
+# By which flag the agent finds a fault, where it does; channels that are out it counts.
+FLAGS = {
+    SHORT: SHORT_HISTORY,
+    STARTS_LATE: LATE_START,
+    STARTS_LATE_SHORT: SHORT_LATE_START,
+    STUCK_CHANNEL: STUCK,
+    CHANNEL_BACK: RECOVERING,
+    SKIPPED: WINDOW_GAP,
 }

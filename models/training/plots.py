@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from models.training import recipe
 from models.training.folds import CUTS_PER_ENGINE
-from models.training.held_out import SHIPPED, HeldOut, calibrated
+from models.training.held_out import SHIPPED, HeldOut
+from models.training.judgement import calibrated
 from shared.cmapss import SUBSETS
 from shared.messages import RulCycles
 

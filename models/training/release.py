@@ -10,7 +10,7 @@ from models.training.card import tables_of_seeds, write_card
 from models.training.held_out import SHIPPED
 from models.verification import verify
 from shared import manifest as manifests
-from shared.bundle import Bundle, read_bundle
+from shared.bundle import Bundle
 from shared.errors import SpoolwatchError
 from shared.manifest import Manifest
 
@@ -22,22 +22,18 @@ def release(trained: Path, registry: Path) -> Path:
         SpoolwatchError: nothing is trained, or another model was already released under this name and version.
     """
     run = runs.newest(trained)
-    seeds = runs.finished_seeds(run)
-    parts = {seed: runs.held_out_parts(run, seed) for seed in seeds}
-    bundle = read_bundle(runs.seed_folder(run, recipe.RELEASED_SEED))
+    parts = {seed: runs.held_out_parts(run, seed) for seed in runs.finished_seeds(run)}
+    bundle = runs.calibrated_bundle(run, recipe.RELEASED_SEED)
     tables = tables_of_seeds(list(parts.values()))
     manifest = msgspec.structs.replace(
         bundle.manifest,
-        name=bundles.NAME,
-        version=bundles.VERSION,
-        created=bundles.CREATED,
         figures={
             f"{subset} {column}": table
             for subset, columns in tables[SHIPPED].items()
             for column, table in columns.items()
         },
     )
-    folder = registry / bundles.NAME / bundles.VERSION
+    folder = registry / manifest.name / manifest.version
     _check_immutable(manifest, folder)
     # Outside of the registry, where a half-finished folder would be found as a release.
     fresh = run / "release"
@@ -61,5 +57,5 @@ def _check_immutable(manifest: Manifest, folder: Path) -> None:
     if msgspec.structs.replace(released, figures={}) != msgspec.structs.replace(manifest, figures={}):
         raise SpoolwatchError(
             f"{folder} holds another model: what is released never changes; give this one a new version in "
-            "models/training/bundles.py"
+            "models/training/version.py"
         )

@@ -1,50 +1,46 @@
 """Trains the seeds and their folds, side by side on the processors there are; what is finished is kept and not redone.
 
-A run has a folder of its own, named after all that decides its result: this code, the features and the data. In it,
-``seed<k>/fold<n>.npz`` holds out-of-fold predictions and ``seed<k>/`` a whole bundle, calibrated on them.
+A run has a folder of its own, named after all that decides what is kept in it: this code and the data. In it,
+``seed<k>/fold<n>.npz`` holds out-of-fold predictions and ``seed<k>/uncalibrated`` the student of all engines. What is
+made of them takes seconds and is made anew each time.
 """
 
+import ast
+import fcntl
 import hashlib
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
-from queue import Empty, Queue
-from typing import NamedTuple
+from zipfile import BadZipFile
 
 import msgspec
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.reading import read_lives, text_sha256
-from models.training import bundles, recipe
-from models.training.held_out import HeldOut, fit_calibration, fit_widening
+from models.training import bundles, judgement, recipe
+from models.training.held_out import HeldOut
+from models.training.processes import FULL, Job, train_all
 from models.training.specification import Subsets
-from shared import manifest as manifests
-from shared.bundle import MODEL_FILE, Bundle, read_bundle
+from models.training.version import CREATED, NAME, VERSION
+from shared.bundle import Bundle, read_bundle
 from shared.cmapss import SUBSETS
 from shared.errors import SpoolwatchError
 from shared.runtimes import choose_runtime
 
-LOOK_INTERVAL_S = 0.5
-FULL = -1
 # Its engines fly in every regime.
 GOLDEN_SUBSET = "FD004"
 
 _REPOSITORY = Path(__file__).parents[2]
-_SOURCES = (
+# The code that decides what is kept.
+SOURCES = (
     "models/reading.py",
-    *(f"models/training/{name}.py" for name in ("faults", "folds", "recipe", "specification", "student", "trial")),
-    "shared/features.py",
+    "models/stepping.py",
+    *(
+        f"models/training/{name}.py"
+        for name in ("bundles", "faults", "folds", "held_out", "recipe", "specification", "student", "trial")
+    ),
+    *(f"shared/{name}.py" for name in ("cmapss", "features", "manifest", "predictor", "quality", "rows")),
 )
-
-
-class Job(NamedTuple):
-    """One student to train: without one fold, or on all engines where ``fold`` is ``FULL``."""
-
-    seed: int
-    fold: int
 
 
 def train(data: Path, output: Path, *, everything: bool) -> Path:
@@ -56,17 +52,14 @@ def train(data: Path, output: Path, *, everything: bool) -> Path:
         everything: all seeds, not only the one that is released.
 
     Raises:
-        SpoolwatchError: a file is missing or wrong.
+        SpoolwatchError: a file is missing or wrong, a student could not be trained, or another process trains this run.
     """
-    files = training_files(data)
-    run = output / _digest(files)
+    run = output / _digest(training_files(data))
     seeds = recipe.SEEDS if everything else (recipe.RELEASED_SEED,)
-    jobs = [Job(seed, fold) for seed in seeds for fold in (*range(recipe.FOLDS), FULL)]
-    missing = [job for job in jobs if not result(run, job).exists()]
-    if missing:
-        _train_all(missing, data, run)
-    for seed in seeds:
-        _finish(run, seed)
+    with _locked(run):
+        missing = [job for seed in seeds for job in _jobs(seed) if not _is_whole(run, job)]
+        if missing:
+            train_all(missing, train_one, data, run)
     return run
 
 
@@ -85,9 +78,24 @@ def held_out_parts(run: Path, seed: int) -> list[HeldOut]:
     return [HeldOut.load(result(run, Job(seed, fold))) for fold in range(recipe.FOLDS)]
 
 
+def calibrated_bundle(run: Path, seed: int) -> Bundle:
+    """A seed's student, calibrated on its own folds, as the next version; its figures are still to come."""
+    bundle, parts = read_bundle(result(run, Job(seed, FULL))), held_out_parts(run, seed)
+    calibration = judgement.fit_calibration(parts)
+    manifest = msgspec.structs.replace(
+        bundle.manifest,
+        name=NAME,
+        version=VERSION,
+        created=CREATED,
+        calibration=calibration,
+        widening=judgement.fit_widening(parts, calibration),
+    )
+    return Bundle(bundle.path, manifest, bundle.model)
+
+
 def finished_seeds(run: Path) -> list[int]:
-    """Seeds of a run with a whole bundle."""
-    return [seed for seed in recipe.SEEDS if (seed_folder(run, seed) / MODEL_FILE).exists()]
+    """Seeds of a run with a student and all its folds."""
+    return [seed for seed in recipe.SEEDS if all(_is_whole(run, job) for job in _jobs(seed))]
 
 
 def newest(output: Path) -> Path:
@@ -96,20 +104,64 @@ def newest(output: Path) -> Path:
     Raises:
         SpoolwatchError: there is none whose released seed is finished.
     """
+    released = Job(recipe.RELEASED_SEED, FULL)
     found = [run for run in output.glob("*") if recipe.RELEASED_SEED in finished_seeds(run) and _is_of_this_code(run)]
     if not found:
         raise SpoolwatchError(f"{output} holds no finished run of this code: train first (make train DATA=FOLDER)")
-    return max(found, key=lambda run: (seed_folder(run, recipe.RELEASED_SEED) / MODEL_FILE).stat().st_mtime)
+    return max(found, key=lambda run: result(run, released).stat().st_mtime)
 
 
-def seed_folder(run: Path, seed: int) -> Path:
-    """Where a seed's folds and bundle are."""
-    return run / f"seed{seed}"
+def result(run: Path, job: Job) -> Path:
+    """The file or folder that is there once a job is finished."""
+    return run / f"seed{job.seed}" / ("uncalibrated" if job.fold == FULL else f"fold{job.fold}.npz")
+
+
+def train_one(job: Job, data: Path, run: Path, after_epoch: Callable[[], None]) -> None:
+    """Train one student and keep what comes of it; in a process of its own, the only kind that loads TensorFlow."""
+    from models.training import student, trial
+
+    student.make_deterministic()
+    path = result(run, job)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if job.fold != FULL:
+        trial.held_out(_subsets(data), job.fold, job.seed, after_epoch).save(path)
+        return
+    _, bundle = trial.train_student(_subsets(data), job.seed, training_files(data), after_epoch)
+    bundles.save(bundles.with_golden(bundle, choose_runtime("auto"), _subsets(data)[GOLDEN_SUBSET][0]), path)
+
+
+def _jobs(seed: int) -> list[Job]:
+    return [Job(seed, fold) for fold in (*range(recipe.FOLDS), FULL)]
+
+
+def _is_whole(run: Path, job: Job) -> bool:
+    """Whether a result is there and can be read; a power cut may have torn it."""
+    path = result(run, job)
+    try:
+        read_bundle(path) if job.fold == FULL else HeldOut.load(path)
+    except (SpoolwatchError, OSError, EOFError, ValueError, KeyError, BadZipFile):
+        return False
+    return True
+
+
+@contextmanager
+def _locked(run: Path) -> Iterator[None]:
+    """Keep other processes from training the same run; the lock goes with the process."""
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SpoolwatchError(
+                f"{run} is being trained by another process: wait for its end, or stop it; what it has finished is kept"
+            ) from error
+        yield
 
 
 def _is_of_this_code(run: Path) -> bool:
     """A card tells of the present recipe; a run of another one is none of its business."""
-    return run.name == _digest(manifests.read(seed_folder(run, recipe.RELEASED_SEED)).training_files)
+    manifest = read_bundle(result(run, Job(recipe.RELEASED_SEED, FULL))).manifest
+    return run.name == _digest(manifest.training_files)
 
 
 def _path(data: Path, subset: str) -> Path:
@@ -120,77 +172,19 @@ def _path(data: Path, subset: str) -> Path:
 
 
 def _digest(files: dict[str, str]) -> str:
-    parts = [*files.values(), *(hashlib.sha256((_REPOSITORY / name).read_bytes()).hexdigest() for name in _SOURCES)]
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+    parts = [*files.values(), *(_code(_REPOSITORY / name) for name in SOURCES)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def result(run: Path, job: Job) -> Path:
-    """The file that is there once a job is finished."""
-    name = f"uncalibrated/{manifests.FILE_NAME}" if job.fold == FULL else f"fold{job.fold}.npz"
-    return seed_folder(run, job.seed) / name
-
-
-def _train_all(jobs: list[Job], data: Path, run: Path) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    context = get_context("spawn")
-    with (
-        Progress(*columns) as progress,
-        context.Manager() as manager,
-        # A process for each student: what was trained before it in the same one would change it in the last bit.
-        ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=context, max_tasks_per_child=1) as pool,
-    ):
-        epochs = manager.Queue()
-        task = progress.add_task(f"{len(jobs)} students, epochs", total=len(jobs) * recipe.EPOCHS)
-        futures = {pool.submit(_train_one, job, data, run, epochs) for job in jobs}
-        while futures:
-            done, futures = wait(futures, LOOK_INTERVAL_S, FIRST_EXCEPTION)
-            progress.advance(task, sum(1 for _ in _waiting(epochs)))
-            _raise_first(done, futures)
-
-
-def _raise_first(done: set[Future[None]], rest: set[Future[None]]) -> None:
-    for future in done:
-        if future.exception():
-            for other in rest:
-                other.cancel()
-            future.result()
-
-
-def _waiting(queue: "Queue[None]") -> Iterator[None]:
-    while True:
-        try:
-            yield queue.get_nowait()
-        except Empty:
-            return
-
-
-def _train_one(job: Job, data: Path, run: Path, epochs: "Queue[None]") -> None:
-    """What a process of the pool does: TensorFlow is loaded there only."""
-    from models.training import student, trial
-
-    student.make_deterministic()
-    after_epoch: Callable[[], None] = lambda: epochs.put(None)  # noqa: E731  # a closure over the queue
-    path = result(run, job)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if job.fold != FULL:
-        trial.held_out(_subsets(data), job.fold, job.seed, after_epoch).save(path)
-        return
-    _, bundle = trial.train_student(_subsets(data), job.seed, training_files(data), after_epoch)
-    bundle = bundles.with_golden(bundle, choose_runtime("auto"), _subsets(data)[GOLDEN_SUBSET][0])
-    bundles.save(bundle, path.parent)
+def _code(path: Path) -> str:
+    """What a module does: its syntax tree without docstrings."""
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return ast.dump(tree)
 
 
 @cache
 def _subsets(data: Path) -> Subsets:
     return {subset: read_lives(_path(data, subset)) for subset in SUBSETS}
-
-
-def _finish(run: Path, seed: int) -> None:
-    """Calibrate a seed's student on its own folds and write its bundle."""
-    bundle = read_bundle(result(run, Job(seed, FULL)).parent)
-    parts = held_out_parts(run, seed)
-    calibration = fit_calibration(parts)
-    manifest = msgspec.structs.replace(
-        bundle.manifest, calibration=calibration, widening=fit_widening(parts, calibration)
-    )
-    bundles.save(Bundle(bundle.path, manifest, bundle.model), seed_folder(run, seed))

@@ -1,33 +1,38 @@
 """Fifth step: out-of-fold predictions of the very recipe that is released."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+import msgspec
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.reading import Life
-from models.training import recipe, student
+from models.stepping import steps
+from models.training import recipe
 from models.training.bundles import make_bundle
-from models.training.faults import FAULTS, History
+from models.training.faults import FAULTS, SHORT
 from models.training.folds import cut_rows, folds
-from models.training.held_out import AGE_UNKNOWN, FLOAT, SHIPPED, SHORT, FaultHeads, HeldOut
+from models.training.held_out import AGE_UNKNOWN, FLOAT, SHIPPED, FaultHeads, HeldOut
 from models.training.specification import Subsets, channel_ranges, fit_specification, life_features
 from shared.bundle import Bundle
 from shared.features import Features
-from shared.predictor import Network
+from shared.predictor import Predictor, Step
 from shared.runtimes import MODULES
 
 # The faults are tried at every so many of an engine's cuts.
 FAULT_EVERY = 5
 
 Floats = NDArray[np.float64]
+# Features, shape (rows, features) → heads of the float model in units of the head scale, shape (rows, heads).
+FloatHeads = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def train_student(
     subsets: Subsets, seed: int, training_files: dict[str, str], after_epoch: Callable[[], None]
-) -> tuple[tf.keras.Model, Bundle]:
-    """Train on some engines; returns the float model and its int8 bundle."""
+) -> tuple[FloatHeads, Bundle]:
+    """Train on some engines; returns what the float model says and its int8 bundle. Needs TensorFlow."""
+    from models.training import student
+
     lives = [life for part in subsets.values() for life in part]
     spec = fit_specification(subsets, recipe.CAP_CYCLES)
     features = Features(spec)
@@ -36,73 +41,81 @@ def train_student(
     model = student.train(features, rows, label.astype(np.float32), seed, after_epoch)
     content = student.to_int8(model, features, rows, seed)
     quantisation = student.quantisation(content)
-    return model, make_bundle(content, quantisation, seed, spec, channel_ranges(subsets), training_files)
+    bundle = make_bundle(content, quantisation, seed, spec, channel_ranges(subsets), training_files)
+    return lambda some: model(some).numpy(), bundle
 
 
 def held_out(subsets: Subsets, fold: int, seed: int, after_epoch: Callable[[], None]) -> HeldOut:
     """Train without one fold and predict its engines at their cuts."""
     chosen = {name: folds(len(part), recipe.FOLDS, recipe.FOLD_SEED)[fold] for name, part in subsets.items()}
     rest = {name: [one for k, one in enumerate(part) if k not in chosen[name]] for name, part in subsets.items()}
-    model, bundle = train_student(rest, seed, {}, after_epoch)
+    float_heads, bundle = train_student(rest, seed, {}, after_epoch)
     engines = [(name, part[position]) for name, part in subsets.items() for position in chosen[name]]
-    return predict(engines, model, bundle)
+    return predict(engines, float_heads, bundle)
 
 
-def predict(engines: list[tuple[str, Life]], model: tf.keras.Model, bundle: Bundle) -> HeldOut:
+def predict(engines: list[tuple[str, Life]], float_heads: FloatHeads, bundle: Bundle) -> HeldOut:
     """Predict engines, each with the name of its subset, at their cuts; in every way that the card tells of."""
     features = Features(bundle.manifest.features)
-    networks = {f"int8, {runtime}": Network(bundle, runtime) for runtime in MODULES}
+    predictors = {f"int8, {runtime}": Predictor(bundle, runtime) for runtime in MODULES}
     cuts = [cut_rows(life, name, recipe.FOLD_SEED) for name, life in engines]
     rows = np.concatenate(
         [life_features(features, one.cycles, one.values)[cut] for (_, one), cut in zip(engines, cuts, strict=True)]
     )
     variants = {}
     for suffix, known in (("", rows), (AGE_UNKNOWN, features.forget_age(rows))):
-        variants |= {name + suffix: _heads(network, bundle, known) for name, network in networks.items()}
-        variants[FLOAT + suffix] = model(known).numpy().astype(np.float64) * recipe.CAP_CYCLES
+        for name, predictor in predictors.items():
+            variants[name + suffix] = _heads(predictor, [predictor.network.quantise(row).tobytes() for row in known])
+        variants[FLOAT + suffix] = float_heads(known).astype(np.float64) * recipe.CAP_CYCLES
+    shipped = predictors[SHIPPED]
     return HeldOut(
         np.repeat([name for name, _ in engines], [len(cut) for cut in cuts]),
         np.concatenate([life.rul_cycles[cut] for (_, life), cut in zip(engines, cuts, strict=True)]).astype(np.float64),
         variants,
-        _faults(engines, cuts, bundle, networks[SHIPPED]),
+        _faults(
+            [(life, cut) for (_, life), own in zip(engines, cuts, strict=True) for cut in own[::FAULT_EVERY]], shipped
+        )
+        | {SHORT: _youth([life for _, life in engines], shipped)},
     )
 
 
-def _faults(
-    engines: list[tuple[str, Life]], cuts: list[NDArray[np.int64]], bundle: Bundle, network: Network
-) -> dict[str, FaultHeads]:
-    features, found = Features(bundle.manifest.features), {}
-    stuck_rows = np.array([channel.stuck_rows for channel in bundle.manifest.channels])
-
-    def last(history: History) -> NDArray[np.float32]:
-        row: NDArray[np.float32] = life_features(features, *history)[-1]
-        return row
-
-    histories = [(life, cut) for (_, life), cut in zip(engines, cuts, strict=True)]
-    whole = list(_histories(histories))
-    truth = np.array([life.rul_cycles[cut] for life, own in histories for cut in own[::FAULT_EVERY]], np.float64)
-    without = _heads(network, bundle, np.array([last(history) for history in whole]))
+def _faults(cuts: list[tuple[Life, int]], predictor: Predictor) -> dict[str, FaultHeads]:
+    """Do every fault to every history that can have it."""
+    found = {}
+    histories = [(life.cycles[: cut + 1], life.values[: cut + 1]) for life, cut in cuts]
+    truth = [int(life.rul_cycles[cut]) for life, cut in cuts]
+    whole = [steps(predictor, *history)[-1] for history in histories]
     for number, (name, fault) in enumerate(FAULTS.items()):
         generator = np.random.default_rng([recipe.FOLD_SEED, number])
-        rows = np.array([last(fault(history, generator, stuck_rows)) for history in whole])
-        found[name] = FaultHeads(truth, _heads(network, bundle, rows), without)
-    young = [
-        (life, life_features(features, life.cycles, life.values)[: recipe.SHORT_HISTORY_ROWS - 1])
-        for _, life in engines
-    ]
-    heads = _heads(network, bundle, np.concatenate([rows for _, rows in young]))
-    youth = np.concatenate([life.rul_cycles[: len(rows)] for life, rows in young]).astype(np.float64)
-    return found | {SHORT: FaultHeads(youth, heads, heads)}
+        faulty = [fault(history, generator) for history in histories]
+        last = [None if history is None else steps(predictor, *history)[-1] for history in faulty]
+        found[name] = _fault_heads(predictor, truth, last, whole)
+    return found
 
 
-def _histories(engines: list[tuple[Life, NDArray[np.int64]]]) -> Iterator[History]:
-    for life, cuts in engines:
-        for cut in cuts[::FAULT_EVERY]:
-            yield life.cycles[: cut + 1], life.values[: cut + 1]
+def _youth(lives: list[Life], predictor: Predictor) -> FaultHeads:
+    """The first rows of every engine, while they are so few that the history is short."""
+    rows = recipe.SHORT_HISTORY_ROWS - 1
+    young = [step for life in lives for step in steps(predictor, life.cycles[:rows], life.values[:rows])]
+    return _fault_heads(predictor, [rul for life in lives for rul in life.rul_cycles[:rows].tolist()], young, young)
 
 
-def _heads(network: Network, bundle: Bundle, rows: NDArray[np.float32]) -> Floats:
-    """What the int8 file says, in cycles, shape (rows, heads)."""
-    stored = np.array([network.run(network.quantise(row)) for row in rows], np.float64)
-    quantisation = bundle.manifest.output
-    return (stored - quantisation.zero_point) * quantisation.scale * bundle.manifest.head_scale_cycles
+def _fault_heads(
+    predictor: Predictor, truth: list[int], found: list[Step | None], without_fault: list[Step]
+) -> FaultHeads:
+    """Of those histories that can have the fault and are not refused with it."""
+    rows = [row for row, step in enumerate(found) if step and step.outcome and without_fault[row].outcome]
+    with_, without = ([all_steps[row] for row in rows] for all_steps in (found, without_fault))
+    return FaultHeads(
+        np.array([truth[row] for row in rows], np.float64),
+        _heads(predictor, [step.outcome.input for step in with_]),
+        _heads(predictor, [step.outcome.input for step in without]),
+        np.array([msgspec.json.encode(step.flags).decode() for step in with_]),
+    )
+
+
+def _heads(predictor: Predictor, tensors: list[bytes]) -> Floats:
+    """What the int8 file says of input tensors, in cycles, shape (tensors, heads)."""
+    stored = np.array([predictor.network.run(np.frombuffer(tensor, np.int8)) for tensor in tensors], np.float64)
+    quantisation = predictor.manifest.output
+    return (stored - quantisation.zero_point) * quantisation.scale * predictor.manifest.head_scale_cycles

@@ -2,11 +2,9 @@ import numpy as np
 import pytest
 
 from models.training import recipe
-from models.training.faults import CHANNELS_OUT, FAULTS, LONGEST_GAP_CYCLES
+from models.training.faults import CHANNELS_OUT, FAULTS, LONGEST_BACK_ROWS, LONGEST_GAP_CYCLES
 from models.training.specification import COLUMNS, LATEST_BASELINE_START
 from shared.cmapss import CHANNELS
-
-STUCK_ROWS = np.full(len(CHANNELS), 4)
 
 
 def history(rows=120):
@@ -14,7 +12,7 @@ def history(rows=120):
 
 
 def done(fault, rows=120, seed=0):
-    return FAULTS[fault](history(rows), np.random.default_rng(seed), STUCK_ROWS)
+    return FAULTS[fault](history(rows), np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -23,7 +21,11 @@ def test_every_fault_keeps_the_end_and_leaves_the_history_itself_alone(fault, ro
     whole = history(rows)
     before = whole[1].copy()
     for seed in range(30):
-        cycles, values = FAULTS[fault](whole, np.random.default_rng(seed), STUCK_ROWS)
+        faulty = FAULTS[fault](whole, np.random.default_rng(seed))
+        if faulty is None:
+            assert rows == 20
+            continue
+        cycles, values = faulty
         assert len(cycles) == len(values) >= 1
         assert cycles[-1] == rows
         assert (np.diff(cycles) > 0).all()
@@ -38,17 +40,32 @@ def test_so_many_feature_channels_are_out_at_the_end(count, fault):
     assert set(out) <= set(COLUMNS)
 
 
-def test_a_stuck_channel_repeats_itself_until_it_is_found_out():
-    _, values = done("a channel stuck")
-    column = int(np.flatnonzero(np.isnan(values[-1]))[0])
-    gone = int(np.isnan(values[:, column]).argmax())
-    assert len(set(values[gone - 3 : gone, column])) == 1
-    assert values[gone - 4, column] != values[gone - 3, column]
-
-
-def test_cycles_are_skipped_in_one_place():
+def test_a_stuck_channel_shows_one_value_to_the_end():
     for seed in range(30):
-        steps = np.diff(done("cycles skipped", seed=seed)[0])
+        _, values = done("a channel stuck", seed=seed)
+        changed = values != history()[1]
+        columns = np.flatnonzero(changed.any(axis=0))
+        assert set(columns) <= set(COLUMNS)
+        # The last row alone may be the one that repeats itself.
+        for column in columns:
+            first = int(changed[:, column].argmax()) - 1
+            assert len(set(values[first:, column])) == 1
+
+
+def test_a_channel_that_is_back_was_away_and_has_values_in_its_last_rows():
+    for seed in range(30):
+        _, values = done("a channel back", seed=seed)
+        (column,) = np.flatnonzero(np.isnan(values).any(axis=0))
+        away = np.flatnonzero(np.isnan(values[:, column]))
+        assert column in COLUMNS
+        assert (np.diff(away) == 1).all()
+        assert len(values) - LONGEST_BACK_ROWS <= away[-1] + 1 < len(values)
+
+
+@pytest.mark.parametrize("rows", [20, 120])
+def test_cycles_are_skipped_in_one_place(rows):
+    for seed in range(100):
+        steps = np.diff(done("cycles skipped", rows, seed)[0])
         assert (steps > 1).sum() == 1
         assert steps.max() <= LONGEST_GAP_CYCLES + 1
 
@@ -58,3 +75,17 @@ def test_a_late_start_has_no_youth_but_rows_enough():
         cycles, _ = done("starts late", seed=seed)
         assert cycles[0] > LATEST_BASELINE_START
         assert len(cycles) >= recipe.SHORT_HISTORY_ROWS
+    assert (
+        done("starts late", rows=LATEST_BASELINE_START + recipe.SHORT_HISTORY_ROWS)[0][0] == LATEST_BASELINE_START + 1
+    )
+    assert done("starts late", rows=LATEST_BASELINE_START + recipe.SHORT_HISTORY_ROWS - 1) is None
+
+
+@pytest.mark.parametrize("rows", [20, 120])
+def test_a_short_late_start_has_neither_youth_nor_rows_enough(rows):
+    lengths = set()
+    for seed in range(200):
+        cycles, _ = done("starts late, short", rows, seed)
+        assert cycles[0] > LATEST_BASELINE_START
+        lengths.add(len(cycles))
+    assert lengths == set(range(1, min(recipe.SHORT_HISTORY_ROWS, rows - LATEST_BASELINE_START + 1)))

@@ -3,7 +3,8 @@ import shutil
 import msgspec
 import pytest
 
-from models.training import plots, release, runs
+from models.training import plots, recipe, release, runs
+from models.training.processes import FULL, Job
 from shared import manifest as manifests
 from shared.bundle import find_bundle
 from shared.errors import SpoolwatchError
@@ -11,16 +12,19 @@ from shared.errors import SpoolwatchError
 
 @pytest.fixture
 def put(monkeypatch, tmp_path, make_fold):
-    """Release a finished run of one seed, whose bundle is the released one with some changes."""
+    """Release a finished run of one seed, whose student is the released one with some changes."""
     run = tmp_path / "run"
     monkeypatch.setattr(runs, "newest", lambda trained: run)
-    monkeypatch.setattr(runs, "held_out_parts", lambda run, seed: [make_fold(fold) for fold in range(3)])
     monkeypatch.setattr(plots, "draw_all", lambda parts, folder: None)
 
     def do(**changes):
-        shutil.copytree(find_bundle("turbofan"), run / "seed0", dirs_exist_ok=True)
-        manifest = msgspec.structs.replace(manifests.read(run / "seed0"), figures={}, **changes)
-        manifests.write(manifest, run / "seed0")
+        for fold in range(recipe.FOLDS):
+            path = runs.result(run, Job(recipe.RELEASED_SEED, fold))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            make_fold(fold, engines=8).save(path)
+        student = runs.result(run, Job(recipe.RELEASED_SEED, FULL))
+        shutil.copytree(find_bundle("turbofan"), student, dirs_exist_ok=True)
+        manifests.write(msgspec.structs.replace(manifests.read(student), **changes), student)
         return release.release(tmp_path, tmp_path / "registry")
 
     return do
