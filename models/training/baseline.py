@@ -1,6 +1,6 @@
 """Trains the DCNN baseline, a network per subset; predicts held-out engines at their cuts, and the test engines.
 
-What is finished is kept in a folder named after this code and the data, and not redone. Only predictions are kept.
+What is finished is kept in a folder named after this code and its windows, and not redone. Only predictions are kept.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models.reading import Life, read_lives, text_sha256
+from models.reading import Life, read_lives
 from models.training import recipe
 from models.training.folds import cut_rows, folds
 from models.training.windows import fit_z_scores, windows
@@ -26,12 +26,7 @@ if TYPE_CHECKING:
 
 FULL = -1
 STEPS = 2000
-_REPOSITORY = Path(__file__).parents[2]
-_SOURCES = (
-    "models/reading.py",
-    *(f"models/training/{name}.py" for name in ("baseline", "dcnn", "folds", "specification", "windows")),
-    "shared/features.py",
-)
+_SOURCES = ("baseline", "dcnn", "folds", "windows")
 
 
 class Job(NamedTuple):
@@ -77,15 +72,20 @@ class Predicted(NamedTuple):
 
 
 def run_folder(data: Path, trained: Path) -> Path:
-    """Where the results of this code on these data are.
+    """Where the results of this code on these windows are.
 
     Raises:
-        SpoolwatchError: a file is missing.
+        SpoolwatchError: a file is missing or wrong.
     """
-    files = [path for subset in SUBSETS for path in (_file(data, "train", subset), _file(data, "test", subset))]
-    parts = [text_sha256(path) for path in files]
-    parts += [hashlib.sha256((_REPOSITORY / name).read_bytes()).hexdigest() for name in _SOURCES]
-    return trained / "dcnn" / hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+    digest = hashlib.sha256()
+    for name in _SOURCES:
+        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    for subset in SUBSETS:
+        features = fit_z_scores(subset, _lives(data, "train", subset))
+        for kind in ("train", "test"):
+            for life in _lives(data, kind, subset):
+                digest.update(windows(features, life)[:, -1].tobytes())
+    return trained / "dcnn" / digest.hexdigest()[:12]
 
 
 def result(run: Path, job: Job) -> Path:
