@@ -115,7 +115,8 @@ train: ## train the RUL model again from the C-MAPSS files: make train DATA=FOLD
 
 .PHONY: train-all
 train-all: TRAIN_FLAGS = --all
-train-all: train ## train all seeds with their folds: make train-all DATA=FOLDER; takes hours, goes on where it was stopped
+train-all: train ## train all seeds with their folds and the DCNN baseline: make train-all DATA=FOLDER; takes hours, goes on where it was stopped
+	@PYTHONPATH=. TF_CPP_MIN_LOG_LEVEL=3 $(TRAIN)/bin/python -m benchmarks.rul.dcnn --data "$(DATA)"
 
 .PHONY: release
 release: $(TRAIN)/.installed ## put what was trained into the registry, with its card and pictures

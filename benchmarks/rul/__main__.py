@@ -48,8 +48,9 @@ def main() -> None:
     missing = [subset for subset in SUBSETS if len(list(arguments.data.glob(f"test_{subset}.txt*"))) != 1]
     if missing:
         parser.error(f"{arguments.data} has not one file each of test_{missing[0]}.txt or .txt.gz")
-    shutil.rmtree(PREDICTIONS, ignore_errors=True)
-    PREDICTIONS.mkdir()
+    for path in PREDICTIONS.glob("FD00?_seed*.csv"):
+        path.unlink()
+    PREDICTIONS.mkdir(exist_ok=True)
     seeds = sorted(folder.name for folder in SEEDS.iterdir())
     wanted = [(subset, seed, age_known) for seed in seeds for subset in SUBSETS for age_known in (True, False)]
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool, Progress() as progress:
