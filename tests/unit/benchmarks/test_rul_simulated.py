@@ -9,16 +9,18 @@ from benchmarks.rul import simulated
 from benchmarks.rul.simulated import Judged
 from models import predictions
 from models.figures import score
-from models.reading import Life
+from models.reading import Life, read_lives
 from models.training.folds import CUTS_PER_ENGINE, cut_rows
 from models.training.held_out import AGE_UNKNOWN, SHIPPED
 from shared.bundle import Bundle, find_bundle, read_bundle
 from shared.cmapss import CHANNELS, SUBSETS
 from shared.manifest import Calibration
 from shared.predictor import Predictor
+from simulators.engine_model import frozen_constants
 
 ENGINES = 4
 UNCALIBRATED = Calibration(nodes=[0.0], mean=[0.0], median=[0.0], below=[1.0], above=[1.0])
+FROZEN = {subset: frozen_constants(subset) for subset in SUBSETS}
 NO_ENGINE = np.zeros((1, len(CHANNELS)))
 
 
@@ -39,15 +41,17 @@ def uncalibrated(released):
 def real():
     """Stands in for the C-MAPSS training engines: a few of each subset."""
     few = {subset: [Life(unit, NO_ENGINE) for unit in range(1, ENGINES + 1)] for subset in SUBSETS}
-    return simulated.simulate(few, "real", 0)
+    return simulated.simulate(FROZEN, few, "real", 0)
 
 
 def test_as_many_engines_of_each_type_are_simulated_and_no_two_draws_or_types_share_any(real):
-    drawn = [simulated.simulate(real, draw, seed) for draw, seed in (("training", 0), ("test", 0), ("training", 1))]
+    drawn = [
+        simulated.simulate(FROZEN, real, draw, seed) for draw, seed in (("training", 0), ("test", 0), ("training", 1))
+    ]
     assert [[len(lives) for lives in subsets.values()] for subsets in drawn] == [[ENGINES] * len(SUBSETS)] * 3
     ages = [tuple(len(life.values) for life in lives) for subsets in (real, *drawn) for lives in subsets.values()]
     assert len(set(ages)) == len(ages)
-    again = simulated.simulate(real, "training", 0)
+    again = simulated.simulate(FROZEN, real, "training", 0)
     np.testing.assert_array_equal(again["FD004"][3].values, drawn[0]["FD004"][3].values)
 
 
@@ -92,6 +96,22 @@ def test_the_released_card_tells_the_figures_of_its_manifest_and_larger_ones_wit
         for figure, value in known[name].items():
             assert value == pytest.approx(released.manifest.figures[f"{name} C125"][figure], abs=0.001)
         assert unknown[name]["rmse"] > known[name]["rmse"]
+
+
+def test_held_out_every_engine_is_judged_once_with_a_simulator_that_was_fitted_to_others(monkeypatch, real):
+    fitted = []
+
+    def fit(path):
+        fitted.append({life.values.tobytes() for life in read_lives(path)})
+        return FROZEN[path.stem.removeprefix("train_")]
+
+    monkeypatch.setattr(simulated, "fit", fit)
+    trials = simulated.held_out(real)
+    assert [list(trial.simulator) for trial in trials] == [list(SUBSETS)] * 2
+    judged = [{life.values.tobytes() for life in lives} for trial in trials for lives in trial.judged_on.values()]
+    everything = [{life.values.tobytes() for life in lives} for lives in real.values()] * 2
+    assert [seen | asked for seen, asked in zip(fitted, judged, strict=True)] == everything
+    assert not any(seen & asked for seen, asked in zip(fitted, judged, strict=True))
 
 
 @pytest.fixture
