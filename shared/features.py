@@ -1,10 +1,11 @@
 """The causal features that the RUL model eats, made row by row at the edge and a whole life at once in training.
 
-Each row is z-scored in its operating regime; what is missing is held at its smoothed value. Over the z-scores
-come an exponential mean, its distance from the engine's own first rows, and windowed means, a lagged difference
-and slopes, which are all fixed weights (kernels) over the last ``window_rows`` rows. A history that is shorter is
-padded by repeating its first row. Every statistic is also projected on the directions of wear. Last come the age and
-two marks: whether the age is known, and whether the first rows show the engine as it was installed.
+Each row is z-scored in its operating regime; what is missing is held at its smoothed value, and so is a whole row
+that does not fit its regime. Over the z-scores come an exponential mean, its distance from the engine's own first rows,
+and windowed means, a lagged difference and slopes, which are all fixed weights (kernels) over the last ``window_rows``
+rows. A channel begins as if it had always shown its first value, and begins anew where the window holds only stand-ins.
+Every statistic is also projected on the directions of wear. Last come the age and two marks: whether the age is known,
+and whether the first rows show the engine as it was installed.
 """
 
 import hashlib
@@ -15,7 +16,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from shared.errors import BundleError
@@ -23,8 +23,13 @@ from shared.manifest import FeatureSpec
 
 VERSION = 2
 MARKS = ("age_known", "baseline_known")
+# Of 160,359 training rows none has more than 5 of 16 channels beyond the clip; in another's regime each has 7 or more.
+MOST_BEYOND_CLIP = 1 / 3
+# Of the values of the first rows. With more missing, features without a baseline predict better than with what is left
+# of it; one channel without any costs less than the whole baseline does.
+MOST_BASELINE_LOST = 1 / 4
 
-_HEADER = struct.Struct("<8sII")
+_HEADER = struct.Struct("<8sII??")
 
 Floats = NDArray[np.float32]
 
@@ -35,16 +40,23 @@ class FeatureState:
 
     Attributes:
         seen_rows: rows taken so far.
-        first_cycle: cycle of the first row, 0 before it.
+        regime_known: whether the last row had an operating setting of the model's, and channels that fit it.
+        baseline_sound: whether the first rows, as far as they came, show the engine as it was installed.
         ewma, baseline: exponential mean, and mean of the first rows; shape (channels,).
+        baseline_lost: how many values of the first rows were missing.
+        held: how much of each channel's recent past is stand-ins: one more with every row that it is missing from, at
+            most ``window_rows``, and one less with every value.
         window: the last z-scored rows, oldest first; shape (window_rows, channels).
         cycles: their cycles; the last one is the engine's last cycle.
     """
 
     seen_rows: int
-    first_cycle: int
+    regime_known: bool
+    baseline_sound: bool
+    baseline_lost: int
     ewma: Floats
     baseline: Floats
+    held: NDArray[np.int32]
     window: Floats
     cycles: NDArray[np.int32]
 
@@ -55,6 +67,12 @@ class Features:
     def __init__(self, spec: FeatureSpec) -> None:
         if spec.version != VERSION:
             raise BundleError(f"the model wants features version {spec.version}; this program makes version {VERSION}")
+        width = len(feature_names(spec))
+        if not len(spec.center) == len(spec.scale) == width:
+            raise BundleError(
+                f"the model has {len(spec.center)} centers and {len(spec.scale)} scales for {width} features; "
+                "install the released bundle again"
+            )
         self.spec = spec
         self._nominal = np.array([regime.nominal for regime in spec.regimes])
         self._mean = np.array([regime.mean for regime in spec.regimes])
@@ -73,9 +91,12 @@ class Features:
         channels = len(self.spec.channels)
         return FeatureState(
             seen_rows=0,
-            first_cycle=0,
+            regime_known=True,
+            baseline_sound=True,
+            baseline_lost=0,
             ewma=np.zeros(channels, np.float32),
             baseline=np.zeros(channels, np.float32),
+            held=np.zeros(channels, np.int32),
             window=np.zeros((self.spec.window_rows, channels), np.float32),
             cycles=np.zeros(self.spec.window_rows, np.int32),
         )
@@ -88,33 +109,35 @@ class Features:
         Args:
             state: updated in place.
             cycle: the source's counter; the engine's age in cycles where that is known.
-            setting: value of the regime channel; where it is NaN or in no regime, no value counts.
+            setting: value of the regime channel; where it is NaN or in no regime, or more than a third of the values
+                lie beyond the clip there, no value counts.
             values: of ``spec.channels``, NaN where missing.
             age_known: whether ``cycle`` counts from the engine's installation.
         """
-        self._advance(state, cycle, self._z_score(np.array([setting]), values[None])[0])
+        z, known = self._z_score(np.array([setting]), values[None])
+        self._advance(state, cycle, z[0])
+        state.regime_known = bool(known[0])
         statistics = np.concatenate(
             (state.ewma[None], (state.ewma - state.baseline)[None], self._kernels @ state.window)
         )
         features: Floats = self._finish(statistics[None], np.array([cycle]))[0]
-        if state.first_cycle > self.spec.latest_baseline_start:
+        if not state.baseline_sound:
             features = self.forget_baseline(features)
         return features if age_known else self.forget_age(features)
 
     def life(self, cycles: NDArray[np.int64], settings: NDArray[np.float64], values: NDArray[np.float64]) -> Floats:
         """Features of every row of a life at once, shape (rows, features); equal to stepping through it."""
-        z = self._z_score(settings, values)
+        z, _ = self._z_score(settings, values)
         state = self.new_state()
-        smooth, baseline = np.empty_like(z), np.empty_like(z)
+        smooth, baseline, sound = np.empty_like(z), np.empty_like(z), np.empty(len(z), bool)
+        windows = np.empty((len(z), *state.window.shape), np.float32)
         for row in range(len(z)):
-            z[row] = self._advance(state, int(cycles[row]), z[row])
-            smooth[row], baseline[row] = state.ewma, state.baseline
-        padded = np.concatenate((np.repeat(z[:1], self.spec.window_rows - 1, axis=0), z))
-        windows = sliding_window_view(padded, self.spec.window_rows, axis=0)
-        windowed = np.einsum("kw,rcw->rkc", self._kernels, windows)
-        statistics = np.concatenate((smooth[:, None], (smooth - baseline)[:, None], windowed), axis=1)
+            self._advance(state, int(cycles[row]), z[row])
+            smooth[row], baseline[row], windows[row] = state.ewma, state.baseline, state.window
+            sound[row] = state.baseline_sound
+        statistics = np.concatenate((smooth[:, None], (smooth - baseline)[:, None], self._kernels @ windows), axis=1)
         features = self._finish(statistics, cycles)
-        return features if cycles[0] <= self.spec.latest_baseline_start else self.forget_baseline(features)
+        return np.where(sound[:, None], features, self.forget_baseline(features))
 
     def forget_age(self, features: Floats) -> Floats:
         """The same features, shape (…, features), with the age unknown."""
@@ -132,10 +155,9 @@ class Features:
 
     def to_bytes(self, state: FeatureState) -> bytes:
         """Store a state, some 3 kB."""
-        parts = (state.ewma, state.baseline, state.window, state.cycles)
-        return _HEADER.pack(self.digest, state.seen_rows, state.first_cycle) + b"".join(
-            part.tobytes() for part in parts
-        )
+        return _HEADER.pack(
+            self.digest, state.seen_rows, state.baseline_lost, state.regime_known, state.baseline_sound
+        ) + b"".join(part.tobytes() for part in _arrays(state))
 
     def from_bytes(self, stored: bytes) -> FeatureState:
         """Restore a state.
@@ -144,42 +166,63 @@ class Features:
             BundleError: it was stored under another specification, or is damaged.
         """
         state = self.new_state()
-        parts = (state.ewma, state.baseline, state.window, state.cycles)
+        parts = _arrays(state)
         if len(stored) != _HEADER.size + sum(part.nbytes for part in parts) or not stored.startswith(self.digest):
             raise BundleError(
                 "the stored feature state is not of this model; start the engine's state anew from its history"
             )
-        _, state.seen_rows, state.first_cycle = _HEADER.unpack_from(stored)
+        _, state.seen_rows, state.baseline_lost, state.regime_known, state.baseline_sound = _HEADER.unpack_from(stored)
         offset = _HEADER.size
         for part in parts:
             part[...] = np.frombuffer(stored, part.dtype, part.size, offset).reshape(part.shape)
             offset += part.nbytes
         return state
 
-    def _z_score(self, settings: NDArray[np.float64], values: NDArray[np.float64]) -> Floats:
+    def _z_score(self, settings: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[Floats, NDArray[np.bool_]]:
+        """Z-scores of shape (rows, channels), NaN in rows whose regime is not known; and in which it is."""
         distance = np.abs(settings[:, None] - self._nominal)
         regime = distance.argmin(axis=1)
         z = (values - self._mean[regime]) / self._sd[regime]
+        beyond = np.count_nonzero(np.abs(z) >= self.spec.z_clip, axis=1)
         known = distance.min(axis=1) <= self.spec.regime_tolerance
-        return _clip(z if known.all() else np.where(known[:, None], z, np.nan), self.spec.z_clip)
+        if beyond.any():
+            known &= beyond <= MOST_BEYOND_CLIP * np.count_nonzero(~np.isnan(z), axis=1)
+        return _clip(z if known.all() else np.where(known[:, None], z, np.nan), self.spec.z_clip), known
 
-    def _advance(self, state: FeatureState, cycle: int, z: Floats) -> Floats:
-        """Take one z-scored row into the state; returns it with the missing filled in."""
+    def _advance(self, state: FeatureState, cycle: int, z: Floats) -> None:
+        """Take one z-scored row into the state."""
         missing = np.isnan(z)
-        if missing.any():
-            z = np.where(missing, state.ewma, z)
         if state.seen_rows == 0:
-            state.first_cycle = cycle
-            state.ewma[:], state.window[:], state.cycles[:] = z, z, cycle
+            state.cycles[:] = cycle
+        if state.seen_rows == 0 or missing.any() or state.held.any():
+            z = self._bridge(state, z, missing)
         state.seen_rows += 1
         state.ewma += np.float32(self.spec.ewma_alpha) * (z - state.ewma)
         if state.seen_rows <= self.spec.baseline_rows:
-            state.baseline += (z - state.baseline) / np.float32(state.seen_rows)
+            self._extend_baseline(state, cycle, z, missing)
         state.window[:-1] = state.window[1:]
         state.window[-1] = z
         state.cycles[:-1] = state.cycles[1:]
         state.cycles[-1] = cycle
+
+    def _bridge(self, state: FeatureState, z: Floats, missing: NDArray[np.bool_]) -> Floats:
+        """Fill in the missing and begin channels of which the window holds only stand-ins; returns the row to take."""
+        z = np.where(missing, state.ewma, z)
+        begins = ~missing & (state.held >= min(state.seen_rows, self.spec.window_rows))
+        state.ewma[begins] = state.window[:, begins] = z[begins]
+        if state.seen_rows < self.spec.baseline_rows:
+            state.baseline[begins] = z[begins]
+        state.held += np.where(missing, 1, -1)
+        np.clip(state.held, 0, self.spec.window_rows, out=state.held)
         return z
+
+    def _extend_baseline(self, state: FeatureState, cycle: int, z: Floats, missing: NDArray[np.bool_]) -> None:
+        """Take one of the first rows into the baseline; too many values lost, or cycles, and it is sound no more."""
+        state.baseline += (z - state.baseline) / np.float32(state.seen_rows)
+        state.baseline_lost += int(np.count_nonzero(missing))
+        enough = state.baseline_lost <= MOST_BASELINE_LOST * self.spec.baseline_rows * len(z)
+        in_time = cycle - state.seen_rows < self.spec.latest_baseline_start
+        state.baseline_sound = state.baseline_sound and enough and in_time
 
     def _finish(self, statistics: Floats, cycles: NDArray[np.int64]) -> Floats:
         """Statistics of shape (rows, statistics, channels) → standardised features of shape (rows, features)."""
@@ -192,6 +235,10 @@ class Features:
         features -= self._center
         features /= self._scale
         return _clip(features, self.spec.clip)
+
+
+def _arrays(state: FeatureState) -> tuple[NDArray[Any], ...]:
+    return state.ewma, state.baseline, state.held, state.window, state.cycles
 
 
 def _clip(values: NDArray[Any], limit: float) -> Floats:

@@ -4,6 +4,7 @@ from bisect import bisect_right
 
 from shared.manifest import Calibration, Widening
 from shared.messages import Flags, RulCycles
+from shared.quality import LATE_START, SHORT_HISTORY, SHORT_LATE_START
 
 # A head that rounds onto the median leaves an interval all the same.
 SMALLEST_DISTANCE_CYCLES = 1.0
@@ -34,11 +35,14 @@ def widen(widening: Widening, unusable_channels: int, flags: Flags, rul_cycles: 
 
     Args:
         widening: by how much.
-        unusable_channels: feature channels that are missing, out of range or stuck, at most as many as it lists.
+        unusable_channels: feature channels that are missing, out of range, stuck or recovering, at most as many as it
+            lists.
         flags: of the row; what is raised for several channels counts once.
         rul_cycles: calibrated.
     """
     raised = {flag for names in flags.values() for flag in names}
+    if SHORT_LATE_START in raised and SHORT_LATE_START not in widening.flags:
+        raised |= {SHORT_HISTORY, LATE_START}
     reasons = [widening.flags[flag] for flag in sorted(raised & widening.flags.keys())]
     if unusable_channels:
         reasons.append(widening.unusable_channels[unusable_channels - 1])

@@ -114,8 +114,8 @@ class Widening(_Part, frozen=True, kw_only=True):
     """How much farther q05 and q95 reach where rows are worse than those of training; what holds together adds up.
 
     Attributes:
-        unusable_channels: by the number of feature channels that are missing, out of range or stuck, from 1; with
-            more of them than are listed the prediction is refused.
+        unusable_channels: by the number of feature channels that are missing, out of range, stuck or recovering, from
+            1; with more of them than are listed the prediction is refused.
         flags: by a flag of ``shared.quality``, raised for any channel or for the row as a whole.
         short_history_rows: with fewer rows a history is flagged as short.
     """

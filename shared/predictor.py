@@ -15,7 +15,19 @@ from shared.features import Features, FeatureState
 from shared.interval import calibrate, widen
 from shared.manifest import Quantisation
 from shared.messages import Flags, ModelRef, RulCycles, Window
-from shared.quality import CYCLE, LATE_START, SHORT_HISTORY, STUCK, UNKNOWN_AGE, WINDOW_GAP, Repeats, row_flags
+from shared.quality import (
+    CONTRADICTED,
+    CYCLE,
+    LATE_START,
+    RECOVERING,
+    SHORT_HISTORY,
+    SHORT_LATE_START,
+    STUCK,
+    UNKNOWN_AGE,
+    WINDOW_GAP,
+    Repeats,
+    row_flags,
+)
 from shared.rows import SensorRow
 from shared.runtimes import MODULES, Runtime, choose_runtime
 
@@ -97,7 +109,7 @@ class Predictor:
         past = self._features.from_bytes(stored[:-repeats_bytes])
         repeats = Repeats.from_bytes(stored[-repeats_bytes:])
         numbers = (past.ewma, past.baseline, past.window)
-        counts = (np.diff(past.cycles, prepend=0), repeats.rows)
+        counts = (np.diff(past.cycles, prepend=0), past.held, repeats.rows)
         if not all(np.isfinite(part).all() for part in numbers) or any((part < 0).any() for part in counts):
             raise BundleError("the stored feature state is damaged; start the engine's state anew from its history")
         return EngineState(self._features, past, repeats)
@@ -105,9 +117,10 @@ class Predictor:
     def step(self, state: EngineState, row: SensorRow, *, age_known: bool = True) -> Step:
         """Take one row into the state and predict from it.
 
-        A channel that is missing, out of range or stuck is held at its smoothed value, and the interval widens; so it
-        does for other things that the row's flags tell. With too many such channels, or where the operating
-        condition is unknown, the row still enters the state but the prediction is refused.
+        A channel that is missing, out of range or stuck is held at its smoothed value, and the interval widens, also
+        while the channel is recovering from that; so it does for other things that the row's flags tell. With too many
+        such channels, or where the operating condition is unknown, the row still enters the state but the prediction is
+        refused.
 
         Args:
             state: updated in place.
@@ -120,18 +133,14 @@ class Predictor:
         flags = row_flags(self.manifest, row, state.last_cycle)
         values = np.array([row.channels.get(name, np.nan) for name in self._channels], np.float64)
         state.repeats.take(values)
-        stuck = state.repeats.rows >= self._stuck_rows
-        if stuck.any():
-            for column in np.flatnonzero(stuck):
-                flags.setdefault(self._channels[column], []).append(STUCK)
+        self._flag_stuck(flags, state, values)
         spec = self.manifest.features
-        unusable = flags.keys() & self._needed if flags else set()
-        if unusable:
+        if unusable := flags.keys() & self._needed if flags else set():
             values[[name in unusable for name in self._channels]] = np.nan
         setting = np.nan if spec.regime_channel in flags else row.channels[spec.regime_channel]
         features = self._features.step(state.past, row.cycle, setting, values, age_known=age_known)
         self._flag_history(flags, state.past, age_known)
-        if refusal := self._refusal(flags, unusable):
+        if refusal := self._refusal(flags):
             return Step(flags, refusal=refusal)
         tensor = self.network.quantise(features)
         rul_cycles = self._interpret(self.network.run(tensor), flags)
@@ -168,12 +177,29 @@ class Predictor:
         if found.shape != wanted.shape or np.abs(found.astype(int) - wanted).max() > 1:
             raise BundleError(f"model {self.manifest.name}: {what} does not come out on {self.runtime}")
 
+    def _flag_stuck(self, flags: Flags, state: EngineState, values: NDArray[np.float64]) -> None:
+        stuck = state.repeats.rows >= self._stuck_rows
+        if not stuck.any():
+            return
+        for column in np.flatnonzero(stuck & ~np.isnan(values)):
+            flags.setdefault(self._channels[column], []).append(STUCK)
+        # What it showed before it was found to be stuck stood in for its values just as well.
+        np.maximum(state.past.held, state.repeats.rows - 1, out=state.past.held, where=stuck)
+
     def _flag_history(self, flags: Flags, past: FeatureState, age_known: bool) -> None:
-        """Flag what is wrong with the rows so far, the new one included."""
+        """Flag what is wrong with the row beside those before, and with the rows so far."""
+        if not past.regime_known:
+            flags.setdefault(self.manifest.features.regime_channel, [CONTRADICTED])
+        elif past.held.any():
+            for column in np.flatnonzero(past.held):
+                flags.setdefault(self._channels[column], [RECOVERING])
+        short = past.seen_rows < self.manifest.widening.short_history_rows
+        late = not past.baseline_sound
         window = _window(past)
         found = {
-            SHORT_HISTORY: past.seen_rows < self.manifest.widening.short_history_rows,
-            LATE_START: past.first_cycle > self.manifest.features.latest_baseline_start,
+            SHORT_LATE_START: short and late,
+            SHORT_HISTORY: short and not late,
+            LATE_START: late and not short,
             WINDOW_GAP: window.last_cycle - window.first_cycle >= window.rows,
             UNKNOWN_AGE: not age_known,
         }
@@ -187,18 +213,17 @@ class Predictor:
         calibrated = calibrate(self.manifest.calibration, RulCycles(mean=mean, q05=q05, q50=q50, q95=q95))
         return widen(self.manifest.widening, len(flags.keys() & self._needed), flags, calibrated)
 
-    def _refusal(self, flags: Flags, unusable: set[str]) -> str | None:
+    def _refusal(self, flags: Flags) -> str | None:
         """Why the model says nothing for a row with these flags."""
         spec, allowed = self.manifest.features, len(self.manifest.widening.unusable_channels)
         if wrong := flags.get(spec.regime_channel):
             known = ", ".join(f"{regime.nominal:g}" for regime in spec.regimes)
             return f"the operating condition is unknown: {spec.regime_channel} is {wrong[0]}; the model knows {known}"
+        unusable = sorted(flags.keys() & self._needed)
         if len(unusable) <= allowed:
             return None
-        return (
-            f"{len(unusable)} of {len(self._channels)} channels are missing, out of range or stuck "
-            f"({', '.join(sorted(unusable))}); the model allows {allowed}"
-        )
+        reasons = ", ".join(f"{name} {flags[name][0]}" for name in unusable)
+        return f"{len(unusable)} of {len(self._channels)} channels are unusable ({reasons}); the model allows {allowed}"
 
 
 class Network:

@@ -15,6 +15,7 @@ OUT_OF_RANGE = "out_of_range"
 STUCK = "stuck"
 RECOVERING = "recovering"
 UNKNOWN_REGIME = "unknown_regime"
+CONTRADICTED = "contradicted"
 UNKNOWN = "unknown"
 CYCLE_GAP = "cycle_gap"
 SHORT_HISTORY = "short_history"
@@ -27,7 +28,7 @@ CHANNELS = "channels"
 
 
 class Repeats:
-    """How often one engine's channels have shown the same value in a row.
+    """How often one engine's channels have shown the same value in a row; rows that lack it do not count.
 
     Attributes:
         values: the last ones, shape (channels,).
@@ -39,10 +40,11 @@ class Repeats:
         self.rows = np.zeros(channels, np.int32)
 
     def take(self, values: NDArray[np.float64]) -> None:
-        """Count one row's values; NaN equals none."""
-        self.rows *= values == self.values
-        self.rows += 1
-        self.values[:] = values
+        """Count one row's values; where they are NaN, the one before stands."""
+        given = ~np.isnan(values)
+        self.rows *= (values == self.values) | ~given
+        self.rows += given
+        np.copyto(self.values, values, where=given)
 
     def to_bytes(self) -> bytes:
         """Store the counts."""
@@ -67,7 +69,8 @@ def row_flags(manifest: Manifest, row: SensorRow, last_cycle: int | None) -> Fla
     """Flag what is wrong with a row.
 
     A flag stands under a channel's name, under ``cycle`` for the row as a whole, and under ``channels`` where the row
-    has channels that the model does not know. Which channels are stuck is for ``Repeats`` to say.
+    has channels that the model does not know. Which channels are stuck, recovering or contradicted depends on the rows
+    before, and on the others: that is for the predictor to say.
 
     Args:
         manifest: names the channels and their valid ranges; a channel the row lacks is flagged as missing.

@@ -15,7 +15,7 @@ from shared.messages import CYCLE_MAX, decode_record
 from shared.predictor import find_bundle, load_bundle
 from shared.rows import SensorRow
 
-HEADER_BYTES, REPEATS_WORDS = 16, 16 * 3
+HEADER_BYTES, REPEATS_WORDS = 18, 16 * 3
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 GOOD = SensorRow("E-1", CYCLE_MAX, NOW, dict.fromkeys(CHANNELS, 100.0))
 

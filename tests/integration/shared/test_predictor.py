@@ -13,8 +13,8 @@ from shared.rows import SensorRow
 from simulators.engine_model import SimulatedEngine
 
 
-def rows_of(serial, seed=0):
-    for row in SimulatedEngine(serial, seed).rows():
+def rows_of(serial, seed=0, subset="FD001"):
+    for row in SimulatedEngine(serial, seed, subset=subset).rows():
         channels = dict(zip(CHANNELS, row.values, strict=True))
         yield SensorRow(serial, row.cycle, datetime(2026, 1, 1, tzinfo=UTC), channels)
 
@@ -113,8 +113,51 @@ def test_a_stuck_channel_is_flagged_after_a_while_and_from_then_on_held(predicto
     found = ["T50" in step.flags for step in steps]
     assert found == [False] * (40 + stuck_rows - 1) + [True] * (20 - stuck_rows + 1)
     assert steps[-1].flags == {"T50": ["stuck"]}
-    after = predictor.step(state, rows[60])
-    assert after.flags == {}
+    after = [predictor.step(state, row) for row in rows[60:81]]
+    # The 20 stuck values count as lost from the first on.
+    assert [step.flags for step in after] == [{"T50": ["recovering"]}] * 19 + [{}] * 2
+    sides = predictor.manifest.widening.unusable_channels[0]
+    unwidened = predictor.predict_input(after[0].outcome.input, {})
+    assert after[0].outcome.rul_cycles.q05 == unwidened.q05 - sides.below
+
+
+def test_a_value_missing_between_stuck_ones_lets_no_channel_off(predictor):
+    state = predictor.new_state()
+    for row in list(rows_of("L1"))[:60]:
+        stuck = {"T50": math.nan if row.cycle % 4 == 0 else 1400.0} if row.cycle > 40 else {}
+        step = predictor.step(state, replace(row, channels=row.channels | stuck))
+        if row.cycle > 50:
+            assert step.flags == {"T50": ["missing" if row.cycle % 4 == 0 else "stuck"]}
+
+
+@pytest.mark.parametrize(
+    ("outage", "recovering"), [(1, 0), (2, 1), (10, 9), (80, 49)], ids=["one row", "two rows", "ten rows", "long"]
+)
+def test_channels_that_are_back_are_recovering_for_as_long_as_they_were_away(predictor, outage, recovering):
+    rows = list(rows_of("L1"))
+    back = 40 + outage
+    gone = dict.fromkeys(["T24", "T30"], math.nan)
+    state = predictor.new_state()
+    steps = [
+        predictor.step(state, replace(row, channels=row.channels | (gone if 40 < row.cycle <= back else {})))
+        for row in rows[: back + 52]
+    ]
+    assert [step.flags for step in steps[back:]] == [{"T24": ["recovering"], "T30": ["recovering"]}] * recovering + [
+        {}
+    ] * (52 - recovering)
+    assert all(step.outcome for step in steps)
+
+
+def test_after_an_outage_of_all_channels_predictions_are_refused_until_they_rest_on_rows_again(predictor):
+    rows = list(rows_of("L1"))
+    state = predictor.new_state()
+    for row in rows[:60]:
+        lost = {"altitude": math.nan} if row.cycle > 40 else {}
+        predictor.step(state, replace(row, channels=row.channels | lost))
+    steps = [predictor.step(state, row) for row in rows[60:80]]
+    assert [step.outcome is None for step in steps] == [True] * 19 + [False]
+    assert steps[0].refusal.startswith("16 of 16 channels are unusable (BPR recovering, NRc recovering, ")
+    assert steps[0].refusal.endswith("; the model allows 4")
 
 
 def test_too_many_missing_channels_refuse_the_prediction_but_the_state_goes_on(predictor):
@@ -124,7 +167,10 @@ def test_too_many_missing_channels_refuse_the_prediction_but_the_state_goes_on(p
     gone = dict.fromkeys(predictor.manifest.features.channels[:5], math.nan)
     step = predictor.step(state, SensorRow("L1", 2, rows[1].observed_at, rows[1].channels | gone))
     assert step.outcome is None
-    assert step.refusal.startswith("5 of 16 channels are missing, out of range or stuck (P15, P30, T24, T30, T50)")
+    assert step.refusal == (
+        "5 of 16 channels are unusable (P15 missing, P30 missing, T24 missing, T30 missing, T50 missing); "
+        "the model allows 4"
+    )
     assert set(step.flags) - {"cycle"} == set(gone)
     after = predictor.step(state, rows[2])
     assert (after.flags, after.outcome.window.rows) == ({"cycle": ["short_history"]}, 3)
@@ -151,6 +197,26 @@ def test_under_an_unknown_operating_condition_the_prediction_is_refused_and_no_c
     assert after.outcome.rul_cycles.mean == pytest.approx(expected.outcome.rul_cycles.mean, abs=5)
 
 
+def test_an_altitude_that_stands_still_while_the_engine_does_not_is_contradicted_by_the_other_channels(predictor):
+    state = predictor.new_state()
+    flags, refusals = {}, set()
+    for row in list(rows_of("L1", subset="FD004"))[:80]:
+        shown = row.channels | ({"altitude": 20.0} if row.cycle > 40 else {})
+        step = predictor.step(state, replace(row, channels=shown))
+        if row.cycle > 40:
+            flags.setdefault(round(row.channels["altitude"]), []).append(step.flags.get("altitude"))
+            refusals |= {step.refusal}
+        else:
+            assert "altitude" not in step.flags
+    assert {altitude: several.count(["contradicted"]) == len(several) for altitude, several in flags.items()} == {
+        altitude: altitude != 20 for altitude in (0, 10, 20, 25, 35, 42)
+    }
+    assert (
+        "the operating condition is unknown: altitude is contradicted; the model knows 0, 10, 20, 25, 35, 42"
+        in refusals
+    )
+
+
 def test_a_young_engine_is_flagged_until_its_history_is_long_enough(predictor):
     state = predictor.new_state()
     steps = [predictor.step(state, row) for row in list(rows_of("L1"))[:30]]
@@ -167,6 +233,21 @@ def test_a_history_that_starts_late_is_flagged_and_its_interval_is_wider(predict
             found = predictor.step(late, row)
     assert (expected.flags, found.flags) == ({}, {"cycle": ["late_start"]})
     assert width(found) > width(expected)
+
+
+def test_a_history_that_starts_late_and_is_short_is_both_in_one(predictor):
+    state = predictor.new_state()
+    late = [predictor.step(state, row).flags for row in list(rows_of("L1"))[60:91]]
+    assert late == [{"cycle": ["short_late_start"]}] * 29 + [{"cycle": ["late_start"]}] * 2
+
+
+def test_first_rows_without_most_channels_do_not_show_the_engine_as_it_was_installed(predictor):
+    gone = dict.fromkeys(predictor.manifest.features.channels[:12], math.nan)
+    state = predictor.new_state()
+    for row in list(rows_of("L1"))[:60]:
+        lost = gone if row.cycle <= 10 else {}
+        step = predictor.step(state, replace(row, channels=row.channels | lost))
+    assert step.flags == {"cycle": ["late_start"]}
 
 
 def test_an_unusable_row_leaves_the_state_as_it_was(predictor):

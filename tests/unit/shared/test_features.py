@@ -17,8 +17,12 @@ def lives(draw):
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     values = np.array([640.0, 1580.0, 550.0]) + generator.normal(0, 5, (rows, 3)).cumsum(axis=0)
     values[generator.random((rows, 3)) < draw(st.sampled_from([0.0, 0.2, 1.0]))] = np.nan
+    values[: draw(st.sampled_from([0, 0, 7])), 1] = np.nan
+    lost = draw(st.integers(0, rows))
+    values[lost : lost + draw(st.sampled_from([0, 3, 14])), draw(st.integers(0, 2))] = np.nan
     altitude = generator.choice([0.0, 0.003, 20.0, 10.0, np.nan], rows)
-    return draw(st.integers(0, 5)) + generator.integers(1, 3, rows).cumsum(), altitude, values
+    values[altitude == 20] -= [40.0, 180.0, 250.0]
+    return draw(st.integers(0, 2)) + generator.choice([1, 1, 1, 3], rows).cumsum(), altitude, values
 
 
 def by_name(spec, features):
@@ -86,15 +90,104 @@ def test_an_unknown_age_is_zero_and_says_so_and_changes_nothing_else(spec):
     assert unknown == known | {"age": 0, "age_known": 0}
 
 
+GOOD = np.array([640.5, 1580.0, 550.0])
+WITHOUT_BASELINE = {f"{track}.since_baseline": 0 for track in ("T24", "T30", "P30", "health0")} | {"baseline_known": 0}
+
+
+def wearing(rows):
+    """Rows of an engine whose channels drift."""
+    return np.array([640.0, 1580.0, 550.0]) + np.outer(np.arange(rows), [0.2, 2.0, 0.3])
+
+
 def test_a_history_that_starts_late_says_so_and_has_no_distance_from_its_first_rows(spec):
-    values = np.array([640.0, 1580.0, 550.0]) + np.outer(np.arange(8), [0.5, 6.0, 1.0])
     early, late = (
-        by_name(spec, Features(spec).life(np.arange(first, first + 8), np.zeros(8), values)[-1]) for first in (3, 4)
+        by_name(spec, Features(spec).life(np.arange(first, first + 8), np.zeros(8), wearing(8))[-1]) for first in (3, 4)
     )
     assert early["T24.since_baseline"] > 0
-    assert (early["baseline_known"], late["baseline_known"]) == (1, 0)
-    without = {f"{track}.since_baseline": 0 for track in ("T24", "T30", "P30", "health0")}
-    assert late == early | without | {"baseline_known": 0, "age": 11}
+    assert early["baseline_known"] == 1
+    assert late == early | WITHOUT_BASELINE | {"age": 11}
+
+
+@pytest.mark.parametrize(
+    ("cycles", "known"),
+    [
+        ([1, 2, 3, 60, 61], [1, 1, 1, 0, 0]),
+        ([1, 2, 5, 6, 7, 8, 60], [1] * 7),
+        ([1, 2, 6, 7, 8], [1, 1, 0, 0, 0]),
+        ([3, 4, 5, 7, 8], [1, 1, 1, 0, 0]),
+    ],
+)
+def test_first_rows_with_a_gap_among_them_are_no_baseline_once_they_are_too_late(spec, cycles, known):
+    found = Features(spec).life(np.array(cycles), np.zeros(len(cycles)), wearing(len(cycles)))
+    assert found[:, -1].tolist() == known
+
+
+@pytest.mark.parametrize(
+    ("rows", "channels", "known"),
+    [
+        ([0, 1, 2], [1], 1),
+        ([0, 1, 2, 3], [1], 0),
+        ([1], [0, 1, 2], 1),
+        ([0, 3], [0, 1], 0),
+        ([5, 6, 7], [0, 1, 2], 1),
+    ],
+)
+def test_first_rows_that_lack_more_than_a_quarter_of_their_values_are_no_baseline_ever(spec, rows, channels, known):
+    values = wearing(30)
+    values[np.ix_(rows, channels)] = np.nan
+    found = by_name(spec, Features(spec).life(np.arange(1, 31), np.zeros(30), values)[-1])
+    assert found["baseline_known"] == known
+    if not known:
+        assert found == found | WITHOUT_BASELINE
+
+
+def test_first_rows_under_an_unknown_operating_condition_are_no_baseline(spec):
+    altitude = np.array([10.0, 10.0, 10.0, 0.0, 0.0])
+    assert Features(spec).life(np.arange(1, 6), altitude, wearing(5))[-1, -1] == 0
+
+
+def test_a_channel_begins_with_its_first_value_as_if_it_had_always_been_so(spec):
+    values = np.tile(GOOD, (4, 1))
+    values[:2, 0] = np.nan
+    found = by_name(spec, Features(spec).life(np.arange(1, 5), np.zeros(4), values)[-1])
+    assert [found[f"T24.{name}"] for name in ("ewma", "mean3", "mean12")] == pytest.approx([1, 1, 1])
+    assert [found[f"T24.{name}"] for name in ("since_baseline", "lag4", "slope6")] == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize(("outage", "mean12"), [(11, 1 / 12), (12, 1)])
+def test_a_channel_begins_anew_once_the_window_holds_none_of_its_values(spec, outage, mean12):
+    values = np.tile([640.0, 1580.0, 550.0], (30, 1))
+    back = 10 + outage
+    values[10:back, 0], values[back, 0] = np.nan, 640.5
+    found = by_name(spec, Features(spec).life(np.arange(1, 31), np.zeros(30), values)[back])
+    assert found["T24.mean12"] == pytest.approx(mean12)
+    assert found["T24.since_baseline"] == pytest.approx(1 if mean12 == 1 else 0.1)
+
+
+def test_stand_ins_count_up_with_every_missing_value_to_the_window_and_down_with_every_other(spec):
+    features = Features(spec)
+    state = features.new_state()
+    held = []
+    for cycle in range(1, 41):
+        lost = 5 <= cycle < 8 or 15 <= cycle < 35
+        features.step(state, cycle, 0.0, np.where([lost, False, False], np.nan, GOOD))
+        held.append(state.held.tolist())
+    assert [first for first, *_ in held] == [0] * 4 + [1, 2, 3, 2, 1] + [0] * 5 + [*range(1, 13)] + [12] * 8 + [
+        *range(11, 5, -1)
+    ]
+    assert all(others == [0, 0] for _, *others in held)
+
+
+@pytest.mark.parametrize(("values", "known"), [([643.5, 1580.0, 550.0], True), ([643.5, 1616.5, 550.0], False)])
+def test_a_row_of_which_more_than_a_third_is_beyond_the_clip_is_not_of_its_regime_and_held(spec, values, known):
+    features = Features(spec)
+    state = features.new_state()
+    features.step(state, 1, 0.0, GOOD)
+    features.step(state, 2, 0.0, np.array(values))
+    assert state.regime_known is known
+    assert state.held.tolist() == ([0] * 3 if known else [1] * 3)
+    features.step(state, 3, 0.0, np.array([np.nan, np.nan, 550.0]))
+    assert state.regime_known
 
 
 @pytest.mark.parametrize("altitude", [10.0, np.nan, 1e30])
@@ -118,6 +211,13 @@ def test_a_row_is_scored_in_the_regime_of_the_nearest_setting(spec):
     cycles, altitude = np.array([1, 2]), np.array([0.008, 19.9])
     found = features.life(cycles, altitude, np.array([low, high]))
     assert [by_name(spec, row)["T24.mean3"] for row in found] == pytest.approx([1, 1], abs=1e-4)
+
+
+@pytest.mark.parametrize("part", ["center", "scale"])
+def test_a_specification_that_standardises_another_number_of_features_is_refused(spec, part):
+    short = msgspec.structs.replace(spec, **{part: getattr(spec, part)[1:]})
+    with pytest.raises(BundleError, match=r"centers and .* scales for .* features; install the released bundle again"):
+        Features(short)
 
 
 def test_an_absurd_value_is_limited(spec):

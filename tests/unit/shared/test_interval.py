@@ -1,9 +1,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shared.interval import calibrate, widen
-from shared.manifest import Calibration
+from shared.manifest import Calibration, Sides
 from shared.messages import RulCycles
 
 RUL = RulCycles(mean=60.0, q05=40.0, q50=62.0, q95=80.0)
@@ -44,6 +45,8 @@ def test_quantiles_come_out_in_order_and_apart_even_where_the_heads_cross(median
         (1, {"T24": ["missing"]}, 36.0, 88.0),
         (0, {"cycle": ["short_history"]}, 39.0, 82.0),
         (1, {"cycle": ["cycle_gap", "short_history", "late_start"], "T24": ["missing"]}, 25.0, 110.0),
+        (0, {"cycle": ["short_late_start"]}, 29.0, 102.0),
+        (1, {"T24": ["recovering"]}, 36.0, 88.0),
         (1, {"T24": ["stuck"]}, 33.0, 89.0),
         (1, {"T24": ["stuck"], "altitude": ["stuck"]}, 33.0, 89.0),
     ],
@@ -51,3 +54,10 @@ def test_quantiles_come_out_in_order_and_apart_even_where_the_heads_cross(median
 def test_what_is_wrong_with_the_rows_adds_up_and_leaves_mean_and_median(manifest, unusable_channels, flags, q05, q95):
     widened = widen(manifest.widening, unusable_channels, flags, RUL)
     assert widened == RulCycles(mean=60.0, q05=q05, q50=62.0, q95=q95)
+
+
+def test_a_short_late_start_with_a_figure_of_its_own_widens_by_that_alone(manifest):
+    own = {"short_late_start": Sides(below=5.0, above=6.0)}
+    widening = replace(manifest.widening, flags=manifest.widening.flags | own)
+    widened = widen(widening, 0, {"cycle": ["short_late_start"]}, RUL)
+    assert (widened.q05, widened.q95) == (35.0, 86.0)

@@ -64,3 +64,10 @@ def test_repeats_count_equal_values_in_a_row_and_survive_being_stored():
         repeats.take(np.array(values))
     assert repeats.rows.tolist() == [2, 3, 1]
     assert len(repeats.to_bytes()) == Repeats.stored_bytes(3)
+
+
+def test_a_missing_value_between_equal_ones_neither_counts_nor_ends_the_count():
+    repeats = Repeats(2)
+    for values in ([5.0, 5.0], [5.0, np.nan], [np.nan, np.nan], [5.0, 6.0]):
+        repeats.take(np.array(values))
+    assert repeats.rows.tolist() == [3, 1]
