@@ -28,7 +28,8 @@ def predict(test_set, tmp_path):
 def test_every_engine_is_predicted_at_its_last_cycle_as_the_agent_would(predict, test_set, capsys):
     lives = read_lives(test_set / "test_FD001.txt")
     predictions = read_predictions(predict())
-    assert capsys.readouterr().out.endswith("out.csv: 5 engines, turbofan@1.0.0 on tflite-runtime 2.14.0\n")
+    released = f"turbofan@{find_bundle('turbofan').name}"
+    assert capsys.readouterr().out.endswith(f"out.csv: 5 engines, {released} on tflite-runtime 2.14.0\n")
     assert [(one.unit, one.cycle) for one in predictions] == [(life.unit, len(life.values)) for life in lives]
     predictor = load_bundle(find_bundle("turbofan"))
     state = predictor.new_state()
