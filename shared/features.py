@@ -29,7 +29,7 @@ MOST_BEYOND_CLIP = 1 / 3
 # of it; one channel without any costs less than the whole baseline does.
 MOST_BASELINE_LOST = 1 / 4
 
-_HEADER = struct.Struct("<8sII??")
+_HEADER = struct.Struct("<8sI??")
 
 Floats = NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class FeatureState:
         regime_known: whether the last row had an operating setting of the model's, and channels that fit it.
         baseline_sound: whether the first rows, as far as they came, show the engine as it was installed.
         ewma, baseline: exponential mean, and mean of the first rows; shape (channels,).
-        baseline_lost: how many values of the first rows were missing.
+        baseline_lost: in how many of the first rows each channel was missing.
         held: how much of each channel's recent past is stand-ins: one more with every row that it is missing from, at
             most ``window_rows``, and one less with every value.
         window: the last z-scored rows, oldest first; shape (window_rows, channels).
@@ -53,9 +53,9 @@ class FeatureState:
     seen_rows: int
     regime_known: bool
     baseline_sound: bool
-    baseline_lost: int
     ewma: Floats
     baseline: Floats
+    baseline_lost: NDArray[np.int32]
     held: NDArray[np.int32]
     window: Floats
     cycles: NDArray[np.int32]
@@ -93,9 +93,9 @@ class Features:
             seen_rows=0,
             regime_known=True,
             baseline_sound=True,
-            baseline_lost=0,
             ewma=np.zeros(channels, np.float32),
             baseline=np.zeros(channels, np.float32),
+            baseline_lost=np.zeros(channels, np.int32),
             held=np.zeros(channels, np.int32),
             window=np.zeros((self.spec.window_rows, channels), np.float32),
             cycles=np.zeros(self.spec.window_rows, np.int32),
@@ -155,9 +155,8 @@ class Features:
 
     def to_bytes(self, state: FeatureState) -> bytes:
         """Store a state, some 3 kB."""
-        return _HEADER.pack(
-            self.digest, state.seen_rows, state.baseline_lost, state.regime_known, state.baseline_sound
-        ) + b"".join(part.tobytes() for part in _arrays(state))
+        header = _HEADER.pack(self.digest, state.seen_rows, state.regime_known, state.baseline_sound)
+        return header + b"".join(part.tobytes() for part in _arrays(state))
 
     def from_bytes(self, stored: bytes) -> FeatureState:
         """Restore a state.
@@ -171,7 +170,7 @@ class Features:
             raise BundleError(
                 "the stored feature state is not of this model; start the engine's state anew from its history"
             )
-        _, state.seen_rows, state.baseline_lost, state.regime_known, state.baseline_sound = _HEADER.unpack_from(stored)
+        _, state.seen_rows, state.regime_known, state.baseline_sound = _HEADER.unpack_from(stored)
         offset = _HEADER.size
         for part in parts:
             part[...] = np.frombuffer(stored, part.dtype, part.size, offset).reshape(part.shape)
@@ -210,8 +209,8 @@ class Features:
         z = np.where(missing, state.ewma, z)
         begins = ~missing & (state.held >= min(state.seen_rows, self.spec.window_rows))
         state.ewma[begins] = state.window[:, begins] = z[begins]
-        if state.seen_rows < self.spec.baseline_rows:
-            state.baseline[begins] = z[begins]
+        first = begins & (state.baseline_lost >= min(state.seen_rows, self.spec.baseline_rows))
+        state.baseline[first] = z[first]
         state.held += np.where(missing, 1, -1)
         np.clip(state.held, 0, self.spec.window_rows, out=state.held)
         return z
@@ -219,10 +218,10 @@ class Features:
     def _extend_baseline(self, state: FeatureState, cycle: int, z: Floats, missing: NDArray[np.bool_]) -> None:
         """Take one of the first rows into the baseline; too many values lost, or cycles, and it is sound no more."""
         state.baseline += (z - state.baseline) / np.float32(state.seen_rows)
-        state.baseline_lost += int(np.count_nonzero(missing))
-        enough = state.baseline_lost <= MOST_BASELINE_LOST * self.spec.baseline_rows * len(z)
+        state.baseline_lost += missing
+        enough = state.baseline_lost.sum() <= MOST_BASELINE_LOST * self.spec.baseline_rows * len(z)
         in_time = cycle - state.seen_rows < self.spec.latest_baseline_start
-        state.baseline_sound = state.baseline_sound and enough and in_time
+        state.baseline_sound = bool(state.baseline_sound and enough and in_time)
 
     def _finish(self, statistics: Floats, cycles: NDArray[np.int64]) -> Floats:
         """Statistics of shape (rows, statistics, channels) → standardised features of shape (rows, features)."""
@@ -238,7 +237,7 @@ class Features:
 
 
 def _arrays(state: FeatureState) -> tuple[NDArray[Any], ...]:
-    return state.ewma, state.baseline, state.held, state.window, state.cycles
+    return state.ewma, state.baseline, state.baseline_lost, state.held, state.window, state.cycles
 
 
 def _clip(values: NDArray[Any], limit: float) -> Floats:

@@ -109,7 +109,7 @@ class Predictor:
         past = self._features.from_bytes(stored[:-repeats_bytes])
         repeats = Repeats.from_bytes(stored[-repeats_bytes:])
         numbers = (past.ewma, past.baseline, past.window)
-        counts = (np.diff(past.cycles, prepend=0), past.held, repeats.rows)
+        counts = (np.diff(past.cycles, prepend=0), past.held, past.baseline_lost, repeats.rows)
         if not all(np.isfinite(part).all() for part in numbers) or any((part < 0).any() for part in counts):
             raise BundleError("the stored feature state is damaged; start the engine's state anew from its history")
         return EngineState(self._features, past, repeats)

@@ -126,7 +126,7 @@ def test_first_rows_with_a_gap_among_them_are_no_baseline_once_they_are_too_late
     ("rows", "channels", "known"),
     [
         ([0, 1, 2], [1], 1),
-        ([0, 1, 2, 3], [1], 0),
+        ([0, 1, 2], [0, 1], 0),
         ([1], [0, 1, 2], 1),
         ([0, 3], [0, 1], 0),
         ([5, 6, 7], [0, 1, 2], 1),
@@ -146,10 +146,11 @@ def test_first_rows_under_an_unknown_operating_condition_are_no_baseline(spec):
     assert Features(spec).life(np.arange(1, 6), altitude, wearing(5))[-1, -1] == 0
 
 
-def test_a_channel_begins_with_its_first_value_as_if_it_had_always_been_so(spec):
-    values = np.tile(GOOD, (4, 1))
-    values[:2, 0] = np.nan
-    found = by_name(spec, Features(spec).life(np.arange(1, 5), np.zeros(4), values)[-1])
+@pytest.mark.parametrize("first", [2, 5, 14])
+def test_a_channel_begins_with_its_first_value_as_if_it_had_always_been_so(spec, first):
+    values = np.tile(GOOD, (first + 3, 1))
+    values[:first, 0] = np.nan
+    found = by_name(spec, Features(spec).life(np.arange(1, first + 4), np.zeros(first + 3), values)[-1])
     assert [found[f"T24.{name}"] for name in ("ewma", "mean3", "mean12")] == pytest.approx([1, 1, 1])
     assert [found[f"T24.{name}"] for name in ("since_baseline", "lag4", "slope6")] == pytest.approx([0, 0, 0], abs=1e-6)
 
