@@ -7,6 +7,7 @@ from typing import NamedTuple
 import structlog
 
 from edge_agent.clock import is_set
+from edge_agent.outbox import StoredState
 from edge_agent.seldom import Seldom
 from shared.errors import BundleError, RowError
 from shared.messages import Flags, Prediction, Telemetry, as_reason, encode
@@ -32,7 +33,7 @@ class Engines:
     Args:
         predictor: the loaded model.
         serials: which engines.
-        stored: an engine's stored state of this model, None where there is none.
+        stored: an engine's stored state, None where there is none.
         now: the clock, aware UTC.
 
     Attributes:
@@ -43,7 +44,7 @@ class Engines:
         self,
         predictor: Predictor,
         serials: Iterable[str],
-        stored: Callable[[str], bytes | None],
+        stored: Callable[[str], StoredState | None],
         now: Callable[[], datetime],
     ) -> None:
         self._predictor = predictor
@@ -113,15 +114,27 @@ class Engines:
             input=outcome.input,
         )
 
-    def _open(self, serial: str, stored: bytes | None) -> EngineState:
+    def _open(self, serial: str, stored: StoredState | None) -> EngineState:
         """The stored state, or that of an engine without rows: better a short window than no agent."""
-        if stored is not None:
-            try:
-                return self._predictor.state_from_bytes(stored)
-            except BundleError as error:
-                log.warning("engine_state_lost", engine=serial, reason=str(error))
-                self.lost.append(serial)
-        return self._predictor.new_state()
+        model = self._predictor.model_ref
+        if stored is None:
+            return self._predictor.new_state()
+        if stored.model_sha256 != model.sha256:
+            log.warning(
+                "engine_starts_anew",
+                engine=serial,
+                reason="the model has changed; the new one knows only rows to come, as of an engine that starts late",
+                old_model_sha256=stored.model_sha256,
+                model=f"{model.name}@{model.version}",
+                model_sha256=model.sha256,
+            )
+            return self._predictor.new_state()
+        try:
+            return self._predictor.state_from_bytes(stored.state)
+        except BundleError as error:
+            log.warning("engine_state_lost", engine=serial, reason=str(error))
+            self.lost.append(serial)
+            return self._predictor.new_state()
 
 
 def _some(names: list[str]) -> str:

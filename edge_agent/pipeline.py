@@ -72,9 +72,7 @@ class Pipeline:
         self._progress = progress
         self._now = now
         self._model_sha256 = predictor.model_ref.sha256
-        self._engines = Engines(
-            predictor, engines, lambda serial: outbox.engine_state(serial, self._model_sha256), self._now
-        )
+        self._engines = Engines(predictor, engines, outbox.engine_state, self._now)
         self._gauge = gauge
         if self._engines.lost:
             what = f"stored state of {', '.join(self._engines.lost)} damaged; predictions start from new rows"

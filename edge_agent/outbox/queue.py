@@ -53,6 +53,14 @@ class Stored:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """The feature state of one engine, and the model whose it is."""
+
+    model_sha256: str
+    state: bytes
+
+
 class Outbox:
     """The outbox of one gateway; used from one thread.
 
@@ -120,13 +128,14 @@ class Outbox:
 
         self._lasting.surely(write)
 
-    def engine_state(self, serial: str, model_sha256: str) -> bytes | None:
-        """The feature state of one engine as last accepted with this model; what no state can be, if it is damaged."""
-        query = "SELECT state FROM engine_state WHERE serial = ? AND model_sha256 = ?"
-        found = self._lasting.surely(lambda: self._file.rows(query, (serial, model_sha256)), half_way=True)
+    def engine_state(self, serial: str) -> StoredState | None:
+        """What was last accepted of one engine; a damaged one is empty."""
+        query = "SELECT model_sha256, state FROM engine_state WHERE serial = ?"
+        found = self._lasting.surely(lambda: self._file.rows(query, (serial,)), half_way=True)
         if not found:
             return None
-        return found[0][0] if isinstance(found[0][0], bytes) else b""
+        model_sha256, state = found[0]
+        return StoredState(str(model_sha256), state if isinstance(state, bytes) else b"")
 
     def begin_session(self) -> Session:
         """Count one more start of the agent."""

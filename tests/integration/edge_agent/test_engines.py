@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.engines import Engines
+from edge_agent.outbox import StoredState
 from shared.cmapss import CHANNELS
 from shared.errors import RowError
 from shared.messages import CYCLE_MAX, decode_record
 from shared.predictor import find_bundle, load_bundle
 from shared.rows import SensorRow
 
-HEADER_BYTES, REPEATS_WORDS = 18, 16 * 3
+HEADER_BYTES, REPEATS_WORDS = 14, 16 * 3
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 GOOD = SensorRow("E-1", CYCLE_MAX, NOW, dict.fromkeys(CHANNELS, 100.0))
 
@@ -51,6 +52,10 @@ def test_p10_any_row_gives_records_the_centre_can_read_or_a_reason_and_the_next_
     assert engines.take(GOOD)
 
 
+def of_this_model(predictor, state):
+    return StoredState(predictor.model_ref.sha256, state)
+
+
 def damaged_states(good):
     """States that no step has stored, by what is wrong with them."""
     numbers = np.frombuffer(good[HEADER_BYTES:], np.int32).copy()
@@ -76,11 +81,27 @@ def test_an_engine_whose_stored_state_is_damaged_starts_afresh(predictor, what, 
     row = replace(GOOD, cycle=50)
     engines.take(row)
     good = engines.stored(["E-1"])["E-1"]
-    assert Engines(predictor, ["E-1"], lambda _: good, lambda: NOW).lost == []
-    states = {"E-1": damaged_states(good)[what], "E-2": good}
+    assert Engines(predictor, ["E-1"], lambda _: of_this_model(predictor, good), lambda: NOW).lost == []
+    states = {
+        "E-1": of_this_model(predictor, damaged_states(good)[what]),
+        "E-2": of_this_model(predictor, good),
+    }
     again = Engines(predictor, states, states.get, lambda: NOW)
     assert again.lost == ["E-1"]
     assert "engine_state_lost" in capsys.readouterr().out
     assert again.take(row)
     with pytest.raises(RowError, match="cycle 50"):
         again.take(replace(row, engine="E-2"))
+
+
+def test_an_engine_whose_state_is_another_models_starts_anew_and_the_log_says_so(predictor, capsys):
+    engines = Engines(predictor, ["E-1"], lambda _: None, lambda: NOW)
+    engines.take(replace(GOOD, cycle=50))
+    other = StoredState("f" * 64, engines.stored(["E-1"])["E-1"])
+    again = Engines(predictor, ["E-1", "E-2"], {"E-1": other}.get, lambda: NOW)
+    logged = capsys.readouterr().out
+    assert logged.count("engine_starts_anew") == 1
+    for told in ("E-1", "f" * 64, predictor.model_ref.sha256, predictor.model_ref.version, "starts late"):
+        assert told in logged
+    assert again.lost == []
+    assert again.take(replace(GOOD, cycle=50))

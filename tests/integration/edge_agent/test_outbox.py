@@ -2,7 +2,7 @@ import sqlite3
 
 import pytest
 
-from edge_agent.outbox import Outbox, OutboxError
+from edge_agent.outbox import Outbox, OutboxError, StoredState
 from edge_agent.outbox.acceptance import REFUSED_ROWS_KEPT
 from edge_agent.ports import RefusedRow
 from shared.messages import Ack, Deferred, Quarantined
@@ -30,13 +30,16 @@ def test_a_batch_is_there_after_a_reopen_with_its_cursor_and_states(path, outbox
     outbox.accept([b"a", b"b"], cursor="5", states={"E-1": b"state"}, model_sha256="m")
     again = Outbox(path)
     assert bodies(again) == [(1, b"a"), (2, b"b")]
-    assert (again.cursor, again.engine_state("E-1", "m"), again.next_seq) == ("5", b"state", 3)
+    assert (again.cursor, again.engine_state("E-1"), again.next_seq) == ("5", StoredState("m", b"state"), 3)
     again.close()
 
 
-def test_a_state_of_another_model_is_not_given_out(outbox):
+def test_a_state_is_given_out_with_the_model_whose_it_is_and_a_new_one_takes_its_place(outbox):
     outbox.accept([], states={"E-1": b"state"}, model_sha256="old")
-    assert outbox.engine_state("E-1", "new") is None
+    assert outbox.engine_state("E-1") == StoredState("old", b"state")
+    outbox.accept([], states={"E-1": b"other"}, model_sha256="new")
+    assert outbox.engine_state("E-1") == StoredState("new", b"other")
+    assert outbox.engine_state("E-2") is None
 
 
 def test_a_batch_that_fails_half_way_leaves_nothing(outbox):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from edge_agent import cli
-from edge_agent.outbox import Outbox, OutboxError
+from edge_agent.outbox import Outbox, OutboxError, StoredState
 from edge_agent.outbox.damage import KEPT
 from edge_agent.outbox.file import DiskError, OutboxFile
 from shared.messages import Ack
@@ -148,7 +148,7 @@ def test_a_step_in_memory_is_not_lost_when_the_file_turns_out_damaged(at_work):
     outbox.accept([b"a"], [b"b"], cursor="9", states={"E-1": b"new"}, model_sha256="m")
     assert outbox.stream_id != before
     assert bodies(outbox) == [b"a", b"b"]
-    assert (outbox.cursor, outbox.engine_state("E-1", "m")) == ("9", b"new")
+    assert (outbox.cursor, outbox.engine_state("E-1")) == ("9", StoredState("m", b"new"))
     assert "malformed" in outbox.status().damage
     outbox.close()
 
@@ -163,7 +163,7 @@ def test_a_step_in_memory_is_not_lost_when_the_file_turns_out_damaged(at_work):
         lambda outbox: outbox.begin_new_stream(),
         lambda outbox: outbox.status(),
         lambda outbox: outbox.begin_session(),
-        lambda outbox: outbox.engine_state("E-1", "m"),
+        lambda outbox: outbox.engine_state("E-1"),
     ],
     ids=[
         "waiting",

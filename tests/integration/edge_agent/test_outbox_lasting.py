@@ -5,7 +5,7 @@ from itertools import chain
 
 import pytest
 
-from edge_agent.outbox import Outbox
+from edge_agent.outbox import Outbox, StoredState
 from edge_agent.outbox.history import PIECE_ROWS, join
 from edge_agent.outbox.settlement import MAX_DEFERRAL_S
 from edge_agent.settings import OutboxSettings
@@ -80,11 +80,9 @@ def test_changed_settings_change_no_row(path, clocks):
     before, stream_id = rows(outbox), outbox.stream_id
     outbox.close()
     again = clocks.open(path, max_bytes=2**24, history_days=1, commit_rows=1, disk_reserve_bytes=2**25)
-    # Another model and other engines start anew beside what is there.
-    assert again.engine_state("E-1", "new") is None
     again.accept([b"n"], states={"E-2": b"other"}, model_sha256="new")
     assert rows(again) == [*before, (11, b"n")]
-    assert (again.stream_id, again.engine_state("E-1", "old")) == (stream_id, b"state")
+    assert (again.stream_id, again.engine_state("E-1")) == (stream_id, StoredState("old", b"state"))
     again.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge_agent import pipeline as pipeline_module
-from edge_agent.outbox import OutboxError
+from edge_agent.outbox import OutboxError, StoredState
 from edge_agent.pipeline import Pipeline
 from edge_agent.ports import Batch, RefusedRow
 from edge_agent.settings import OutboxSettings
@@ -87,8 +87,8 @@ class FakeOutbox:
         self.steps = []
         self.cursor = None
 
-    def engine_state(self, serial, model_sha256):
-        return self.states.get((serial, model_sha256))
+    def engine_state(self, serial):
+        return self.states.get(serial)
 
     def accept(self, telemetry, predictions, **step):
         if self.failures:
@@ -218,7 +218,7 @@ async def test_a_refused_row_is_kept_as_the_bytes_that_came():
 
 
 async def test_the_state_goes_on_where_it_was_accepted():
-    outbox = FakeOutbox(states={("E-1", MODEL.sha256): b"7"})
+    outbox = FakeOutbox(states={"E-1": StoredState(MODEL.sha256, b"7")})
     await run(FakeSource(Batch([row(7), row(8)])), outbox)
     assert [record["cycle"] for record in outbox.steps[0][0]] == [8, 8]
 
