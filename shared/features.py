@@ -114,9 +114,7 @@ class Features:
             values: of ``spec.channels``, NaN where missing.
             age_known: whether ``cycle`` counts from the engine's installation.
         """
-        z, known = self._z_score(np.array([setting]), values[None])
-        self._advance(state, cycle, z[0])
-        state.regime_known = bool(known[0])
+        self._advance(state, cycle, setting, values)
         statistics = np.concatenate(
             (state.ewma[None], (state.ewma - state.baseline)[None], self._kernels @ state.window)
         )
@@ -127,12 +125,12 @@ class Features:
 
     def life(self, cycles: NDArray[np.int64], settings: NDArray[np.float64], values: NDArray[np.float64]) -> Floats:
         """Features of every row of a life at once, shape (rows, features); equal to stepping through it."""
-        z, _ = self._z_score(settings, values)
         state = self.new_state()
-        smooth, baseline, sound = np.empty_like(z), np.empty_like(z), np.empty(len(z), bool)
-        windows = np.empty((len(z), *state.window.shape), np.float32)
-        for row in range(len(z)):
-            self._advance(state, int(cycles[row]), z[row])
+        smooth, baseline = np.empty((2, *values.shape), np.float32)
+        sound = np.empty(len(values), bool)
+        windows = np.empty((len(values), *state.window.shape), np.float32)
+        for row in range(len(values)):
+            self._advance(state, int(cycles[row]), settings[row], values[row])
             smooth[row], baseline[row], windows[row] = state.ewma, state.baseline, state.window
             sound[row] = state.baseline_sound
         statistics = np.concatenate((smooth[:, None], (smooth - baseline)[:, None], self._kernels @ windows), axis=1)
@@ -177,23 +175,25 @@ class Features:
             offset += part.nbytes
         return state
 
-    def _z_score(self, settings: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[Floats, NDArray[np.bool_]]:
-        """Z-scores of shape (rows, channels), NaN in rows whose regime is not known; and in which it is."""
-        distance = np.abs(settings[:, None] - self._nominal)
-        regime = distance.argmin(axis=1)
+    def _z_score(self, setting: float, values: NDArray[np.float64]) -> tuple[Floats, bool]:
+        """Z-scores of one row, shape (channels,), all NaN where its regime is not known; and whether that is."""
+        distance = np.abs(self._nominal - setting)
+        regime = distance.argmin()
         z = (values - self._mean[regime]) / self._sd[regime]
-        beyond = np.count_nonzero(np.abs(z) >= self.spec.z_clip, axis=1)
-        known = distance.min(axis=1) <= self.spec.regime_tolerance
-        if beyond.any():
-            known &= beyond <= MOST_BEYOND_CLIP * np.count_nonzero(~np.isnan(z), axis=1)
-        return _clip(z if known.all() else np.where(known[:, None], z, np.nan), self.spec.z_clip), known
+        known = bool(distance[regime] <= self.spec.regime_tolerance)
+        within = np.count_nonzero(np.abs(z) <= self.spec.z_clip)
+        if within < len(z):
+            given = np.count_nonzero(~np.isnan(z))
+            known = known and given - within <= MOST_BEYOND_CLIP * given
+        return _clip(z if known else np.full_like(z, np.nan), self.spec.z_clip), known
 
-    def _advance(self, state: FeatureState, cycle: int, z: Floats) -> None:
-        """Take one z-scored row into the state."""
+    def _advance(self, state: FeatureState, cycle: int, setting: float, values: NDArray[np.float64]) -> None:
+        """Take one row into the state."""
+        z, state.regime_known = self._z_score(setting, values)
         missing = np.isnan(z)
         if state.seen_rows == 0:
             state.cycles[:] = cycle
-        if state.seen_rows == 0 or missing.any() or state.held.any():
+        if state.seen_rows == 0 or np.count_nonzero(missing) or np.count_nonzero(state.held):
             z = self._bridge(state, z, missing)
         state.seen_rows += 1
         state.ewma += np.float32(self.spec.ewma_alpha) * (z - state.ewma)

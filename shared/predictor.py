@@ -179,7 +179,7 @@ class Predictor:
 
     def _flag_stuck(self, flags: Flags, state: EngineState, values: NDArray[np.float64]) -> None:
         stuck = state.repeats.rows >= self._stuck_rows
-        if not stuck.any():
+        if not np.count_nonzero(stuck):
             return
         for column in np.flatnonzero(stuck & ~np.isnan(values)):
             flags.setdefault(self._channels[column], []).append(STUCK)
@@ -190,7 +190,7 @@ class Predictor:
         """Flag what is wrong with the row beside those before, and with the rows so far."""
         if not past.regime_known:
             flags.setdefault(self.manifest.features.regime_channel, [CONTRADICTED])
-        elif past.held.any():
+        elif np.count_nonzero(past.held):
             for column in np.flatnonzero(past.held):
                 flags.setdefault(self._channels[column], [RECOVERING])
         short = past.seen_rows < self.manifest.widening.short_history_rows
@@ -209,7 +209,8 @@ class Predictor:
     def _interpret(self, output: Int8, flags: Flags) -> RulCycles:
         """Stored outputs → calibrated cycles, q05 ≤ q50 ≤ q95."""
         quantisation, unit = self.manifest.output, self.manifest.head_scale_cycles
-        mean, q05, q50, q95 = ((output.astype(float) - quantisation.zero_point) * (quantisation.scale * unit)).tolist()
+        step_cycles = quantisation.scale * unit
+        mean, q05, q50, q95 = [(stored - quantisation.zero_point) * step_cycles for stored in output.tolist()]
         calibrated = calibrate(self.manifest.calibration, RulCycles(mean=mean, q05=q05, q50=q50, q95=q95))
         return widen(self.manifest.widening, len(flags.keys() & self._needed), flags, calibrated)
 

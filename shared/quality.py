@@ -41,10 +41,13 @@ class Repeats:
 
     def take(self, values: NDArray[np.float64]) -> None:
         """Count one row's values; where they are NaN, the one before stands."""
-        given = ~np.isnan(values)
-        self.rows *= (values == self.values) | ~given
-        self.rows += given
-        np.copyto(self.values, values, where=given)
+        missing = np.isnan(values)
+        if np.count_nonzero(missing):
+            values = np.where(missing, self.values, values)
+            self.rows -= missing
+        self.rows *= values == self.values
+        self.rows += 1
+        self.values[:] = values
 
     def to_bytes(self) -> bytes:
         """Store the counts."""
