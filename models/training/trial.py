@@ -1,13 +1,14 @@
 """Fifth step: out-of-fold predictions of the very recipe that is released."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.reading import Life
-from models.stepping import steps
+from models.stepping import SteppedLife
 from models.training import recipe
 from models.training.bundles import make_bundle
 from models.training.faults import FAULTS, SHORT
@@ -25,6 +26,14 @@ FAULT_EVERY = 5
 Floats = NDArray[np.float64]
 # Features, shape (rows, features) → heads of the float model in units of the head scale, shape (rows, heads).
 FloatHeads = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+class _Tried(NamedTuple):
+    """One history with a fault: its true RUL, and the agent's last step with it and without."""
+
+    rul_cycles: int
+    with_fault: Step
+    without_fault: Step
 
 
 def train_student(
@@ -72,45 +81,34 @@ def predict(engines: list[tuple[str, Life]], float_heads: FloatHeads, bundle: Bu
         np.repeat([name for name, _ in engines], [len(cut) for cut in cuts]),
         np.concatenate([life.rul_cycles[cut] for (_, life), cut in zip(engines, cuts, strict=True)]).astype(np.float64),
         variants,
-        _faults(
-            [(life, cut) for (_, life), own in zip(engines, cuts, strict=True) for cut in own[::FAULT_EVERY]], shipped
-        )
-        | {SHORT: _youth([life for _, life in engines], shipped)},
+        _faults([(life, own[::FAULT_EVERY]) for (_, life), own in zip(engines, cuts, strict=True)], shipped),
     )
 
 
-def _faults(cuts: list[tuple[Life, int]], predictor: Predictor) -> dict[str, FaultHeads]:
-    """Do every fault to every history that can have it."""
-    found = {}
-    histories = [(life.cycles[: cut + 1], life.values[: cut + 1]) for life, cut in cuts]
-    truth = [int(life.rul_cycles[cut]) for life, cut in cuts]
-    whole = [steps(predictor, *history)[-1] for history in histories]
-    for number, (name, fault) in enumerate(FAULTS.items()):
-        generator = np.random.default_rng([recipe.FOLD_SEED, number])
-        faulty = [fault(history, generator) for history in histories]
-        last = [None if history is None else steps(predictor, *history)[-1] for history in faulty]
-        found[name] = _fault_heads(predictor, truth, last, whole)
-    return found
+def _faults(engines: list[tuple[Life, NDArray[np.int64]]], predictor: Predictor) -> dict[str, FaultHeads]:
+    """Do every fault to the history before every cut of engines, and take their first rows as short histories."""
+    generators = {name: np.random.default_rng([recipe.FOLD_SEED, number]) for number, name in enumerate(FAULTS)}
+    found: dict[str, list[_Tried]] = {name: [] for name in (*FAULTS, SHORT)}
+    for life, cuts in engines:
+        stepped, rul = SteppedLife(predictor, life), life.rul_cycles.tolist()
+        for cut in cuts.tolist():
+            for name, fault in FAULTS.items():
+                history = fault((life.cycles[: cut + 1], life.values[: cut + 1]), generators[name])
+                if history is not None:
+                    found[name].append(_Tried(rul[cut], stepped.last_step(*history), stepped.steps[cut]))
+        young = stepped.steps[: recipe.SHORT_HISTORY_ROWS - 1]
+        found[SHORT] += [_Tried(rul[row], step, step) for row, step in enumerate(young)]
+    return {name: _fault_heads(predictor, tried) for name, tried in found.items()}
 
 
-def _youth(lives: list[Life], predictor: Predictor) -> FaultHeads:
-    """The first rows of every engine, while they are so few that the history is short."""
-    rows = recipe.SHORT_HISTORY_ROWS - 1
-    young = [step for life in lives for step in steps(predictor, life.cycles[:rows], life.values[:rows])]
-    return _fault_heads(predictor, [rul for life in lives for rul in life.rul_cycles[:rows].tolist()], young, young)
-
-
-def _fault_heads(
-    predictor: Predictor, truth: list[int], found: list[Step | None], without_fault: list[Step]
-) -> FaultHeads:
-    """Of those histories that can have the fault and are not refused with it."""
-    rows = [row for row, step in enumerate(found) if step and step.outcome and without_fault[row].outcome]
-    with_, without = ([all_steps[row] for row in rows] for all_steps in (found, without_fault))
+def _fault_heads(predictor: Predictor, tried: list[_Tried]) -> FaultHeads:
+    """Of those histories that are not refused."""
+    predicted = [one for one in tried if one.with_fault.outcome and one.without_fault.outcome]
     return FaultHeads(
-        np.array([truth[row] for row in rows], np.float64),
-        _heads(predictor, [step.outcome.input for step in with_]),
-        _heads(predictor, [step.outcome.input for step in without]),
-        np.array([msgspec.json.encode(step.flags).decode() for step in with_]),
+        np.array([one.rul_cycles for one in predicted], np.float64),
+        _heads(predictor, [one.with_fault.outcome.input for one in predicted]),
+        _heads(predictor, [one.without_fault.outcome.input for one in predicted]),
+        np.array([msgspec.json.encode(one.with_fault.flags).decode() for one in predicted]),
     )
 
 
