@@ -10,6 +10,7 @@ alike, so that the coverage is what out-of-fold figures show, not what theory pr
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.errors import SpoolwatchError
 from shared.interval import SMALLEST_DISTANCE_CYCLES
 from shared.manifest import HEADS, Calibration, Sides
 from shared.messages import RulCycles
@@ -22,9 +23,19 @@ Floats = NDArray[np.float64]
 
 
 def fit_calibration(predictions: list[RulCycles], label: Floats) -> Calibration:
-    """Fit the values of each node to the held-out predictions that are nearest to it; each node needs some."""
+    """Fit the values of each node to the held-out predictions that are nearest to it.
+
+    Raises:
+        SpoolwatchError: a node has none.
+    """
     mean, q05, q50, q95 = (np.array([getattr(one, head) for one in predictions]) for head in HEADS)
     nearest = np.abs(np.subtract.outer(q50, NODES)).argmin(axis=1)
+    for number, node in enumerate(NODES):
+        if number not in nearest:
+            raise SpoolwatchError(
+                f"no held-out prediction is near {node:.0f} cycles, so that nothing can be calibrated there: the model is "
+                "trained too little, or on too few engines"
+            )
 
     def by_node(values: Floats) -> list[Floats]:
         return [values[nearest == node] for node in range(len(NODES))]

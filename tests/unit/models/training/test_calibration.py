@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from models.training.calibration import NODES, fit_calibration, fit_sides
+from shared.errors import SpoolwatchError
 from shared.interval import calibrate
 from shared.manifest import Sides
 from shared.messages import RulCycles
@@ -28,6 +29,11 @@ def test_calibration_gives_each_quantile_its_share_of_new_engines_at_every_level
         below = truth <= [getattr(one, head) for one in calibrated]
         assert [below[level == number].mean() for number in range(5)] == pytest.approx([share] * 5, abs=0.06)
     assert np.mean([one.mean for one in calibrated] - truth) == pytest.approx(0, abs=0.5)
+
+
+def test_a_level_without_predictions_is_named():
+    with pytest.raises(SpoolwatchError, match="no held-out prediction is near 50 cycles, .*: the model is trained too"):
+        fit_calibration([prediction(node) for node in NODES if node != 50], np.zeros(len(NODES) - 1))
 
 
 def test_a_bound_misses_no_more_held_out_labels_than_allowed_with_one_more_engine_to_come():
