@@ -33,8 +33,8 @@ def fit_calibration(predictions: list[RulCycles], label: Floats) -> Calibration:
     for number, node in enumerate(NODES):
         if number not in nearest:
             raise SpoolwatchError(
-                f"no held-out prediction is near {node:.0f} cycles, so that nothing can be calibrated there: the model is "
-                "trained too little, or on too few engines"
+                f"no held-out prediction is near {node:.0f} cycles, so that nothing can be calibrated there: the model "
+                "is trained too little, or on too few engines"
             )
 
     def by_node(values: Floats) -> list[Floats]:

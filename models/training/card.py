@@ -248,6 +248,8 @@ def _table(table: Table, heads: dict[str, str]) -> str:
 
 
 def _cell(figures: dict[str, float], key: str) -> str:
+    if key == "histories":
+        return f"{figures[key]:.0f}"
     sd = figures[f"{key}_sd"]
     return f"{_number(figures[key])} ± {_number(sd)}" if sd else _number(figures[key])
 

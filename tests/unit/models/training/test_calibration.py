@@ -32,7 +32,9 @@ def test_calibration_gives_each_quantile_its_share_of_new_engines_at_every_level
 
 
 def test_a_level_without_predictions_is_named():
-    with pytest.raises(SpoolwatchError, match="no held-out prediction is near 50 cycles, .*: the model is trained too"):
+    with pytest.raises(
+        SpoolwatchError, match=r"no held-out prediction is near 50 cycles, .*: the model is trained too"
+    ):
         fit_calibration([prediction(node) for node in NODES if node != 50], np.zeros(len(NODES) - 1))
 
 
