@@ -5,7 +5,8 @@ that does not fit its regime. Over the z-scores come an exponential mean, its di
 and windowed means, a lagged difference and slopes, which are all fixed weights (kernels) over the last ``window_rows``
 rows. A channel begins as if it had always shown its first value, and begins anew where the window holds only stand-ins.
 Every statistic is also projected on the directions of wear. Last come the age and two marks: whether the age is known,
-and whether the first rows show the engine as it was installed.
+and whether the first rows show the engine as it was installed. Some slopes are shown only where the age is unknown:
+beside it they mislead.
 """
 
 import hashlib
@@ -121,10 +122,14 @@ class Features:
         features: Floats = self._finish(statistics[None], np.array([cycle]))[0]
         if not state.baseline_sound:
             features = self.forget_baseline(features)
-        return features if age_known else self.forget_age(features)
+        return self.with_age(features) if age_known else self.without_age(features)
 
     def life(self, cycles: NDArray[np.int64], settings: NDArray[np.float64], values: NDArray[np.float64]) -> Floats:
-        """Features of every row of a life at once, shape (rows, features); equal to stepping through it."""
+        """Features of every row of a life at once, shape (rows, features).
+
+        They hold both what is shown with the age and without it; equal to stepping through the life once
+        ``with_age`` or ``without_age`` has taken the rest away.
+        """
         state = self.new_state()
         smooth, baseline = np.empty((2, *values.shape), np.float32)
         sound = np.empty(len(values), bool)
@@ -137,11 +142,19 @@ class Features:
         features = self._finish(statistics, cycles)
         return np.where(sound[:, None], features, self.forget_baseline(features))
 
-    def forget_age(self, features: Floats) -> Floats:
-        """The same features, shape (…, features), with the age unknown."""
-        forgotten = features.copy()
-        forgotten[..., -3:-1] = 0
-        return forgotten
+    def with_age(self, features: Floats) -> Floats:
+        """The same features, shape (…, features), as they are shown where the age is known."""
+        tracks = len(self.spec.channels) + len(self.spec.health)
+        end = features.shape[-1] - 1 - len(MARKS)
+        shown = features.copy()
+        shown[..., end - tracks * len(self.spec.ageless_slope_rows) : end] = 0
+        return shown
+
+    def without_age(self, features: Floats) -> Floats:
+        """The same features, shape (…, features), as they are shown where the age is unknown."""
+        shown = features.copy()
+        shown[..., -3:-1] = 0
+        return shown
 
     def forget_baseline(self, features: Floats) -> Floats:
         """The same features, shape (…, features), without the distance from the engine's own first rows."""
@@ -256,7 +269,7 @@ def feature_names(spec: FeatureSpec) -> list[str]:
         "since_baseline",
         *(f"mean{rows}" for rows in spec.mean_rows),
         f"lag{spec.lag_rows}",
-        *(f"slope{rows}" for rows in spec.slope_rows),
+        *(f"slope{rows}" for rows in (*spec.slope_rows, *spec.ageless_slope_rows)),
     ]
     tracks = [*spec.channels, *(f"health{number}" for number in range(len(spec.health)))]
     return [f"{track}.{statistic}" for statistic in statistics for track in tracks] + ["age", *MARKS]
@@ -268,7 +281,7 @@ def _kernels(spec: FeatureSpec) -> Floats:
     means = [np.where(age < rows, 1 / rows, 0) for rows in spec.mean_rows]
     lag = np.where(age < spec.lag_rows, 1, np.where(age < 2 * spec.lag_rows, -1, 0)) / spec.lag_rows
     slopes = []
-    for rows in spec.slope_rows:
+    for rows in (*spec.slope_rows, *spec.ageless_slope_rows):
         time = np.where(age < rows, (rows - 1) / 2 - age, 0)
         slopes.append(time / (time**2).sum())
     return np.array([*means, lag, *slopes], dtype=np.float32)

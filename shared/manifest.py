@@ -52,6 +52,7 @@ class FeatureSpec(_Part, frozen=True, kw_only=True):
         channels: the channels that features are made of, in order.
         regime_channel: the operating setting whose nearest nominal value names the regime.
         regime_tolerance: how far from it the setting may be; farther away the regime is unknown.
+        ageless_slope_rows: of further slopes, which only a row whose age is unknown shows.
         latest_baseline_start: the greatest first cycle of a history whose first rows still show the engine as it was
             installed.
         health: directions of wear, each a weight per channel on z-scores.
@@ -69,6 +70,7 @@ class FeatureSpec(_Part, frozen=True, kw_only=True):
     mean_rows: list[Count]
     lag_rows: Count
     slope_rows: list[Count]
+    ageless_slope_rows: list[Count] = []
     baseline_rows: Count
     latest_baseline_start: Count
     health: list[list[float]]
@@ -209,7 +211,7 @@ def _check(manifest: Manifest, path: Path) -> None:
         "regimes and health directions do not fit the feature channels": len({*widths, *map(len, spec.health)}) != 1,
         "center and scale differ in length": len(spec.center) != len(spec.scale),
         "a feature window is longer than window_rows": spec.window_rows
-        < max([2 * spec.lag_rows, *spec.mean_rows, *spec.slope_rows]),
+        < max([2 * spec.lag_rows, *spec.mean_rows, *spec.slope_rows, *spec.ageless_slope_rows]),
         "calibration nodes do not ascend": any(first >= second for first, second in pairwise(nodes)),
         "calibration nodes and values do not fit": {*map(len, by_node)} != {len(nodes)},
     }

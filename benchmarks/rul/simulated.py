@@ -122,7 +122,10 @@ def judge(bundle: Bundle, subsets: Subsets, *, age_known: bool = True) -> Judged
         truth.append(life.rul_cycles[cut])
         rows.append(life_features(features, life.cycles, life.values)[cut])
     known = np.concatenate(rows)
-    stored = [network.run(network.quantise(row)) for row in (known if age_known else features.forget_age(known))]
+    stored = [
+        network.run(network.quantise(row))
+        for row in (features.with_age(known) if age_known else features.without_age(known))
+    ]
     output = bundle.manifest.output
     heads = (np.array(stored, np.float64) - output.zero_point) * output.scale * bundle.manifest.head_scale_cycles
     raw = [RulCycles(**dict(zip(HEADS, row, strict=True))) for row in heads.tolist()]

@@ -8,7 +8,7 @@ SEEDS = (0, 1, 2, 3, 4)
 # Decided by rule before any result: the released student is that of the first seed.
 RELEASED_SEED = SEEDS[0]
 
-MEMBERS = 7
+MEMBERS = 6
 HIDDEN = (64, 32)
 DROPOUT = 0.1
 AGE_DROPOUT = 0.25

@@ -36,14 +36,15 @@ def make_deterministic() -> None:
 
 
 def train(
-    features: Features, rows: Floats, label: Floats, seed: int, after_epoch: Callable[[], None]
+    features: Features, rows: Floats, label: Floats, weight: Floats, seed: int, after_epoch: Callable[[], None]
 ) -> tf.keras.Model:
     """Train one student for a fixed number of epochs.
 
     Args:
-        features: knows how to forget age and baseline.
+        features: knows what is shown with the age and without it, and how to forget the baseline.
         rows: shape (rows, features).
         label: RUL in units of the head scale, shape (rows,).
+        weight: how much each row counts, 1 on average, shape (rows,).
         seed: of initial weights, dropout and the order of rows.
         after_epoch: called after each epoch.
     """
@@ -57,15 +58,18 @@ def train(
     optimizer.build(variables)
 
     @tf.function
-    def step(batch: tf.Tensor, truth: tf.Tensor, dropout: bool) -> None:
+    def step(batch: tf.Tensor, truth: tf.Tensor, worth: tf.Tensor, dropout: bool) -> None:
         with tf.GradientTape() as tape:
-            loss = _loss(truth, _outputs(layers, batch, dropout))
+            loss = _loss(truth, worth, _outputs(layers, batch, dropout))
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
     for epoch in range(recipe.EPOCHS):
         noisy = epoch < recipe.DROPOUT_EPOCHS
-        for batch, truth in _batches(features, rows, label, generator, recipe.INPUT_NOISE if noisy else 0.0):
-            step(batch, truth, noisy)
+        order = generator.permutation(len(rows))
+        for start in range(0, len(order), recipe.BATCH):
+            chosen = order[start : start + recipe.BATCH]
+            batch = _disturbed(features, rows[chosen], generator, recipe.INPUT_NOISE if noisy else 0.0)
+            step(batch, label[chosen, None], weight[chosen, None], noisy)
         after_epoch()
     return _student(layers)
 
@@ -73,9 +77,8 @@ def train(
 def to_int8(model: tf.keras.Model, features: Features, rows: Floats, seed: int) -> bytes:
     """Convert to a full int8 TFLite file, ranges from some training rows, some of them without age."""
     chosen = np.random.default_rng(seed).choice(len(rows), recipe.CALIBRATION_ROWS, replace=False)
-    sample = rows[chosen]
     without = recipe.CALIBRATION_ROWS // 5
-    sample[:without] = features.forget_age(sample[:without])
+    sample = np.concatenate((features.without_age(rows[chosen[:without]]), features.with_age(rows[chosen[without:]])))
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([row[None]] for row in sample)
@@ -148,28 +151,19 @@ def _student(layers: Layers) -> tf.keras.Model:
     return student
 
 
-def _loss(truth: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+def _loss(truth: tf.Tensor, worth: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     """Squared error of the mean and pinball loss of the quantiles; of each member, summed."""
     error = truth - outputs[..., 1:]
     pinball = tf.maximum(QUANTILES * error, (np.array(QUANTILES, np.float32) - 1) * error)
-    squared = recipe.SQUARED_WEIGHT * tf.reduce_mean((truth - outputs[..., :1]) ** 2, axis=(1, 2))
-    return tf.reduce_sum(squared + tf.reduce_mean(pinball, axis=(1, 2)))
+    squared = recipe.SQUARED_WEIGHT * (truth - outputs[..., :1]) ** 2
+    return tf.reduce_sum(tf.reduce_mean(worth * (squared + tf.reduce_mean(pinball, 2, keepdims=True)), (1, 2)))
 
 
-def _batches(
-    features: Features, rows: Floats, label: Floats, generator: np.random.Generator, noise: float
-) -> Iterator[tuple[Floats, Floats]]:
-    """Shuffled batches with noise, in which some rows lose their age, and some the engine's own first rows."""
-    order = generator.permutation(len(rows))
-    for start in range(0, len(order), recipe.BATCH):
-        chosen = order[start : start + recipe.BATCH]
-        batch = rows[chosen]
-        measured = batch[:, : -len(MARKS)]
-        measured += noise * generator.standard_normal(measured.shape, np.float32)
-        for forget, share in (
-            (features.forget_age, recipe.AGE_DROPOUT),
-            (features.forget_baseline, recipe.BASELINE_DROPOUT),
-        ):
-            forgetting = generator.random(len(chosen)) < share
-            batch[forgetting] = forget(batch[forgetting])
-        yield batch, label[chosen, None]
+def _disturbed(features: Features, batch: Floats, generator: np.random.Generator, noise: float) -> Floats:
+    """A batch with noise, of which some rows lose their age, and some the engine's own first rows."""
+    measured = batch[:, : -len(MARKS)]
+    measured += noise * generator.standard_normal(measured.shape, np.float32)
+    ageless = generator.random(len(batch)) < recipe.AGE_DROPOUT
+    batch = np.where(ageless[:, None], features.without_age(batch), features.with_age(batch))
+    forgetting = generator.random(len(batch)) < recipe.BASELINE_DROPOUT
+    return np.where(forgetting[:, None], features.forget_baseline(batch), batch)

@@ -21,7 +21,7 @@ from shared.predictor import Predictor, Step
 from shared.runtimes import MODULES
 
 # The faults are tried at every so many of an engine's cuts.
-FAULT_EVERY = 5
+FAULT_EVERY = 10
 
 Floats = NDArray[np.float64]
 # Features, shape (rows, features) → heads of the float model in units of the head scale, shape (rows, heads).
@@ -47,7 +47,10 @@ def train_student(
     features = Features(spec)
     rows = np.concatenate([life_features(features, life.cycles, life.values) for life in lives])
     label = np.concatenate([np.minimum(life.rul_cycles, recipe.CAP_CYCLES) for life in lives]) / recipe.CAP_CYCLES
-    model = student.train(features, rows, label.astype(np.float32), seed, after_epoch)
+    # As the protocol weighs engines: all the same, however long they lived.
+    weight = np.concatenate([np.full(len(life.values), 1 / len(life.values)) for life in lives])
+    weight *= len(weight) / weight.sum()
+    model = student.train(features, rows, label.astype(np.float32), weight.astype(np.float32), seed, after_epoch)
     content = student.to_int8(model, features, rows, seed)
     quantisation = student.quantisation(content)
     bundle = make_bundle(content, quantisation, seed, spec, channel_ranges(subsets), training_files)
@@ -72,7 +75,7 @@ def predict(engines: list[tuple[str, Life]], float_heads: FloatHeads, bundle: Bu
         [life_features(features, one.cycles, one.values)[cut] for (_, one), cut in zip(engines, cuts, strict=True)]
     )
     variants = {}
-    for suffix, known in (("", rows), (AGE_UNKNOWN, features.forget_age(rows))):
+    for suffix, known in (("", features.with_age(rows)), (AGE_UNKNOWN, features.without_age(rows))):
         for name, predictor in predictors.items():
             variants[name + suffix] = _heads(predictor, [predictor.network.quantise(row).tobytes() for row in known])
         variants[FLOAT + suffix] = float_heads(known).astype(np.float64) * recipe.CAP_CYCLES

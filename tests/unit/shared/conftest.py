@@ -36,6 +36,7 @@ def spec():
         "mean_rows": [3, 12],
         "lag_rows": 4,
         "slope_rows": [6],
+        "ageless_slope_rows": [9],
         "baseline_rows": 5,
         "latest_baseline_start": 3,
         "health": [[0.6, 0.8, -0.5]],

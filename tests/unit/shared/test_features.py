@@ -39,13 +39,16 @@ def step_through(features, cycles, altitude, values):
 @given(lives(), st.data())
 def test_stepping_with_a_restart_anywhere_equals_the_whole_life_at_once(spec, life, data):
     features = Features(spec)
+    age_known = data.draw(st.booleans())
     restart_at = data.draw(st.integers(0, len(life[0]) - 1))
     state, stepped = features.new_state(), []
     for number, (cycle, altitude, values) in enumerate(zip(*life, strict=True)):
         if number == restart_at:
             state = Features(spec).from_bytes(features.to_bytes(state))
-        stepped.append(features.step(state, int(cycle), float(altitude), values))
-    np.testing.assert_allclose(stepped, features.life(*life), rtol=0, atol=1e-5)
+        stepped.append(features.step(state, int(cycle), float(altitude), values, age_known=age_known))
+    whole = features.life(*life)
+    shown = features.with_age(whole) if age_known else features.without_age(whole)
+    np.testing.assert_allclose(stepped, shown, rtol=0, atol=1e-5)
 
 
 @SAME_SPEC
@@ -81,13 +84,15 @@ def test_each_statistic_is_what_its_name_says(spec):
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-4)
 
 
-def test_an_unknown_age_is_zero_and_says_so_and_changes_nothing_else(spec):
+def test_without_its_age_a_row_shows_the_long_slopes_instead_and_nothing_else_differs(spec):
     features = Features(spec)
-    row = (30, 0.0, np.array([640.5, 1580.0, 550.0]))
-    known = by_name(spec, features.step(features.new_state(), *row))
-    unknown = by_name(spec, features.step(features.new_state(), *row, age_known=False))
+    whole = features.life(np.arange(1, 31), np.zeros(30), wearing(30))[-1]
+    known, unknown = by_name(spec, features.with_age(whole)), by_name(spec, features.without_age(whole))
+    long_slopes = {name: value for name, value in unknown.items() if name.endswith(".slope9")}
+    assert len(long_slopes) == 4
+    assert all(long_slopes.values())
     assert (known["age"], known["age_known"]) == (30, 1)
-    assert unknown == known | {"age": 0, "age_known": 0}
+    assert unknown == known | {"age": 0, "age_known": 0} | long_slopes
 
 
 GOOD = np.array([640.5, 1580.0, 550.0])
