@@ -165,7 +165,7 @@ class Features:
         return forgotten
 
     def to_bytes(self, state: FeatureState) -> bytes:
-        """Store a state, some 3 kB."""
+        """Store a state, some 7 kB."""
         header = _HEADER.pack(self.digest, state.seen_rows, state.regime_known, state.baseline_sound)
         return header + b"".join(part.tobytes() for part in _arrays(state))
 

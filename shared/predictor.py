@@ -58,7 +58,7 @@ class Step:
 
 
 class EngineState:
-    """What the predictor remembers of one engine's past rows: some 3 kB, to be stored with the outbox."""
+    """What the predictor remembers of one engine's past rows: some 7 kB, to be stored with the outbox."""
 
     def __init__(self, features: Features, past: FeatureState, repeats: Repeats) -> None:
         self._features = features
