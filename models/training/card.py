@@ -76,7 +76,7 @@ by a model of the same recipe (features, directions of wear, standardisation and
 Each held-out engine is cut at {cuts} random cycles from {earliest} on, since test engines are cut too, and predicted
 from its rows up to the cut; a history shorter than the window counts its first row repeatedly, none is dropped.
 The calibration of each fold comes from the other folds. Epochs are fixed; nothing stops early.
-Mean ± standard deviation over {seeds} seeds of the network ({total} predictions each); engines, folds and cuts are
+Mean ± standard deviation over the network's seeds, {seeds} here ({total} predictions each); engines, folds and cuts are
 the same. `C{cap:.0f}`: labels min(RUL, {cap:.0f}), predictions clipped to 0…{cap:.0f}. `RAW`: both as they are.
 "from … to": 95 % bootstrap interval of the RMSE over engines.
 PHM08 score: d = predicted − true; exp(−d/13) − 1 below 0, exp(d/10) − 1 above.
@@ -138,12 +138,12 @@ rows "age unknown".
 {inputs} causal features of {channels} channels: z-score in the operating condition, exponential mean (0.1), its
 distance from the mean of the engine's own first 20 rows, means over 10, 30 and 50 rows, difference of 10-row means,
 20-row slope, each also projected on a direction of wear per subset (ridge regression); age, whether it is known, and
-whether the first rows are.
+whether the first rows are. Slopes over 50 and 100 rows are shown only where the age is unknown.
 {members} multilayer perceptrons {hidden} in one graph, averaged; ReLU, dropout {dropout}, AdamW {rate} with cosine
-decay, weight decay {decay}, batch {batch}, {epochs} epochs; squared error for the mean, pinball loss for the
-quantiles; noise of {noise:g} standard deviations on the inputs; the age hidden from {hide:.0%} of the rows, the first
-rows from {forget:.0%}. The last {without} epochs are without dropout and noise. Full int8 post-training quantisation on
-{calibration} training rows.
+decay, weight decay {decay}, batch {batch}, {epochs} epochs, every engine with the same weight however long it lived;
+squared error for the mean, pinball loss for the quantiles; noise of {noise:g} standard deviations on the inputs; the
+age hidden from {hide:.0%} of the rows, the first rows from {forget:.0%}. The last {without} epochs are without dropout
+and noise. Full int8 post-training quantisation on {calibration} training rows.
 
 ## Made from
 {files}
