@@ -8,6 +8,7 @@ import pytest
 from shared import runtimes
 from shared.cmapss import CHANNELS
 from shared.errors import BundleError, RowError
+from shared.features import feature_names
 from shared.predictor import load_bundle
 from shared.rows import SensorRow
 from simulators.engine_model import SimulatedEngine
@@ -40,7 +41,8 @@ def test_a_whole_life_is_predicted_with_ordered_quantiles_and_its_lineage(predic
     assert outcomes[-1].rul_cycles.mean < 20
     windows = [(one.window.first_cycle, one.window.last_cycle, one.window.rows) for one in outcomes]
     assert windows[0] == (1, 1, 1)
-    assert windows[59] == (11, 60, 50)
+    longest = predictor.manifest.features.window_rows
+    assert windows[longest + 9] == (11, longest + 10, longest)
     assert predictor.model_ref.sha256 == predictor.manifest.sha256
 
 
@@ -53,7 +55,11 @@ def test_without_the_age_the_prediction_says_so_and_is_less_sure(predictor):
     assert without[60].flags == {"cycle": ["unknown_age"]}
     assert np.mean([*map(width, without)]) > np.mean([*map(width, with_age)])
     tensors = [np.frombuffer(step.outcome.input, np.int8) for step in (with_age[60], without[60])]
-    assert np.flatnonzero(tensors[0] != tensors[1]).tolist() == [len(tensors[0]) - 3, len(tensors[0]) - 2]
+    spec = predictor.manifest.features
+    changed = {feature_names(spec)[column] for column in np.flatnonzero(tensors[0] != tensors[1])}
+    ageless = tuple(f".slope{rows}" for rows in spec.ageless_slope_rows)
+    assert changed > {"age", "age_known"}
+    assert all(name.endswith(ageless) for name in changed - {"age", "age_known"})
 
 
 def test_a_stored_input_tensor_gives_the_same_prediction_again(predictor):
@@ -131,7 +137,7 @@ def test_a_value_missing_between_stuck_ones_lets_no_channel_off(predictor):
 
 
 @pytest.mark.parametrize(
-    ("outage", "recovering"), [(1, 0), (2, 1), (10, 9), (80, 49)], ids=["one row", "two rows", "ten rows", "long"]
+    ("outage", "recovering"), [(1, 0), (2, 1), (10, 9), (80, 79)], ids=["one row", "two rows", "ten rows", "long"]
 )
 def test_channels_that_are_back_are_recovering_for_as_long_as_they_were_away(predictor, outage, recovering):
     rows = list(rows_of("L1"))
@@ -140,11 +146,11 @@ def test_channels_that_are_back_are_recovering_for_as_long_as_they_were_away(pre
     state = predictor.new_state()
     steps = [
         predictor.step(state, replace(row, channels=row.channels | (gone if 40 < row.cycle <= back else {})))
-        for row in rows[: back + 52]
+        for row in rows[: back + 82]
     ]
     assert [step.flags for step in steps[back:]] == [{"T24": ["recovering"], "T30": ["recovering"]}] * recovering + [
         {}
-    ] * (52 - recovering)
+    ] * (82 - recovering)
     assert all(step.outcome for step in steps)
 
 
@@ -273,12 +279,14 @@ def test_a_channel_that_the_model_does_not_know_changes_nothing(predictor):
 def test_a_skipped_cycle_is_flagged_at_once_and_as_long_as_the_window_lacks_it(predictor):
     rows = list(rows_of("L1"))
     state = predictor.new_state()
-    steps = [predictor.step(state, row) for row in rows if row.cycle <= 40 or 45 < row.cycle <= 100]
+    longest = predictor.manifest.features.window_rows
+    steps = [predictor.step(state, row) for row in rows if row.cycle <= 40 or row.cycle > 45]
     assert steps[40].flags == {"cycle": ["cycle_gap", "window_gap"]}
     window = steps[40].outcome.window
     assert (window.first_cycle, window.last_cycle, window.rows) == (1, 46, 41)
-    assert [step.flags for step in steps[41:89]] == [{"cycle": ["window_gap"]}] * 48
-    assert steps[89].flags == {}
+    last = 40 + longest - 2
+    assert all(step.flags == {"cycle": ["window_gap"]} for step in steps[41 : last + 1])
+    assert steps[last + 1].flags == {}
 
 
 def test_a_new_state_has_no_last_cycle(predictor):
