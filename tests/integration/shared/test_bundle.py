@@ -43,7 +43,7 @@ def test_a_name_finds_its_highest_version_and_a_version_exactly_that_one(tmp_pat
 
 @pytest.mark.parametrize("ref", ["turbofan-fd999", "turbofan@9.9.9", "/nowhere", "tests", ""])
 def test_what_is_not_there_is_answered_with_what_is(ref):
-    with pytest.raises(BundleError, match=r"turbofan@1\.0\.0"):
+    with pytest.raises(BundleError, match=r"turbofan@\d+\.\d+\.\d+"):
         find_bundle(ref)
 
 
