@@ -37,6 +37,10 @@ class Clock:
     def advance(self, seconds):
         self.at += timedelta(seconds=seconds)
 
+    def in_(self, seconds):
+        """The time that it will be then."""
+        return self.at + timedelta(seconds=seconds)
+
 
 class Recorder:
     """Commits what gateways would send, at the clock's time."""
