@@ -2,12 +2,15 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from typing import NamedTuple
 
 KEY_MARK = "swk_"
 ID_BYTES = 4
 SECRET_BYTES = 32
+_API_KEY = re.compile(rf"{KEY_MARK}([0-9a-f]{{8}})_[A-Za-z0-9_-]+")
+_REFRESH_TOKEN = re.compile(r"([A-Za-z0-9-]+)\.[A-Za-z0-9_-]+")
 
 
 class ApiKey(NamedTuple):
@@ -30,10 +33,8 @@ def parse_api_key(text: str) -> ApiKey | None:
     ApiKey(id='1f2e3d4c', text='swk_1f2e3d4c_abc')
     >>> parse_api_key("eyJhbGciOi")
     """
-    if not text.startswith(KEY_MARK):
-        return None
-    key_id, _, _ = text.removeprefix(KEY_MARK).partition("_")
-    return ApiKey(key_id, text)
+    spelt = _API_KEY.fullmatch(text)
+    return None if spelt is None else ApiKey(spelt[1], text)
 
 
 class RefreshToken(NamedTuple):
@@ -48,9 +49,10 @@ def draw_refresh_token(login: str) -> RefreshToken:
     return RefreshToken(login, f"{login}.{secrets.token_urlsafe(SECRET_BYTES)}")
 
 
-def parse_refresh_token(text: str) -> RefreshToken:
-    """Read a token; whether it is one, its digest tells."""
-    return RefreshToken(text.partition(".")[0], text)
+def parse_refresh_token(text: str) -> RefreshToken | None:
+    """Read a token; the inverse of ``draw_refresh_token``."""
+    spelt = _REFRESH_TOKEN.fullmatch(text)
+    return None if spelt is None else RefreshToken(spelt[1], text)
 
 
 def digest_of(text: str) -> bytes:

@@ -1,5 +1,6 @@
 """The rules of who may do what: roles that build on each other, granted for one site or for all."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,6 +8,8 @@ from typing import NamedTuple
 
 EVERYWHERE = "*"
 """The site of a grant that holds at all sites; no site can have this name."""
+
+PERSON_NAME = re.compile(r"[a-z0-9][a-z0-9_.@+-]{0,63}")
 
 Sites = frozenset[str] | None
 """The sites that a question is limited to; None is no limit."""

@@ -51,7 +51,7 @@ async def show_engine(source: Source, serial: str) -> None:
 
 
 def _read(session: Session, serial: str, now: datetime) -> EngineState | None:
-    detail = find_engine(session, serial)
+    detail = find_engine(session, None, serial)
     if detail is None:
         return None
     curve: Sequence[tuple[int, Rul]] = []

@@ -28,7 +28,7 @@ async def show_fleet(source: Source) -> None:
     """Build the page for one browser and keep it current."""
 
     def ask(session: Session) -> State:
-        return fleet_shown(list_engines(session), source.now())
+        return fleet_shown(list_engines(session, None), source.now())
 
     def build(state: State) -> Callable[[State], None]:
         view = FleetView(*state, source.now().timestamp(), wording.register_command("SERIAL", source.store_flag))

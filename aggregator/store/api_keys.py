@@ -65,14 +65,14 @@ def list_keys(session: Session) -> Sequence[ApiKey]:
     return session.exec(select(ApiKey).order_by(col(ApiKey.added_at), col(ApiKey.id))).all()
 
 
-def recognise(session: Session, shown: KeyText, address: str, now: datetime) -> tuple[Caller, datetime] | None:
+def recognise(session: Session, shown: KeyText, now: datetime) -> tuple[Caller, datetime] | None:
     """Whom a key stands for and until when, if it is good now."""
     row = session.get(ApiKey, shown.id)
     # An unknown id costs the same comparison as a known one.
     genuine = is_secret(shown.text, row.digest if row is not None else digest_of(""))
     if row is None or not genuine or row.revoked_at is not None or row.expires_at <= now:
         return None
-    return Caller(f"key {row.id}", grants_of(row.grants), address), row.expires_at
+    return Caller(f"key {row.id}", grants_of(row.grants)), row.expires_at
 
 
 def _shown(row: ApiKey) -> dict[str, object]:

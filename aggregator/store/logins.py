@@ -78,6 +78,8 @@ def renew_login(store: Store, refresh_token: str, address: str, now: datetime) -
         None where the token is good for nothing (any more).
     """
     shown = parse_refresh_token(refresh_token)
+    if shown is None:
+        return None
     with store.session(writes=True) as session:
         running = find_login(session, shown.login, now)
         if running is None:

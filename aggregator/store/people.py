@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from aggregator.access.roles import EVERYWHERE, Caller, Grant, Role, site_of
+from aggregator.access.roles import EVERYWHERE, PERSON_NAME, Caller, Grant, Role, site_of
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
 from aggregator.store.tables import Login, Person
@@ -55,8 +55,10 @@ def add_person(
     """Add a person.
 
     Raises:
-        PersonError: there is one of this name.
+        PersonError: the name cannot be one, or there is somebody of this name.
     """
+    if not PERSON_NAME.fullmatch(name):
+        raise PersonError(f"{name!r} is not a valid name: use 1 to 64 small letters, digits, '_', '.', '@', '+' or '-'")
     person = Person(name=name, password_hash=password_hash, grants=list(grants), added_at=now)
     change = Change("person.add", f"person {name}", site_of(grants), after=_shown(person))
     try:

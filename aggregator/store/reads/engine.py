@@ -8,6 +8,7 @@ import sqlalchemy
 from sqlalchemy import and_
 from sqlmodel import Session, col, select
 
+from aggregator.access.roles import Sites
 from aggregator.fleet.rul import Rul
 from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines
 from aggregator.store.reads.history import latest_prediction
@@ -41,9 +42,9 @@ class EngineDetail:
     prediction: tuple[Prediction, Model] | None
 
 
-def find_engine(session: Session, serial: str) -> EngineDetail | None:
-    """Read one engine in at most three statements."""
-    rows = list_engines(session, EngineFilter(serial=serial))
+def find_engine(session: Session, sites: Sites, serial: str) -> EngineDetail | None:
+    """Read one engine of these sites in at most three statements."""
+    rows = list_engines(session, sites, EngineFilter(serial=serial))
     if not rows:
         return None
     installed_now = and_(col(Installation.engine_id) == col(Engine.id), col(Installation.installed_to).is_(None))
@@ -57,9 +58,12 @@ def find_engine(session: Session, serial: str) -> EngineDetail | None:
     return EngineDetail(rows[0], engine, installation, current, prediction)
 
 
-def find_engine_id(session: Session, serial: str) -> int | None:
-    """Read the key under which the history of an engine is kept."""
-    return session.exec(select(Engine.id).where(Engine.serial == serial)).first()
+def find_engine_id(session: Session, sites: Sites, serial: str) -> int | None:
+    """Read the key under which the history of an engine of these sites is kept."""
+    statement = select(Engine.id).where(Engine.serial == serial)
+    if sites is not None:
+        statement = statement.where(col(Engine.site).in_(sorted(sites)))
+    return session.exec(statement).first()
 
 
 def latest_rows(session: Session, current: CurrentState, limit: int) -> Sequence[CycleRow]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Row, and_, case, func, literal, select, tuple_
 from sqlmodel import Session
 
+from aggregator.access.roles import Sites
 from aggregator.fleet.bands import Band, band_of, limits_of
 from aggregator.fleet.liveness import LastStatus, Liveness, Signs, liveness_of
 from aggregator.fleet.rul import Rul
@@ -124,6 +125,7 @@ _LIST = (
 
 def list_engines(
     session: Session,
+    sites: Sites,
     wanted: EngineFilter = EVERY_ENGINE,
     order: EngineOrder = BY_SERIAL,
     after: tuple[SortValue, str] | None = None,
@@ -133,6 +135,7 @@ def list_engines(
 
     Args:
         session: of the store.
+        sites: the sites that may be seen.
         wanted: which ones.
         order: by what, with the serial as tie-breaker.
         after: ``order.value_of`` and serial of the row to go on behind.
@@ -140,6 +143,8 @@ def list_engines(
     """
     key, serial = _SORT_COLUMNS[order.key], _engine.c.serial
     statement = _LIST.where(*_conditions(wanted)).limit(limit)
+    if sites is not None:
+        statement = statement.where(_engine.c.site.in_(sorted(sites)))
     if after is not None:
         here, place = tuple_(key, serial), tuple_(literal(after[0], key.type), literal(after[1]))
         statement = statement.where(here < place if order.descending else here > place)

@@ -23,13 +23,13 @@ def key(store, clock):
 def known(store, clock):
     def ask(text):
         with store.session() as session:
-            return recognise(session, parse_api_key(text), "192.0.2.7", clock())
+            return recognise(session, parse_api_key(text), clock())
 
     return ask
 
 
 def test_a_key_stands_for_its_grants_until_it_expires(key, known, clock):
-    assert known(key.text) == (Caller(f"key {key.id}", GRANTS, "192.0.2.7"), clock.in_(60))
+    assert known(key.text) == (Caller(f"key {key.id}", GRANTS), clock.in_(60))
     clock.advance(60)
     assert known(key.text) is None
 
