@@ -65,7 +65,7 @@ async def serve(settings: AggregatorSettings) -> None:
         ingest = Ingest(store, settings.broker, Identity(settings.replica, store.epoch()), key, bound)
         token_key = TokenKey.open(settings.token_key_path())
         api = create_app(store, ingest.status, key=token_key, issuer=issuer, settings=settings.api)
-        mount(api, store, _store_flag(settings, store))
+        mount(api, _store_flag(settings, store))
         server = _Server(
             uvicorn.Config(
                 api,

@@ -52,8 +52,21 @@ class SignIn:
             CredentialsError: there is nobody of this name with this password.
             HTTPException: 429, there were too many attempts.
         """
-        await self._rate.take(address)
         name = name.strip().lower()
+        await self.check(name, password, address)
+        now = self._now()
+        expires_at = now + LOGIN_LIFETIME[purpose]
+        begun = await asyncio.to_thread(begin_login, self._store, name, str(uuid4()), address, now, expires_at)
+        return self._tokens(begun, purpose)
+
+    async def check(self, name: str, password: str, address: str) -> None:
+        """Make sure that somebody has this name and this password.
+
+        Raises:
+            CredentialsError: nobody has.
+            HTTPException: 429, there were too many attempts.
+        """
+        await self._rate.take(address)
         place, now = (address, name), self._now()
         if (wait_s := self._backoff.wait_s(place, now)) > 0:
             raise too_many(wait_s)
@@ -67,9 +80,6 @@ class SignIn:
             await asyncio.to_thread(note_failed_login, self._store, shown, address, now)
             raise CredentialsError(REFUSED)
         self._backoff.succeed(place)
-        expires_at = now + LOGIN_LIFETIME[purpose]
-        begun = await asyncio.to_thread(begin_login, self._store, name, str(uuid4()), address, now, expires_at)
-        return self._tokens(begun, purpose)
 
     async def renew(self, refresh_token: str, address: str) -> LoggedIn:
         """Exchange the token that renews a login, which is good once.

@@ -7,6 +7,7 @@ from datetime import datetime
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from aggregator.access.roles import Sites
 from aggregator.dashboard import rul_chart, wording
 from aggregator.dashboard.elements import ChannelGrid
 from aggregator.dashboard.frame import Source, notice, open_page
@@ -36,8 +37,8 @@ class EngineState:
 async def show_engine(source: Source, serial: str) -> None:
     """Build the page for one browser and keep it current."""
 
-    def ask(session: Session) -> EngineState | None:
-        return _read(session, serial, source.now())
+    def ask(session: Session, sites: Sites) -> EngineState | None:
+        return _read(session, sites, serial, source.now())
 
     def build(state: EngineState | None) -> Callable[[EngineState | None], None] | None:
         if state is None:
@@ -50,8 +51,8 @@ async def show_engine(source: Source, serial: str) -> None:
     await open_page(source, ask, build)
 
 
-def _read(session: Session, serial: str, now: datetime) -> EngineState | None:
-    detail = find_engine(session, None, serial)
+def _read(session: Session, sites: Sites, serial: str, now: datetime) -> EngineState | None:
+    detail = find_engine(session, sites, serial)
     if detail is None:
         return None
     curve: Sequence[tuple[int, Rul]] = []

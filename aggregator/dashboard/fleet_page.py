@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from aggregator.access.roles import Sites
 from aggregator.dashboard import wording
 from aggregator.dashboard.elements import FleetView
 from aggregator.dashboard.frame import Source, open_page
@@ -27,8 +28,8 @@ _NOTES = {
 async def show_fleet(source: Source) -> None:
     """Build the page for one browser and keep it current."""
 
-    def ask(session: Session) -> State:
-        return fleet_shown(list_engines(session, None), source.now())
+    def ask(session: Session, sites: Sites) -> State:
+        return fleet_shown(list_engines(session, sites), source.now())
 
     def build(state: State) -> Callable[[State], None]:
         view = FleetView(*state, source.now().timestamp(), wording.register_command("SERIAL", source.store_flag))

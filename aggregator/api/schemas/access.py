@@ -81,6 +81,15 @@ class Session(BaseModel):
         )
 
 
+class PasswordChange(BaseModel):
+    """A person's own password, and the one to take its place."""
+
+    model_config = _STRICT
+
+    old: str = Field(max_length=1000, json_schema_extra={"format": "password"})
+    new: Password
+
+
 class Me(BaseModel):
     """Whoever asks, as the centre knows them."""
 

@@ -1,5 +1,7 @@
 """What every answer carries, and what is not read: headers, CORS, long bodies."""
 
+from urllib.parse import quote
+
 import pytest
 
 from aggregator.settings import ApiSettings
@@ -55,3 +57,31 @@ async def test_a_body_that_is_too_long_is_not_read(client, path):
         assert (answer.status_code, answer.json()["status"]) == (413, 413)
     assert len(read) <= 4
     assert (await client.post(path, content=b" " * 1024, headers=json)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "' OR 1=1 --",
+        "E-1'; DROP TABLE engine; --",
+        "../../etc/passwd",
+        "..%2f..",
+        "\x00",
+        "\ud7ff\U0001f600",
+        "a" * 5000,
+    ],
+)
+async def test_p8_what_is_no_name_reaches_neither_statements_nor_files(client, recorder, text):
+    recorder.engine("E-1")
+    spelt = quote(text, safe="")
+    asked = [
+        *(("GET", f"/api/v1/{path}") for path in (f"engines/{spelt}", f"engines/{spelt}/telemetry", f"people/{spelt}")),
+        *(("GET", f"/api/v1/engines?{name}={spelt}") for name in ("site", "gateway", "cursor", "sort")),
+        *(("GET", f"/api/v1/{path}?cursor={spelt}") for path in ("people", "api-keys", "audit", "missing")),
+        ("DELETE", f"/api/v1/api-keys/{spelt}"),
+        ("GET", f"/api/docs/assets/{spelt}"),
+    ]
+    for method, path in asked:
+        answer = await client.request(method, path)
+        assert answer.status_code in (404, 422), path
+    assert len((await client.get("/api/v1/engines")).json()["items"]) == 1

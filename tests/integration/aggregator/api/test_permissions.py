@@ -77,6 +77,9 @@ CASES = {
     "POST /api/v1/sessions": Case("/api/v1/sessions", lambda _: {"name": "x", "password": "y"}, 401, SAME),
     "DELETE /api/v1/sessions/current": Case("/api/v1/sessions/current", status=204, foreign=SAME),
     "GET /api/v1/sessions/current": Case("/api/v1/sessions/current", foreign=SAME),
+    "PUT /api/v1/sessions/current/password": Case(
+        "/api/v1/sessions/current/password", lambda _: {"old": "x", "new": "another long one"}, 403, SAME
+    ),
     "POST /api/v1/sessions/refresh": Case("/api/v1/sessions/refresh", lambda _: {"refresh_token": "x"}, 401, SAME),
     "GET /health/live": Case("/health/live", foreign=SAME),
     "GET /health/ready": Case("/health/ready", foreign=SAME),

@@ -86,6 +86,17 @@ async def test_p8_tokens_that_are_forged_or_of_another_purpose_are_refused(clien
         assert answer.status_code == 401
 
 
+async def test_who_has_logged_in_changes_their_own_password(client, log_in):
+    session, elsewhere = (await log_in()).json(), (await log_in()).json()
+    path, new = "/api/v1/sessions/current/password", "another long one"
+    wrong = await client.put(path, json={"old": "wrong", "new": new}, headers=shows(session))
+    changed = await client.put(path, json={"old": PASSWORD, "new": new}, headers=shows(session))
+    assert (wrong.status_code, changed.status_code) == (403, 204)
+    for one in (session, elsewhere):
+        assert (await client.get("/api/v1/sessions/current", headers=shows(one))).status_code == 401
+    assert [(await log_in("anna", password)).status_code for password in (PASSWORD, new)] == [401, 201]
+
+
 async def test_nobody_learns_which_names_there_are(log_in, monkeypatch):
     checked = []
     verify = passwords._HASHER.verify

@@ -6,7 +6,7 @@ from aggregator.store.reads.fleet import list_engines
 
 def show(store, clock):
     with store.session() as session:
-        return fleet_shown(list_engines(session), clock())
+        return fleet_shown(list_engines(session, None), clock())
 
 
 def test_an_engine_is_shown_with_its_numbers_in_words(store, recorder, clock):
