@@ -64,7 +64,10 @@ async def serve(settings: AggregatorSettings) -> None:
         bound = QuarantineBound(store, settings.quarantine.max_rows, settings.quarantine.max_bytes)
         ingest = Ingest(store, settings.broker, Identity(settings.replica, store.epoch()), key, bound)
         token_key = TokenKey.open(settings.token_key_path())
-        api = create_app(store, ingest.status, key=token_key, issuer=issuer, settings=settings.api)
+        thresholds = settings.fleet.thresholds()
+        api = create_app(
+            store, ingest.status, key=token_key, issuer=issuer, settings=settings.api, thresholds=thresholds
+        )
         mount(api, _store_flag(settings, store))
         server = _Server(
             uvicorn.Config(

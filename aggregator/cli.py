@@ -82,15 +82,25 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[Any, CliSettingsSource[Any]
     people = users.add_parser("list", help="list everybody with an account")
     engine = commands.add_parser("engine", help="register engines, or list those that are")
     actions = engine.add_subparsers(required=True, metavar="ACTION")
-    add = actions.add_parser("add", help="register an engine, installed at a position of a gateway")
-    add.add_argument("serial", metavar="SERIAL", help="serial number of the engine")
-    add.add_argument("--site", required=True, help="where the gateway stands")
-    add.add_argument("--gateway", required=True, help="name of the gateway, unique over all sites")
-    add.add_argument("--position", required=True, help="where at the gateway the engine hangs, e.g. left")
+    add = actions.add_parser("add", help="register an engine and, with --gateway, where it is installed")
+    install = actions.add_parser("install", help="enter that an engine was hung at a position of a gateway")
+    remove = actions.add_parser("remove", help="enter that an engine was taken down from where it hung")
+    retire = actions.add_parser("retire", help="take an engine out of the fleet; its history stays")
+    for action in (add, install, remove, retire):
+        action.add_argument("serial", metavar="SERIAL", help="serial number of the engine")
+    add.add_argument("--site", required=True, help="where the engine is, and its gateway")
+    add.add_argument("--type", default="turbofan", help="kind of engine")
+    for action in (add, install):
+        action.add_argument("--gateway", required=action is install, help="name of the gateway, unique over all sites")
+        action.add_argument("--position", required=action is install, help="where at the gateway, e.g. left")
+    install.add_argument("--cycle", type=int, help="age of the engine in cycles when it was hung there, if known")
+    for action in (install, remove):
+        action.add_argument("--at", type=_instant, help="when, e.g. 2026-11-21T06:00Z; without it, now")
     listing = actions.add_parser("list", help="list the engines and where they are installed")
     flags = {}
     for command, run in (
-        *((serve, _serve), (check, _check), (migrate, _migrate), (add, _add), (listing, _list)),
+        *((serve, _serve), (check, _check), (migrate, _migrate), (listing, _list)),
+        *((add, _add), (install, _install), (remove, _remove), (retire, _retire)),
         *((backup, _backup), (restoring, _restore), (epoch, _new_epoch), (key, _command_key), (missing, _missing)),
         *((person, _add_person), (people, _list_people)),
     ):
@@ -203,6 +213,11 @@ def _missing(settings: AggregatorSettings, _: argparse.Namespace) -> None:
     store.close()
 
 
+def _caller() -> Caller:
+    """Who runs a command, as the audit log calls them."""
+    return Caller(f"{getuser()} on this machine", FULL_ACCESS)
+
+
 def _open(settings: AggregatorSettings) -> "Store":
     """Open the store that an aggregator uses, and say which one it is."""
     from aggregator.store.database import open_existing_store
@@ -216,9 +231,46 @@ def _add(settings: AggregatorSettings, arguments: argparse.Namespace) -> None:
     from aggregator.store.registry import Registration, register_engine
 
     store = _open(settings)
-    register_engine(store, Registration(arguments.serial, arguments.site, arguments.gateway, arguments.position))
+    place = arguments.gateway, arguments.position
+    register_engine(store, Registration(arguments.serial, arguments.site, *place, arguments.type), by=_caller())
     store.close()
-    print(f"engine {arguments.serial} is registered at {arguments.site}/{arguments.gateway}")
+    print(f"engine {arguments.serial} is registered at {'/'.join(filter(None, (arguments.site, arguments.gateway)))}")
+
+
+def _install(settings: AggregatorSettings, arguments: argparse.Namespace) -> None:
+    from aggregator.store.installations import NewInstallation, install
+
+    store, now = _open(settings), datetime.now(UTC)
+    place = arguments.serial, arguments.gateway, arguments.position
+    wanted = NewInstallation(*place, arguments.at or now, installation_cycle=arguments.cycle)
+    install(store, wanted, now, by=_caller())
+    store.close()
+    print(f"engine {arguments.serial} is installed at position {arguments.position} of gateway {arguments.gateway}")
+
+
+def _remove(settings: AggregatorSettings, arguments: argparse.Namespace) -> None:
+    from aggregator.store.installations import remove
+
+    store, now = _open(settings), datetime.now(UTC)
+    remove(store, arguments.serial, arguments.at or now, now, by=_caller())
+    store.close()
+    print(f"engine {arguments.serial} is removed")
+
+
+def _retire(settings: AggregatorSettings, arguments: argparse.Namespace) -> None:
+    from aggregator.store.registry import edit_engine
+
+    store = _open(settings)
+    edit_engine(store, arguments.serial, {"status": "retired"}, datetime.now(UTC), by=_caller())
+    store.close()
+    print(f"engine {arguments.serial} is retired")
+
+
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text} has no time zone: end it with Z for UTC, or with +01:00")
+    return at
 
 
 def _list(settings: AggregatorSettings, _: argparse.Namespace) -> None:
@@ -226,7 +278,7 @@ def _list(settings: AggregatorSettings, _: argparse.Namespace) -> None:
 
     store = _open(settings)
     for one in list_registrations(store):
-        print(f"{one.serial}\t{one.site}\t{one.gateway}\t{one.position}")
+        print(f"{one.serial}\t{one.site}\t{one.gateway or ''}\t{one.position or ''}")
     store.close()
 
 
@@ -238,8 +290,7 @@ def _add_person(settings: AggregatorSettings, arguments: argparse.Namespace) -> 
     store = _open(settings)
     password = draw_password() if arguments.draw_password else _read_password(arguments.password_file)
     grants = tuple(Grant(arguments.role, site) for site in sites)
-    by = Caller(f"{getuser()} on this machine", FULL_ACCESS)
-    add_person(store, arguments.name, hash_password(password), grants, by, datetime.now(UTC))
+    add_person(store, arguments.name, hash_password(password), grants, _caller(), datetime.now(UTC))
     store.close()
     print(f"{arguments.name} may log in, as {arguments.role} at {' and '.join(sites).replace(EVERYWHERE, 'all sites')}")
     if arguments.draw_password:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from aggregator.fleet.bands import THRESHOLDS, Quantile, Thresholds
 from shared.errors import SettingsError
 from shared.messages import ENVELOPE_MAX_BYTES
 from shared.settings import MqttVersion, Name, ProgramSettings, Section
@@ -130,6 +131,24 @@ class QuarantineSettings(Section):
     max_bytes: int = Field(256 * 1024 * 1024, ge=ENVELOPE_MAX_BYTES, description="bytes at most, of them all together")
 
 
+class FleetSettings(Section):
+    """What the health bands of the fleet go by; the same for all replicas."""
+
+    critical_below_cycles: float = Field(THRESHOLDS.critical_below_cycles, gt=0, description="critical below this RUL")
+    warning_below_cycles: float = Field(THRESHOLDS.warning_below_cycles, gt=0, description="warning below this RUL")
+    quantile: Quantile = Field(THRESHOLDS.quantile, description="of each prediction, what is compared: q05, q50 or q95")
+
+    @model_validator(mode="after")
+    def _critical_before_warning(self) -> "FleetSettings":
+        if self.critical_below_cycles > self.warning_below_cycles:
+            raise ValueError("critical_below_cycles must not be above warning_below_cycles")
+        return self
+
+    def thresholds(self) -> Thresholds:
+        """As the rules take them."""
+        return Thresholds(self.critical_below_cycles, self.warning_below_cycles, self.quantile)
+
+
 class AggregatorSettings(ProgramSettings):
     """Everything that can be set about one aggregator process."""
 
@@ -154,6 +173,7 @@ class AggregatorSettings(ProgramSettings):
     issuer: IssuerSettings = IssuerSettings()
     broker: BrokerSettings = BrokerSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
+    fleet: FleetSettings = FleetSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level to log")
     log_format: Literal["text", "json"] = Field("text", description="text for people, json for machines")
 

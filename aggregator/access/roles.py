@@ -81,6 +81,8 @@ class Caller:
 
 
 FULL_ACCESS = (Grant(Role.ADMIN, EVERYWHERE),)
+THIS_MACHINE = Caller("this machine", FULL_ACCESS)
+"""Who acts where nobody had to be recognised: a program beside the store."""
 
 
 def site_of(grants: Iterable[Grant]) -> str | None:

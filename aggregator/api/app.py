@@ -17,17 +17,23 @@ from aggregator.api.limits import BodyLimit, RateLimit
 from aggregator.api.routes import (
     api_keys,
     audit,
+    buckets,
     engines,
+    files,
     fleet,
     gateways,
     health,
     history,
+    installations,
+    lineage,
     missing,
     people,
     quarantine,
     sessions,
+    why,
 )
 from aggregator.api.sign_in import SignIn
+from aggregator.fleet.bands import THRESHOLDS, Thresholds
 from aggregator.ingest.status import IngestStatus
 from aggregator.settings import ApiSettings
 from aggregator.store.database import Store
@@ -43,6 +49,10 @@ Once somebody has an account, all but health and login takes `Authorization: Bea
 a token of the outside issuer, or an API key. What is at a site that one may not see is not found.
 """
 DEFAULTS = ApiSettings()
+ROUTERS = (
+    *(fleet, engines, why, history, buckets, files, lineage, installations, gateways, missing, quarantine),
+    *(sessions, people, api_keys, audit),
+)
 
 
 def _utc_now() -> datetime:
@@ -57,6 +67,7 @@ def create_app(
     key: TokenKey | None = None,
     issuer: Issuer | None = None,
     settings: ApiSettings = DEFAULTS,
+    thresholds: Thresholds = THRESHOLDS,
 ) -> FastAPI:
     """Build the API over a migrated store; whoever gives the store closes it.
 
@@ -67,6 +78,7 @@ def create_app(
         key: signs the tokens of those who log in; without it one that is kept nowhere.
         issuer: an outside issuer whose tokens are taken as well.
         settings: how much is taken from whom.
+        thresholds: what health bands go by.
     """
     key = key or TokenKey.draw()
     app = FastAPI(
@@ -84,8 +96,9 @@ def create_app(
         Authenticator(store, key, issuer, now),
         SignIn(store, key, settings.login_rate, now),
         RateLimit(settings.rate),
+        thresholds,
     )
-    for resource in (fleet, engines, history, gateways, missing, quarantine, sessions, people, api_keys, audit):
+    for resource in ROUTERS:
         app.include_router(resource.router, prefix="/api/v1")
     app.include_router(health.router)
     docs.serve(app)

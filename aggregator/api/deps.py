@@ -16,6 +16,7 @@ from aggregator.api.limits import RateLimit
 from aggregator.api.problems import unauthorized
 from aggregator.api.schemas.names import Name
 from aggregator.api.sign_in import SignIn
+from aggregator.fleet.bands import Thresholds
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.database import Store
 from aggregator.store.reads import Session
@@ -26,7 +27,7 @@ _BEARER = HTTPBearer(auto_error=False, description="The access token of a login,
 
 @dataclass(frozen=True, slots=True)
 class Centre:
-    """The parts of the aggregator that the API shows; ``now`` is the clock, aware UTC."""
+    """The parts of the aggregator that the API shows; ``now`` is the clock, aware UTC, bands go by ``thresholds``."""
 
     store: Store
     ingest: IngestStatus
@@ -34,6 +35,7 @@ class Centre:
     authenticator: Authenticator
     sign_in: SignIn
     rate: RateLimit
+    thresholds: Thresholds
 
 
 # Where nothing waits, these are async: what is not, goes to another thread and back, which takes longest beside ingest.

@@ -14,6 +14,10 @@ from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from aggregator.api.schemas.problem import FieldProblem, Problem
+from aggregator.store.installations import NoSuchInstallationError
+from aggregator.store.registry import NoSuchEngineError, NotAtSiteError
+from aggregator.store.versions import ChangedError
+from shared.errors import SpoolwatchError, TopicError
 
 PREFIXES = ("/api", "/health")
 MEDIA_TYPE = "application/problem+json"
@@ -34,6 +38,21 @@ def invalid(location: str, detail: str) -> RequestValidationError:
 def no_such_engine(serial: str) -> HTTPException:
     """The error for a serial that nobody registered."""
     return HTTPException(404, f"Engine {serial} is not registered; register it with POST /api/v1/engines.")
+
+
+def edit_problem(error: SpoolwatchError) -> HTTPException | RequestValidationError:
+    """The error for an edit that the store refuses."""
+    match error:
+        case TopicError():
+            return invalid("body", str(error))
+        case NoSuchEngineError() | NoSuchInstallationError():
+            return HTTPException(404, str(error))
+        case NotAtSiteError(site=site):
+            return not_at(site, "engineer")
+        case ChangedError():
+            return HTTPException(412, str(error))
+        case _:
+            return HTTPException(409, str(error))
 
 
 def unauthorized(detail: str) -> HTTPException:

@@ -9,7 +9,7 @@ from aggregator.access.roles import Sites
 from aggregator.api.deps import Serial, SessionDep, VisibleSites
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import no_such_engine, problems
-from aggregator.api.schemas.history import HistoryQuery, PredictionQuery, PredictionRecord, TelemetryRow
+from aggregator.api.schemas.history import HistoryQuery, PredictionQuery, PredictionRecord, TelemetryQuery, TelemetryRow
 from aggregator.store.reads import Session
 from aggregator.store.reads.engine import find_engine_id
 from aggregator.store.reads.history import Span, list_predictions, list_telemetry
@@ -43,7 +43,7 @@ def read_telemetry(
     serial: Serial,
     session: SessionDep,
     sites: VisibleSites,
-    query: Annotated[HistoryQuery, Query()],
+    query: Annotated[TelemetryQuery, Query()],
     request: Request,
     response: Response,
 ) -> Page[TelemetryRow]:
@@ -52,7 +52,7 @@ def read_telemetry(
     kept, last = take(rows, query.limit)
     cursor = None if last is None else cursor_of((last.cycle, last.id))
     link_next(request, response, cursor)
-    return Page(items=[TelemetryRow.of(row) for row in kept], next=cursor)
+    return Page(items=[TelemetryRow.of(row, query.channel) for row in kept], next=cursor)
 
 
 def _engine_id(session: Session, sites: Sites, serial: str) -> int:

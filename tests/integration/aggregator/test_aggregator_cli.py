@@ -50,6 +50,32 @@ def test_engines_are_added_and_listed_in_the_store_that_is_told(command, said):
     assert command("engine", "list") == (0, "E1\thamburg\tgw-1\tleft\n", said)
 
 
+def test_an_engine_is_installed_removed_and_retired(command):
+    command("migrate")
+    command(*ADD)
+    place = ("--gateway", "gw-1", "--position", "left")
+    assert command("engine", "add", "E2", "--site", "hamburg", "--type", "pump")[:2] == (
+        0,
+        "engine E2 is registered at hamburg\n",
+    )
+    status, _, errors = command("engine", "install", "E2", *place)
+    assert status == 1
+    assert "position left of gateway gw-1 holds engine E1 until now" in errors
+    assert command("engine", "remove", "E1")[:2] == (0, "engine E1 is removed\n")
+    installed = command("engine", "install", "E2", *place, "--cycle", "40")[1]
+    assert installed == "engine E2 is installed at position left of gateway gw-1\n"
+    assert command("engine", "list")[1] == "E1\thamburg\t\t\nE2\thamburg\tgw-1\tleft\n"
+    assert command("engine", "remove", "E1")[2].endswith("engine E1 is installed nowhere\n")
+    assert command("engine", "retire", "E2")[:2] == (0, "engine E2 is retired\n")
+    assert command("engine", "list")[1] == "E1\thamburg\t\t\nE2\thamburg\t\t\n"
+
+
+def test_a_time_without_a_zone_is_refused(command):
+    status, _, errors = command("engine", "remove", "E1", "--at", "2026-11-21T06:00")
+    assert status == 2
+    assert "has no time zone: end it with Z" in errors
+
+
 USER = ("user", "add", "anna", "--role", "engineer")
 
 

@@ -50,6 +50,7 @@ def test_the_keys_of_an_issuer_come_over_tls():
         ("API__MAX_BODY_BYTES", "10", "should be greater than or equal to 1024"),
         ("ISSUER__URL", "https://id.example.org", "url, jwks_url and audience belong together"),
         ("BROKER__HOST", "192.0.2.1", "serves loopback only"),
+        ("FLEET__CRITICAL_BELOW_CYCLES", "60", "fleet: critical_below_cycles must not be above warning_below_cycles"),
         ("QUARANTINE__MAX_BYTES", "1000", "quarantine.max_bytes: Input should be greater than or equal to 262144"),
         ("REPLICA", "a/b", "'a/b' is not a valid name"),
         ("BROKER__MQTT_VERSION", "five", "broker.mqtt_version: Input should be 3 or 5"),
@@ -96,6 +97,9 @@ SCALARS = {
     "broker.password_file": "/srv/password",
     "quarantine.max_rows": "5000",
     "quarantine.max_bytes": "1048576",
+    "fleet.critical_below_cycles": "10.0",
+    "fleet.warning_below_cycles": "40.0",
+    "fleet.quantile": "q05",
     "log_level": "DEBUG",
     "log_format": "json",
 }

@@ -52,8 +52,18 @@ def _key(site):
     return {"purpose": "test", "role": "viewer", "sites": [site], "expires_in_days": 1}
 
 
+def _gateway(site):
+    return {"name": f"gw-new-{site}", "site": site}
+
+
+def _installation(site):
+    place = {"engine": f"E-{site}", "gateway": f"gw-{site}", "position": "old"}
+    return place | {"installed_from": "2020-01-01T00:00:00Z", "installed_to": "2020-02-01T00:00:00Z"}
+
+
 LIST = "not in the list"
 SAME = "the same for all"
+NUMBERS = "not counted"
 CASES = {
     "GET /api/docs": Case("/api/docs", foreign=SAME),
     "GET /api/openapi.json": Case("/api/openapi.json", foreign=SAME),
@@ -64,16 +74,34 @@ CASES = {
     "GET /api/v1/engines": Case("/api/v1/engines", foreign=LIST),
     "POST /api/v1/engines": Case("/api/v1/engines", _engine, 201, 403),
     "GET /api/v1/engines/{serial}": Case("/api/v1/engines/E-{site}"),
+    "PATCH /api/v1/engines/{serial}": Case("/api/v1/engines/E-{site}", lambda _: {"type": "pump"}),
+    "GET /api/v1/engines/{serial}/why": Case("/api/v1/engines/E-{site}/why"),
+    "GET /api/v1/engines/{serial}/telemetry/buckets": Case("/api/v1/engines/E-{site}/telemetry/buckets"),
+    "GET /api/v1/engines/{serial}/predictions/buckets": Case("/api/v1/engines/E-{site}/predictions/buckets"),
+    "GET /api/v1/engines/{serial}/telemetry.csv": Case("/api/v1/engines/E-{site}/telemetry.csv"),
+    "GET /api/v1/engines/{serial}/predictions.csv": Case("/api/v1/engines/E-{site}/predictions.csv"),
     "GET /api/v1/engines/{serial}/predictions": Case("/api/v1/engines/E-{site}/predictions"),
     "GET /api/v1/engines/{serial}/telemetry": Case("/api/v1/engines/E-{site}/telemetry"),
-    "GET /api/v1/fleet": Case("/api/v1/fleet", foreign=LIST),
+    "GET /api/v1/fleet": Case("/api/v1/fleet", foreign=NUMBERS),
+    "GET /api/v1/fleet/due": Case("/api/v1/fleet/due?before=2099-01-01&verdict=undetermined", foreign=LIST),
     "GET /api/v1/gateways": Case("/api/v1/gateways", foreign=LIST),
+    "POST /api/v1/gateways": Case("/api/v1/gateways", _gateway, 201, 403),
+    "GET /api/v1/installations": Case("/api/v1/installations", foreign=LIST),
+    "POST /api/v1/installations": Case("/api/v1/installations", _installation, 201),
+    "GET /api/v1/installations/{id}": Case("/api/v1/installations/{installation}"),
+    "PATCH /api/v1/installations/{id}": Case("/api/v1/installations/{installation}", lambda _: {"position": "2"}),
+    "GET /api/v1/models": Case("/api/v1/models", foreign=SAME),
+    "GET /api/v1/predictions": Case("/api/v1/predictions?model=turbofan", foreign=LIST),
     "GET /api/v1/missing": Case("/api/v1/missing", foreign=LIST),
     "GET /api/v1/people": Case("/api/v1/people", foreign=LIST),
     "POST /api/v1/people": Case("/api/v1/people", _person, 201, 403),
     "GET /api/v1/people/{name}": Case("/api/v1/people/p-{site}"),
     "PATCH /api/v1/people/{name}": Case("/api/v1/people/p-{site}", lambda _: {"disabled": True}),
     "GET /api/v1/quarantine": Case("/api/v1/quarantine", foreign=LIST),
+    "GET /api/v1/quarantine/{id}": Case("/api/v1/quarantine/{message}"),
+    "DELETE /api/v1/quarantine/{id}": Case("/api/v1/quarantine/{message}", status=204),
+    "POST /api/v1/quarantine/{id}/redrive": Case("/api/v1/quarantine/{message}/redrive", status=409),
+    "POST /api/v1/quarantine/redrive": Case("/api/v1/quarantine/redrive", lambda _: {}, foreign=NUMBERS),
     "POST /api/v1/sessions": Case("/api/v1/sessions", lambda _: {"name": "x", "password": "y"}, 401, SAME),
     "DELETE /api/v1/sessions/current": Case("/api/v1/sessions/current", status=204, foreign=SAME),
     "GET /api/v1/sessions/current": Case("/api/v1/sessions/current", foreign=SAME),
@@ -91,7 +119,7 @@ ROUTES = {f"{one.method} {one.path}": one.takes for one in PERMISSIONS}
 @pytest.fixture
 async def sites(client, recorder, store, clock, bearer):
     """At each of two sites an engine with history, missing and quarantined records, a person and a key."""
-    keys = {}
+    ids = {}
     admin = bearer()
     for site in (OWN, FOREIGN):
         recorder.engine(f"E-{site}", gateway=f"gw-{site}", site=site)
@@ -99,16 +127,22 @@ async def sites(client, recorder, store, clock, bearer):
         reply = Reply(command_id="c", outcome="done", stream_id=f"stream-gw-{site}", unavailable=[(900, 901)])
         commit(store, [ReplyArrival(GatewayTopic(site, f"gw-{site}", "reply"), reply, clock())])
         made = await client.post("/api/v1/api-keys", json=_key(site), headers=admin)
-        keys[site] = made.json()["id"]
+        (message,) = (await client.get("/api/v1/quarantine", headers=bearer(f"viewer@{site}"))).json()["items"]
+        engine = (await client.get(f"/api/v1/engines/E-{site}", headers=admin)).json()
+        ids[site] = {
+            "key": made.json()["id"],
+            "message": message["id"],
+            "installation": engine["installation"]["id"],
+        }
         add_person(store, f"p-{site}", "no hash", (Grant(Role.VIEWER, site),), ROOT, clock())
-    return keys
+    return ids
 
 
 @pytest.fixture
 def call(client, sites):
     async def send(route, site, headers):
         case = CASES[route]
-        path = case.path.format(site=site, key=sites[site])
+        path = case.path.format(site=site, **sites[site])
         body = None if case.json is None else case.json(site)
         return await client.request(route.split()[0], path, json=body, headers=headers)
 
@@ -181,6 +215,25 @@ async def test_the_pages_of_a_list_stay_within_ones_sites(client, bearer, record
     assert seen == ["E-2", f"E-{OWN}"]
     asked_for = await client.get("/api/v1/engines", params={"site": FOREIGN}, headers=headers)
     assert asked_for.json()["items"] == []
+
+
+async def test_only_what_is_at_ones_sites_is_counted_and_redriven(call, bearer):
+    viewer, engineer = bearer(f"viewer@{OWN}"), bearer(f"engineer@{OWN}", f"viewer@{FOREIGN}")
+    assert (await call("GET /api/v1/fleet", OWN, viewer)).json()["counts"]["total"] == 1
+    assert (await call("GET /api/v1/fleet", OWN, engineer)).json()["counts"]["total"] == 2
+    redriven = await call("POST /api/v1/quarantine/redrive", OWN, engineer)
+    assert redriven.json() == {"taken": 0, "refused": 1, "next": None}
+
+
+async def test_no_engine_is_moved_to_or_from_a_site_where_one_is_no_engineer(call, client, bearer):
+    headers = bearer(f"engineer@{OWN}", f"viewer@{FOREIGN}")
+    moved = await client.patch(f"/api/v1/engines/E-{OWN}", json={"site": FOREIGN}, headers=headers)
+    assert (moved.status_code, moved.json()["detail"]) == (403, f"This takes the role engineer at site {FOREIGN}.")
+    for engine, gateway, status in ((OWN, FOREIGN, 409), (FOREIGN, OWN, 404)):
+        place = _installation(engine) | {"gateway": f"gw-{gateway}"}
+        answer = await client.post("/api/v1/installations", json=place, headers=headers)
+        assert answer.status_code == status
+        assert "is not registered" in answer.json()["detail"]
 
 
 def test_the_table_in_docs_is_current(tmp_path):
