@@ -121,6 +121,7 @@ class Installation(Table, table=True):
             sqlite_where=_STILL,
             postgresql_where=_STILL,
         ),
+        Index(None, "installed_from", "id"),
     )
 
     id: str = Field(primary_key=True)

@@ -20,6 +20,7 @@ def upgrade() -> None:
             sqlite_where=still,
             postgresql_where=still,
         )
+    op.create_index("ix_installation_installed_from_id", "installation", ["installed_from", "id"])
     op.add_column("quarantine", sa.Column("engine", sa.String(), nullable=True))
     for column in ("gateway", "engine"):
         op.create_index(f"ix_quarantine_{column}_id", "quarantine", [column, "id"])
