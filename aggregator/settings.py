@@ -16,7 +16,12 @@ from shared.messages import ENVELOPE_MAX_BYTES
 from shared.settings import MqttVersion, Name, ProgramSettings, Section
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("192.0.2.1")
+    (True, False)
+    """
     if host == "localhost":
         return True
     try:
@@ -50,7 +55,7 @@ class ApiSettings(Section):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine reaches it."""
-        return _is_loopback(self.host)
+        return is_loopback(self.host)
 
 
 class IssuerSettings(Section):
@@ -76,7 +81,7 @@ class IssuerSettings(Section):
     def _keys_cannot_be_swapped(self) -> "IssuerSettings":
         if self.jwks_url is not None:
             url = urlsplit(self.jwks_url)
-            if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.hostname or "")):
+            if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname or "")):
                 raise ValueError(f"jwks_url {self.jwks_url}: must be https, or anyone on the way could put keys there")
         return self
 
@@ -98,7 +103,7 @@ class BrokerSettings(Section):
 
     @model_validator(mode="after")
     def _embedded_stays_on_loopback(self) -> "BrokerSettings":
-        if self.kind == "embedded" and not _is_loopback(self.host):
+        if self.kind == "embedded" and not is_loopback(self.host):
             raise ValueError(f"host {self.host}: the embedded broker knows no passwords and serves loopback only")
         return self
 

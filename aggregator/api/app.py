@@ -93,7 +93,7 @@ def create_app(
         store,
         ingest,
         now,
-        Authenticator(store, key, issuer, now),
+        Authenticator(store, key, issuer, now, settings.cors_origins),
         SignIn(store, key, settings.login_rate, now),
         RateLimit(settings.rate),
         thresholds,

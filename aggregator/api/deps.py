@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from aggregator.access.roles import Caller, Role, Sites
 from aggregator.access.tokens import CredentialsError
-from aggregator.api.authentication import ANYONE, Authenticator
+from aggregator.api.authentication import ANYONE, Authenticator, address_of
 from aggregator.api.limits import RateLimit
 from aggregator.api.problems import unauthorized
 from aggregator.api.schemas.names import Name
@@ -49,12 +49,12 @@ async def centre_of(connection: HTTPConnection) -> Centre:
 CentreDep = Annotated[Centre, Depends(centre_of)]
 
 
-async def address_of(connection: HTTPConnection) -> str:
-    """Where a request comes from, by what the server and its trusted proxies say."""
-    return connection.client.host if connection.client is not None else "unknown"
+async def _address(connection: HTTPConnection) -> str:
+    return address_of(connection)
 
 
-AddressDep = Annotated[str, Depends(address_of)]
+AddressDep = Annotated[str, Depends(_address)]
+"""Where the request comes from."""
 
 
 class Needs:
@@ -80,7 +80,7 @@ class Needs:
         """
         route = connection.scope["route"].path
         try:
-            caller = await _recognise(connection, centre, address, shown)
+            caller = await _recognise(connection, centre, shown)
         except CredentialsError as error:
             await centre.rate.take(address, route)
             raise unauthorized(str(error)) from error
@@ -95,15 +95,13 @@ async def open_to_all() -> None:
     """The dependency by which a route says that it takes everybody."""
 
 
-async def _recognise(
-    connection: HTTPConnection, centre: Centre, address: str, shown: HTTPAuthorizationCredentials | None
-) -> Caller:
+async def _recognise(connection: HTTPConnection, centre: Centre, shown: HTTPAuthorizationCredentials | None) -> Caller:
     if shown is not None:
-        return await centre.authenticator.recognise(shown.credentials, address)
+        return await centre.authenticator.recognise(shown.credentials, connection)
     # Another site can make a browser send the cookie, but not change anything with it.
     if connection.scope["method"] in ("GET", "HEAD") and COOKIE in connection.cookies:
-        return await centre.authenticator.recognise(connection.cookies[COOKIE], address, "pages")
-    return await centre.authenticator.recognise(None, address)
+        return await centre.authenticator.recognise(connection.cookies[COOKIE], connection, "pages")
+    return await centre.authenticator.recognise(None, connection)
 
 
 AnybodyDep = Annotated[Caller, Depends(Needs(None))]

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketClose
 
 from aggregator.access.roles import Caller
 from aggregator.access.tokens import CredentialsError
-from aggregator.api.deps import COOKIE, OPEN_TO_ALL, AddressDep, Centre, CentreDep, address_of
+from aggregator.api.deps import COOKIE, OPEN_TO_ALL, AddressDep, Centre, CentreDep
 from aggregator.api.problems import problem_response, unauthorized
 from aggregator.store.logins import end_login
 from aggregator.store.reads import DatabaseError
@@ -66,6 +66,9 @@ class Door:
             except CredentialsError as error:
                 await _turn_away(scope, connection, str(error))(scope, receive, send)
                 return
+            except HTTPException as error:
+                await _refuse(scope, error)(scope, receive, send)
+                return
             except DatabaseError as error:
                 log.warning("page_read_failed", error=str(error))
                 await _come_back(scope)(scope, receive, send)
@@ -78,9 +81,9 @@ async def visitor_of(connection: HTTPConnection, centre: Centre) -> Caller:
 
     Raises:
         CredentialsError: nobody who has logged in, or their login is over.
+        HTTPException: 403, a page of another site, while there are no accounts.
     """
-    address = await address_of(connection)
-    return await centre.authenticator.recognise(connection.cookies.get(COOKIE), address, "pages")
+    return await centre.authenticator.recognise(connection.cookies.get(COOKIE), connection, "pages")
 
 
 def _turn_away(scope: Scope, connection: HTTPConnection, reason: str) -> ASGIApp:
@@ -90,6 +93,12 @@ def _turn_away(scope: Scope, connection: HTTPConnection, reason: str) -> ASGIApp
     if request.method == "GET" and "text/html" in connection.headers.get("accept", ""):
         return RedirectResponse(f"/login?to={quote(request.url.path)}", 303)
     return problem_response(request, 401, reason, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _refuse(scope: Scope, error: HTTPException) -> ASGIApp:
+    if scope["type"] == "websocket":
+        return WebSocketClose(1008)
+    return problem_response(Request(scope), error.status_code, error.detail)
 
 
 def _come_back(scope: Scope) -> ASGIApp:
@@ -155,9 +164,9 @@ def _form(to: str, name: str = "", trouble: str = "", status: int = 200) -> HTML
 
 def _local(to: str) -> str:
     """Where to go after the login: a page of ours, whatever a link made somebody ask for."""
-    parts = urlsplit(to)
-    is_ours = to.startswith("/") and not to.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    return quote(parts.path, safe="/") if is_ours else "/"
+    if not to.startswith("/") or to.startswith(("//", "/\\")):
+        return "/"
+    return quote(urlsplit(to).path, safe="/")
 
 
 def _refuse_other_sites(request: Request) -> None:

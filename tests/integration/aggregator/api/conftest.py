@@ -35,7 +35,7 @@ def api_settings():
 async def client(store, ingest, clock, token_key, api_settings):
     app = create_app(store, ingest, clock, key=token_key, settings=api_settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://centre.test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client
 
 

@@ -73,7 +73,7 @@ async def test_the_bands_go_by_the_thresholds_that_are_set(store, ingest, clock,
     recorder.engine("E-1", q50=90)  # and q05 is 70
     recorder.engine("E-2", q50=130)
     app = create_app(store, ingest, clock, thresholds=Thresholds(60, 75, "q05"))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://centre.test") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
         fleet = (await client.get("/api/v1/fleet")).json()
         warned = (await client.get("/api/v1/engines", params={"band": "warning"})).json()["items"]
         detail = (await client.get("/api/v1/engines/E-1")).json()

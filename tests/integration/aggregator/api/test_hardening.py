@@ -40,6 +40,31 @@ async def test_an_origin_that_is_set_may_send_a_token_and_no_cookie(client):
     assert "access-control-allow-origin" not in refused.headers
 
 
+@pytest.mark.parametrize("api_settings", [ApiSettings(cors_origins=(ORIGIN,))])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8000"}, 200),
+        ({"Host": "[::1]:8000", "Origin": "http://127.0.0.1:8000"}, 200),
+        ({"Origin": ORIGIN}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+async def test_p8_without_accounts_pages_of_other_sites_are_kept_out(client, headers, status):
+    assert (await client.get("/api/v1/fleet", headers=headers)).status_code == status
+
+
+async def test_with_accounts_any_name_of_the_centre_will_do(client, bearer):
+    named = {"Host": "centre.example.org", "Origin": "https://centre.example.org"}
+    assert (await client.get("/api/v1/fleet", headers=bearer() | named)).status_code == 200
+
+
 @pytest.mark.parametrize("api_settings", [ApiSettings(max_body_bytes=1024)])
 @pytest.mark.parametrize("path", ["/api/v1/engines", "/api/v1/sessions"])
 async def test_a_body_that_is_too_long_is_not_read(client, path):

@@ -83,7 +83,7 @@ def issuer(publishing, seconds):
 @pytest.fixture
 async def ask(store, ingest, clock, issuer):
     transport = httpx.ASGITransport(create_app(store, ingest, clock, issuer=issuer), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://centre.test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
 
         async def send(token, path="/api/v1/sessions/current"):
             return await client.get(path, headers={"Authorization": f"Bearer {token}"} if token else {})

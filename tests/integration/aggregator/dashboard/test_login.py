@@ -14,6 +14,8 @@ from aggregator.store.people import add_person
 
 PASSWORD = "correct horse battery"
 HASH = hash_password(PASSWORD)
+FORM = {"name": "anna", "password": PASSWORD, "to": "/engines/E-1"}
+PERSON = {"Accept": "text/html"}
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def app(store, clock):
 @pytest.fixture
 async def client(app):
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="https://centre.test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="https://127.0.0.1") as client:
         yield client
 
 
@@ -46,13 +48,18 @@ def anna(store, clock):
     add_person(store, "anna", HASH, (Grant(Role.VIEWER, "hamburg"),), Caller("root", FULL_ACCESS), clock())
 
 
-FORM = {"name": "anna", "password": PASSWORD, "to": "/engines/E-1"}
-PERSON = {"Accept": "text/html"}
-
-
 async def test_without_accounts_the_pages_are_open(client):
     assert (await client.get("/engines/E-1")).text == "the pages"
     assert (await client.get("/login")).headers["location"] == "/"
+
+
+FOREIGN = [{"Host": "evil.example:8000"}, {"Host": "127.0.0.1", "Origin": "https://evil.example"}]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+async def test_p8_without_accounts_the_pages_of_other_sites_are_kept_out(app, client, headers):
+    assert (await client.get("/", headers=headers | PERSON)).status_code == 403
+    assert await handshake(app, headers) == ["websocket.close"]
 
 
 @pytest.mark.usefixtures("anna")
@@ -110,7 +117,7 @@ async def handshake(app, headers):
 
 @pytest.mark.usefixtures("anna")
 async def test_p8_a_websocket_takes_a_login_as_well(app, client):
-    assert await handshake(app, {}) == ["websocket.close"]
+    assert await handshake(app, {"Host": "127.0.0.1"}) == ["websocket.close"]
     assert await handshake(app, {"Cookie": "spoolwatch_login=x"}) == ["websocket.close"]
     await client.post("/login", data=FORM)
     cookie = {"Cookie": f"spoolwatch_login={client.cookies['spoolwatch_login']}"}
@@ -119,7 +126,7 @@ async def test_p8_a_websocket_takes_a_login_as_well(app, client):
 
 @pytest.mark.usefixtures("anna")
 @pytest.mark.parametrize(
-    "to", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "", "/\nx"]
+    "to", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "//[x", "", "/\nx"]
 )
 async def test_p8_a_link_cannot_lead_elsewhere_after_the_login(client, to):
     location = (await client.post("/login", data=FORM | {"to": to})).headers["location"]
@@ -152,4 +159,4 @@ async def test_nobody_is_let_in_while_the_store_cannot_be_read(app, client, stor
         connection.exec_driver_sql("ALTER TABLE person RENAME TO lost")
     answer = await client.get("/", headers=PERSON)
     assert (answer.status_code, "tries again" in answer.text, "SELECT" in answer.text) == (503, True, False)
-    assert await handshake(app, {}) == ["websocket.close"]
+    assert await handshake(app, {"Host": "127.0.0.1"}) == ["websocket.close"]
