@@ -7,9 +7,10 @@ from typing import Literal
 
 WINDOW = timedelta(days=28)
 SHORTEST = timedelta(days=1)  # less than a day says nothing of the nights
+APART = timedelta(days=4)  # few marks, because they are stored again with every row
 
-Mark = tuple[float, int]
-"""When a row was observed, in seconds since 1970, and its cycle."""
+Mark = tuple[int, int]
+"""When a row was observed, in whole seconds since 1970, and its cycle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +22,18 @@ class Utilisation:
 
 
 def remember(marks: Sequence[Mark], observed_at: datetime, cycle: int) -> list[Mark]:
-    """Marks with one row more: one a day, of the last weeks, oldest first.
+    """Marks with one row more: some of the last weeks, oldest first.
 
     Marks that the row contradicts, because a clock was set back or the counter fell, are forgotten; so are those that
     have become too old.
 
-    >>> remember([(0.0, 1)], datetime.fromisoformat("1970-01-03T00:00Z"), 9)
-    [(0.0, 1), (172800.0, 9)]
+    >>> remember([(0, 1)], datetime.fromisoformat("1970-01-05T00:00Z"), 17)
+    [(0, 1), (345600, 17)]
     """
-    at = observed_at.timestamp()
+    at = int(observed_at.timestamp())
     kept = [(then, at_cycle) for then, at_cycle in marks if at - WINDOW.total_seconds() <= then < at]
     kept = [mark for mark in kept if mark[1] < cycle]
-    if not kept or at - kept[-1][0] >= SHORTEST.total_seconds():
+    if not kept or at - kept[-1][0] >= APART.total_seconds():
         kept.append((at, cycle))
     return kept
 
@@ -40,7 +41,7 @@ def remember(marks: Sequence[Mark], observed_at: datetime, cycle: int) -> list[M
 def measure(marks: Sequence[Mark], observed_at: datetime, cycle: int) -> float | None:
     """Cycles per day from the oldest mark to the latest row; None where that is less than a day.
 
-    >>> measure([(0.0, 1)], datetime.fromisoformat("1970-01-03T00:00Z"), 9)
+    >>> measure([(0, 1)], datetime.fromisoformat("1970-01-03T00:00Z"), 9)
     4.0
     """
     if not marks:

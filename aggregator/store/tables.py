@@ -314,7 +314,7 @@ class CurrentState(Table, table=True):
     channels: dict[str, float | None] | None = Field(default=None, sa_type=NullableJson)
     telemetry_flags: dict[str, list[str]] | None = Field(default=None, sa_type=NullableJson)
     refusal: str | None = None
-    cycle_marks: list[tuple[float, int]] | None = Field(default=None, sa_type=NullableJson)
+    cycle_marks: list[tuple[int, int]] | None = Field(default=None, sa_type=NullableJson)
     cycles_per_day: float | None = None
     prediction_stream_ordinal: int | None = None
     prediction_seq: int | None = Field(default=None, sa_type=BigInteger)
