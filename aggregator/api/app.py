@@ -14,6 +14,7 @@ from aggregator.api.authentication import Authenticator
 from aggregator.api.deps import Centre
 from aggregator.api.headers import SecurityHeaders
 from aggregator.api.limits import BodyLimit, RateLimit
+from aggregator.api.recent import RecentAnswers
 from aggregator.api.routes import (
     api_keys,
     audit,
@@ -97,6 +98,7 @@ def create_app(
         SignIn(store, key, settings.login_rate, now),
         RateLimit(settings.rate),
         thresholds,
+        RecentAnswers(),
     )
     for resource in ROUTERS:
         app.include_router(resource.router, prefix="/api/v1")

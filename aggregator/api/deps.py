@@ -14,6 +14,7 @@ from aggregator.access.tokens import CredentialsError
 from aggregator.api.authentication import ANYONE, Authenticator, address_of
 from aggregator.api.limits import RateLimit
 from aggregator.api.problems import unauthorized
+from aggregator.api.recent import RecentAnswers
 from aggregator.api.schemas.names import Name
 from aggregator.api.sign_in import SignIn
 from aggregator.fleet.bands import Thresholds
@@ -36,6 +37,7 @@ class Centre:
     sign_in: SignIn
     rate: RateLimit
     thresholds: Thresholds
+    recent: RecentAnswers
 
 
 # Where nothing waits, these are async: what is not, goes to another thread and back, which takes longest beside ingest.

@@ -7,15 +7,18 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
 
-from aggregator.api.deps import CentreDep, NowDep, SessionDep, VisibleSites
+from aggregator.access.roles import Sites
+from aggregator.api.deps import Centre, CentreDep, NowDep, SessionDep, VisibleSites
 from aggregator.api.paging import cursor_of, link_next, place_of, take
 from aggregator.api.problems import problems
 from aggregator.api.schemas.due import DueCounts, DuePage, DueQuery, EngineDue
 from aggregator.api.schemas.fleet import Fleet, FleetQuery
 from aggregator.api.schemas.names import Name
+from aggregator.fleet.bands import band_of
 from aggregator.fleet.due import Judgement, Verdict, judge
+from aggregator.fleet.liveness import liveness_of
 from aggregator.fleet.summary import summarise
-from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines
+from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines, list_vitals
 
 _Judged = tuple[EngineRow, Judgement]
 _PLACE: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[datetime, Name])
@@ -24,18 +27,24 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 router = APIRouter(prefix="/fleet", tags=["fleet"])
 
 
-@router.get("", summary="The fleet in a few numbers", responses=problems(422))
-def read_fleet(
-    session: SessionDep, sites: VisibleSites, centre: CentreDep, now: NowDep, query: Annotated[FleetQuery, Query()]
-) -> Fleet:
+@router.get("", summary="The fleet in a few numbers", response_model=Fleet, responses=problems(422))
+async def read_fleet(sites: VisibleSites, centre: CentreDep, query: Annotated[FleetQuery, Query()]) -> Response:
     """Counts per health band, links beside them, and the mean and percentiles of the predicted medians.
 
-    It is of the sites that whoever asks may see. Retired engines are left out; the engines themselves are at
-    `/engines`, ranked by `sort=risk`.
+    It is of the sites that whoever asks may see, and at most a second old. Retired engines are left out; the engines
+    themselves are at `/engines`, ranked by `sort=risk`.
     """
-    wanted = EngineFilter(site=query.site, type=query.type, in_fleet=True, thresholds=centre.thresholds)
-    rows = list_engines(session, sites, wanted)
-    return Fleet.of(summarise((row.band, row.liveness(now).state, row.rul) for row in rows), centre.thresholds)
+    wanted = EngineFilter(site=query.site, type=query.type, in_fleet=True)
+    body = await centre.recent.answer(("fleet", sites, wanted), lambda: _summarise(centre, sites, wanted))
+    return Response(body, media_type="application/json")
+
+
+def _summarise(centre: Centre, sites: Sites, wanted: EngineFilter) -> bytes:
+    with centre.store.session() as session:
+        vitals = list_vitals(session, sites, wanted)
+    now, thresholds = centre.now(), centre.thresholds
+    summary = summarise((band_of(one.rul, thresholds), liveness_of(one.signs, now).state, one.rul) for one in vitals)
+    return Fleet.of(summary, thresholds).model_dump_json().encode()
 
 
 @router.get("/due", summary="Which engines need work before a date", responses=problems(422))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal, select, tuple_
 from sqlmodel import Session
@@ -64,6 +64,13 @@ class EngineRow:
         online = self.liveness(now).state is LinkState.ONLINE
         counted_from = now if online or self.observed_at is None else self.observed_at
         return Life(self.rul, self.utilisation, self.flown_cycles, counted_from)
+
+
+class Vitals(NamedTuple):
+    """What summaries are made of: an engine's latest prediction, and what was heard from its gateway."""
+
+    rul: Rul | None
+    signs: Signs | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +214,34 @@ def list_engines_by_link(
         if len(found) >= limit or len(rows) < PORTION:
             return found[:limit]
         after = order.value_of(rows[-1]), rows[-1].serial
+
+
+def list_vitals(session: Session, sites: Sites, wanted: EngineFilter) -> list[Vitals]:
+    """Read what summaries are made of, in one statement; some times less work than whole rows."""
+    statement = (
+        select(
+            *(_current.c[f"rul_{name}_cycles"] for name in ("mean", "q05", "q50", "q95")),
+            _current.c.cap_cycles,
+            LAST_RECORD_AT,
+            *(_gateway.c[name] for name in ("id", "event", "received_at", "heartbeat_interval_s")),
+        )
+        .select_from(_engine)
+        .outerjoin(_installation, _INSTALLED_NOW)
+        .outerjoin(_gateway, _gateway.c.id == _installation.c.gateway_id)
+        .outerjoin(_current, _current.c.engine_id == _engine.c.id)
+        .where(*_conditions(wanted))
+    )
+    if sites is not None:
+        statement = statement.where(_engine.c.site.in_(sorted(sites)))
+    return [
+        Vitals(
+            rul=None if q50 is None else Rul(mean, q05, q50, q95, cap),
+            signs=None if gateway_id is None else _signs(event, heard_at, interval_s, last_record_at),
+        )
+        for mean, q05, q50, q95, cap, last_record_at, gateway_id, event, heard_at, interval_s in (
+            session.connection().execute(statement)
+        )
+    ]
 
 
 def signs_of(gateway: Gateway, last_record_at: datetime | None) -> Signs:
