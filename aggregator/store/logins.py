@@ -81,6 +81,7 @@ def renew_login(store: Store, refresh_token: str, address: str, now: datetime) -
     if shown is None:
         return None
     with store.session(writes=True) as session:
+        session.get(Login, shown.login, with_for_update=True)  # of two that come at once, one is the second
         running = find_login(session, shown.login, now)
         if running is None:
             return None

@@ -77,6 +77,8 @@ def change_person(store: Store, name: str, wanted: PersonChange, by: Caller, now
         PersonError: there is none of this name, or nobody would be left to look after all sites.
     """
     with store.session(writes=True) as session:
+        # Two admins who disable each other at once must not both find the other one left.
+        session.exec(select(Person).order_by(Person.name).with_for_update()).all()
         person = find_person(session, name)
         if person is None:
             raise PersonError(f"there is no person {name}")

@@ -54,6 +54,15 @@ def test_p8_a_token_that_comes_again_ends_the_login_for_whoever_has_the_next(log
     assert actions()[0] == ("person anna", "login.token_reused", "person anna", "203.0.113.9")
 
 
+def test_of_two_who_renew_at_once_one_succeeds_and_the_login_ends(login, store, clock, at_once):
+    for round_ in range(10):
+        begun = begin_login(store, "anna", f"r-{round_}", HERE, clock(), clock.in_(60))
+        answers = at_once(*[lambda begun=begun: renew_login(store, begun.refresh_token, HERE, clock())] * 2)
+        assert sum(answer is not None for answer in answers) == 1
+        with store.session() as session:
+            assert find_login(session, f"r-{round_}", clock()) is None
+
+
 @pytest.mark.parametrize("token", ["", "l-1", "l-2.x", "é.ü"])
 def test_what_is_no_token_renews_nothing(login, store, clock, token):
     assert renew_login(store, token, HERE, clock()) is None

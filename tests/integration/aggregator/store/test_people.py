@@ -86,3 +86,20 @@ def test_a_new_password_and_being_disabled_end_a_persons_logins(store, clock, ch
     change_person(store, "anna", PersonChange(disabled=False), ADMIN, clock())
     with store.session() as session:
         assert (find_login(session, "l-1", clock()) is None) is ends
+
+
+@pytest.mark.usefixtures("root")
+def test_two_admins_who_disable_each_other_at_once_leave_one(store, clock, at_once):
+    add_person(store, "berta", "$hash", FULL_ACCESS, ADMIN, clock())
+
+    def change(name, disabled):
+        try:
+            change_person(store, name, PersonChange(disabled=disabled), ADMIN, clock())
+        except PersonError:
+            return False
+        return True
+
+    for _ in range(10):
+        assert sorted(at_once(lambda: change("root", True), lambda: change("berta", True))) == [False, True]
+        for name in ("root", "berta"):
+            change(name, False)
