@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import aiomqtt
@@ -105,6 +106,20 @@ def test_p8_with_an_account_it_serves_others_who_say_who_they_are(start, free_tc
         spoofed = client.get("/api/v1/audit", headers=headers | {"X-Forwarded-For": "203.0.113.9"}).json()["items"]
     assert spoofed[0]["address"] == "127.0.0.1"
     assert (tmp_path / "data" / "token.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_clients_that_never_finish_what_they_ask_keep_nobody_waiting(start, free_tcp_port):
+    aggregator = start("--broker.port", str(free_tcp_port))
+    page = httpx.URL(aggregator.wait_for("serving")["page"])
+    head = b"POST /api/v1/engines HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    json_body = b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    with ExitStack() as connections:
+        for rest in (b"X-Slow: ", json_body) * 100:
+            slow = connections.enter_context(socket.create_connection((page.host, page.port)))
+            slow.sendall(head + rest)
+        for path in ("health/live", "api/v1/fleet", "api/v1/engines"):
+            assert httpx.get(f"{page}{path}", timeout=DEADLINE_S).status_code == 200
+        assert aggregator.stop()[0] == 0
 
 
 def test_open_connections_do_not_keep_it_from_stopping(start, free_tcp_port):
