@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from aggregator.store.arrivals import EnvelopeArrival, MalformedArrival, Outcome
 from aggregator.store.ledger import Parcel, open_streams
-from aggregator.store.quarantine import SetAside, set_aside
+from aggregator.store.quarantine import SetAside, record_set_aside, set_aside
 from aggregator.store.tables import Gateway, core
 from shared.errors import TopicError
 from shared.topics import GatewayTopic
@@ -64,22 +64,7 @@ def _why_strange(topic: GatewayTopic, gateways: Registered) -> str | None:
 
 def _turn_away(connection: Connection, envelope: EnvelopeArrival, reason: str, outcome: Outcome) -> None:
     topic = envelope.topic
-    set_aside(
-        connection,
-        [
-            SetAside(
-                topic=str(topic),
-                site=topic.site,
-                gateway=topic.gateway,
-                stream_id=envelope.stream_id,
-                seq=entry.seq,
-                reason=reason,
-                body=entry.body,
-                received_at=envelope.received_at,
-            )
-            for entry in envelope.entries
-        ],
-    )
+    set_aside(connection, [record_set_aside(entry, envelope.stream_id, reason) for entry in envelope.entries])
     answer = outcome.answer(topic, envelope.stream_id)
     answer.quarantined |= {entry.seq: reason for entry in envelope.entries}
     outcome.count_quarantined(len(envelope.entries), reason)
