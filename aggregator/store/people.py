@@ -19,6 +19,10 @@ class PersonError(SpoolwatchError):
     """A change of a person contradicts what there is."""
 
 
+class NoSuchPersonError(PersonError):
+    """There is nobody of this name whom the caller looks after."""
+
+
 @dataclass(frozen=True, slots=True)
 class PersonChange:
     """What is to change of a person; None leaves a thing as it is."""
@@ -74,14 +78,16 @@ def change_person(store: Store, name: str, wanted: PersonChange, by: Caller, now
     """Change a person; a new password and being disabled end their logins.
 
     Raises:
-        PersonError: there is none of this name, or nobody would be left to look after all sites.
+        NoSuchPersonError: there is none of this name among those that ``by`` looks after.
+        PersonError: nobody would be left to look after all sites.
     """
     with store.session(writes=True) as session:
         # Two admins who disable each other at once must not both find the other one left.
         session.exec(select(Person).order_by(Person.name).with_for_update()).all()
         person = find_person(session, name)
-        if person is None:
-            raise PersonError(f"there is no person {name}")
+        # Somebody may have given them more since whoever asks was looked at.
+        if person is None or not by.administers(grants_of(person.grants)):
+            raise NoSuchPersonError(f"there is no person {name} among those that you look after")
         before, could_look_after = _shown(person), _looks_after_all(person)
         _apply(person, wanted, now)
         session.flush()

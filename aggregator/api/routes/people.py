@@ -13,7 +13,7 @@ from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_o
 from aggregator.api.problems import not_at, problems
 from aggregator.api.schemas.access import NewPerson, Person, PersonChange, PersonName
 from aggregator.store import people, tables
-from aggregator.store.people import PersonError, find_person, grants_of, list_people
+from aggregator.store.people import NoSuchPersonError, PersonError, find_person, grants_of, list_people
 from aggregator.store.reads import Session
 
 _PLACE: TypeAdapter[str] = TypeAdapter(PersonName)
@@ -60,14 +60,14 @@ def read_person(name: Who, caller: AdminDep, session: SessionDep) -> Person:
 def change(name: Who, change: PersonChange, caller: AdminDep, centre: CentreDep) -> Person:
     """Give a person another password or other grants, or disable them; there is always an admin of all sites left."""
     grants = None if change.grants is None else tuple(grant.plain for grant in change.grants)
-    with centre.store.session() as session:
-        _find(session, name, caller)
     if grants is not None:
         check_administers(caller, grants)
     password_hash = None if change.password is None else hash_password(change.password)
     wanted = people.PersonChange(password_hash, grants, change.disabled)
     try:
         people.change_person(centre.store, name, wanted, caller, centre.now())
+    except NoSuchPersonError as error:
+        raise HTTPException(404, str(error)) from error
     except PersonError as error:
         raise HTTPException(409, str(error)) from error
     centre.authenticator.forget()

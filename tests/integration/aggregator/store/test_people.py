@@ -6,6 +6,7 @@ from aggregator.access.roles import EVERYWHERE, FULL_ACCESS, Caller, Grant, Role
 from aggregator.store.audit import list_audit
 from aggregator.store.logins import begin_login, find_login
 from aggregator.store.people import (
+    NoSuchPersonError,
     PersonChange,
     PersonError,
     add_person,
@@ -60,6 +61,15 @@ def test_every_change_is_in_the_audit_log_and_no_hash_is(store, clock):
     assert (changed.before, changed.site) == (added.after, None)
     assert changed.after == {"grants": ["viewer@*"], "disabled": False, "password": "changed"}
     assert (person.password_hash, grants_of(person.grants)) == ("$new", (Grant(Role.VIEWER, EVERYWHERE),))
+
+
+@pytest.mark.usefixtures("root")
+def test_p8_who_looks_after_one_site_changes_nobody_who_acts_elsewhere(store, clock):
+    by = Caller("person hanna", (Grant(Role.ADMIN, "hamburg"),))
+    with pytest.raises(NoSuchPersonError, match="no person root among those that you look after"):
+        change_person(store, "root", PersonChange("$stolen"), by, clock())
+    with store.session() as session:
+        assert find_person(session, "root").password_hash == "$hash"
 
 
 @pytest.mark.parametrize(
