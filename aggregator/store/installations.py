@@ -69,11 +69,12 @@ def amend(
     *,
     by: Caller = THIS_MACHINE,
 ) -> None:
-    """Correct an installation, or end it: what it took so far stays with it.
+    """Correct an installation, end it, or let it last again: what it took so far stays with it.
 
     Raises:
         NoSuchInstallationError: there is none of this id where whoever asks is an engineer.
-        RegistryError: it would contradict another one.
+        NoSuchEngineError: its engine has moved to where whoever asks is no engineer.
+        RegistryError: it would contradict another one, or last while its engine is retired.
         ChangedError: it is in no version out of ``seen``.
     """
     with store.session(writes=True) as session:
@@ -88,8 +89,7 @@ def amend(
         check_version(one, seen)
         before = shown(one)
         one.sqlmodel_update(dict(change))
-        _check_times(one, now)
-        _check_free(session, one, engine, gateway)
+        _hang(session, one, engine, gateway, now)
         subject = f"engine {engine.serial} at gateway {gateway.name}"
         audit(session, by, now, Change("installation.amend", subject, gateway.site, before, shown(one)))
         session.commit()
@@ -114,8 +114,6 @@ def _install(store: Store, wanted: NewInstallation, now: datetime, by: Caller) -
     with store.session(writes=True) as session:
         engine = lock_engine(session, wanted.engine, by)
         gateway = lock_gateway(session, wanted.gateway, by)
-        if engine.status == "retired":
-            raise RegistryError(f"engine {engine.serial} is retired; change its status before it is installed")
         one = Installation(
             id=str(uuid4()),
             engine_id=key_of(engine.id),
@@ -125,15 +123,22 @@ def _install(store: Store, wanted: NewInstallation, now: datetime, by: Caller) -
             installed_to=wanted.installed_to,
             installation_cycle=wanted.installation_cycle,
         )
-        _check_times(one, now)
-        _check_free(session, one, engine, gateway)
+        _hang(session, one, engine, gateway, now)
         session.add(one)
-        if one.installed_to is None:
-            engine.site = gateway.site
         subject = f"engine {engine.serial} at gateway {gateway.name}"
         audit(session, by, now, Change("engine.install", subject, gateway.site, after=shown(one)))
         session.commit()
         return one.id
+
+
+def _hang(session: Session, one: Installation, engine: Engine, gateway: Gateway, now: datetime) -> None:
+    """Refuse an installation that cannot be; while it lasts, the engine is of its gateway's site. Both are locked."""
+    if one.installed_to is None and engine.status == "retired":
+        raise RegistryError(f"engine {engine.serial} is retired; change its status before it is installed")
+    _check_times(one, now)
+    _check_free(session, one, engine, gateway)
+    if one.installed_to is None:
+        engine.site = gateway.site
 
 
 def _check_times(one: Installation, now: datetime) -> None:

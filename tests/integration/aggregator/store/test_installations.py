@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
+from aggregator.access.roles import Caller, Grant, Role
 from aggregator.store.installations import NewInstallation, NoSuchInstallationError, amend, install
 from aggregator.store.registry import (
+    NoSuchEngineError,
     Registration,
     RegistryError,
     edit_engine,
@@ -135,6 +137,20 @@ def test_a_retired_engine_hangs_nowhere_until_it_is_taken_back(enter, store, clo
         enter("E1", start=24)
     edit_engine(store, "E1", {"status": "operational"}, clock())
     enter("E1", start=24)
+
+
+def test_an_installation_lasts_again_only_where_its_engine_could_be_installed(enter, store, clock, began, rows):
+    one = enter("E1", end=5)
+    edit_engine(store, "E1", {"status": "retired"}, clock())
+    with pytest.raises(RegistryError, match="engine E1 is retired"):
+        amend(store, one, {"installed_to": None}, clock())
+    amend(store, one, {"installation_cycle": 40}, clock())
+    edit_engine(store, "E1", {"status": "operational", "site": "kiel"}, clock())
+    with pytest.raises(NoSuchEngineError):
+        amend(store, one, {"installed_to": None}, clock(), by=Caller("hamburg", (Grant(Role.ENGINEER, "hamburg"),)))
+    assert rows(Installation)[0]["installed_to"] == began + 5 * HOUR
+    amend(store, one, {"installed_to": None}, clock())
+    assert list_registrations(store)[0] == Registration("E1", "hamburg", "gw-1", "left")
 
 
 def test_an_edit_of_what_was_edited_meanwhile_is_refused(store, clock, rows):
