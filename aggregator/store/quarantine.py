@@ -14,6 +14,9 @@ from shared.messages import ENVELOPE_MAX_BYTES, digest
 
 _quarantine = core(Quarantine)
 
+# What a message read before must still have to be the same one; a store that was restored numbers from an older id.
+IDENTITY = tuple(_quarantine.c[name] for name in ("id", "topic", "stream_id", "seq", "digest"))
+
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
@@ -81,8 +84,9 @@ def keep_records(connection: Connection, kept: list[SetAside]) -> None:
 
 def discard(store: Store, message: Quarantine, now: datetime, *, by: Caller = THIS_MACHINE) -> bool:
     """Throw a message away; the ledger goes on answering that it was quarantined. Returns whether it was here."""
+    is_it = (column == getattr(message, column.name) for column in IDENTITY)
     with store.session(writes=True) as session:
-        gone = session.connection().execute(delete(_quarantine).where(_quarantine.c.id == message.id)).rowcount > 0
+        gone = session.connection().execute(delete(_quarantine).where(*is_it)).rowcount > 0
         if gone:
             subject = f"message {message.id} of gateway {message.gateway}"
             change = Change("quarantine.discard", subject, message.site or None, before={"reason": message.reason})

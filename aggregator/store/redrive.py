@@ -17,6 +17,7 @@ from aggregator.store.database import Store
 from aggregator.store.ledger import Known, OpenStream, Parcel, find_receipts, write_receipts
 from aggregator.store.missing import miss_dropped
 from aggregator.store.placements import place
+from aggregator.store.quarantine import IDENTITY
 from aggregator.store.rows import write_records
 from aggregator.store.subjects import sort_out_known
 from aggregator.store.tables import Quarantine, Receipt, core
@@ -39,6 +40,11 @@ class Kept(NamedTuple):
     def key(self) -> Key:
         """Gateway, stream and seq."""
         return self.entry.topic.gateway, self.stream_id, self.entry.seq
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What tells it from every other record in the quarantine, as ``IDENTITY`` has it."""
+        return self.id, str(self.entry.topic), self.stream_id, self.entry.seq, self.entry.digest
 
 
 def redrive_records(store: Store, kept: Sequence[Kept], now: datetime, *, by: Caller = THIS_MACHINE) -> Verdicts:
@@ -63,9 +69,9 @@ def redrive_records(store: Store, kept: Sequence[Kept], now: datetime, *, by: Ca
 
 
 def _redrive(connection: Connection, kept: Sequence[Kept], now: datetime, by: Caller) -> Verdicts:
-    locked = select(_quarantine.c.id).where(_quarantine.c.id.in_([one.id for one in kept])).order_by(_quarantine.c.id)
-    here = {*connection.scalars(locked.with_for_update())}
-    ids = {one.key: one.id for one in kept if one.id in here}
+    locked = select(*IDENTITY).where(_quarantine.c.id.in_([one.id for one in kept])).order_by(_quarantine.c.id)
+    here = {tuple(row) for row in connection.execute(locked.with_for_update())}
+    ids = {one.key: one.id for one in kept if one.identity in here}
     wanted = [one for one in kept if ids.get(one.key) == one.id]
     refused, taken = _take(connection, wanted)
     verdicts: Verdicts = {ids[key]: reason for key, reason in refused.items()}

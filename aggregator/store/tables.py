@@ -274,11 +274,12 @@ class MissingRange(Table, table=True):
 class Quarantine(Table, table=True):
     """A message or record that could not be used: its raw bytes and why; names as its topic gave them.
 
-    ``engine`` is the serial that a record names; null for what is none, or was set aside by an older version.
+    ``engine`` is the serial that a record names; null for what is none, or was set aside by an older version. No id is
+    ever given twice, or whoever acts on a message that is gone would meet another one.
     """
 
     __tablename__ = "quarantine"
-    __table_args__ = (Index(None, "gateway", "id"), Index(None, "engine", "id"))
+    __table_args__ = (Index(None, "gateway", "id"), Index(None, "engine", "id"), {"sqlite_autoincrement": True})
 
     id: int | None = Field(default=None, primary_key=True)
     gateway: str
