@@ -89,14 +89,14 @@ def cycles_at(rul: Rul, confidence: float) -> float:
 def due_date(life: Life, confidence: float) -> DueDate | None:
     """When the life of an engine ends that lasts until then with this confidence, 0.05 to 0.95; None if nobody knows.
 
-    A life that is over is over at any rate of use.
+    A life that is over is over at any rate of use; of one at the cap that is used up, nobody knows how much is left.
     """
     if life.rul is None:
         return None
     quantile = cycles_at(life.rul, confidence)
     cycles = max(0.0, life.rul.clipped(quantile) - life.flown_cycles)
     if cycles == 0:
-        return DueDate(life.counted_from, 0.0, not_before=False)
+        return DueDate(life.counted_from, 0.0, life.rul.at_cap(quantile))
     if life.utilisation is None:
         return None
     days = min(cycles / life.utilisation.cycles_per_day, FARTHEST_DAYS)

@@ -62,13 +62,14 @@ def test_who_is_due_before_a_date_is_due_before_each_later_one(
     assert late == early
 
 
-@given(lives(), confidences, rates, st.integers(0, 4000))
-def test_p7_nobody_at_the_cap_is_called_due(rul: Rul, confidence: float, rate: float, days: int) -> None:
-    judged = judge(Life(rul, entered(rate), 0, NOW), confidence, NOW + days * DAY)
+@given(lives(), confidences, rates, st.integers(0, 200), st.integers(0, 4000))
+def test_p7_nobody_at_the_cap_is_called_due(rul: Rul, confidence: float, rate: float, flown: int, days: int) -> None:
+    judged = judge(Life(rul, entered(rate), flown, NOW), confidence, NOW + days * DAY)
     assert judged.due is not None
+    assert judged.due.not_before == rul.at_cap(cycles_at(rul, confidence))
     if judged.due.not_before:
         assert judged.verdict is not Verdict.DUE
-        assert judged.due.cycles == rul.cap
+        assert judged.due.cycles == max(0.0, rul.cap - flown)
 
 
 LIFE = Rul(mean=50, q05=30, q50=50, q95=130, cap=125)
