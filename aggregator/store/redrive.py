@@ -99,7 +99,7 @@ def _take(connection: Connection, wanted: Sequence[Kept]) -> tuple[dict[Key, str
         return {}, []
     outcome = Outcome()
     envelopes = [EnvelopeArrival(one.entry.topic, one.stream_id, [one.entry], one.entry.received_at) for one in wanted]
-    parcels = admit(connection, envelopes, outcome)
+    parcels = admit(connection, envelopes, outcome, redriven=True)
     refused = {
         (topic.gateway, stream_id, seq): reason
         for (topic, stream_id), answer in outcome.answers.items()

@@ -1,4 +1,4 @@
-"""Redriving and discarding touch what was meant and nothing else."""
+"""Redriving and discarding touch what was meant and nothing else, and turn no state back."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ from sqlmodel import Session, select
 from aggregator.ingest.redrive import redrive
 from aggregator.store.database import Store
 from aggregator.store.quarantine import discard
-from aggregator.store.tables import Quarantine, core
+from aggregator.store.tables import CurrentState, Quarantine, Stream, core
 
 
 @pytest.fixture
@@ -63,3 +63,21 @@ def test_what_has_the_id_of_a_message_that_is_gone_is_left_alone(act, stale, sto
         connection.execute(update(core(Quarantine)).values(id=stale.id))
     assert not act(store, [stale] if act is redrive else stale, clock())
     assert [kept["engine"] for kept in rows(Quarantine)] == ["E3"]
+
+
+def test_what_a_stream_left_behind_before_its_gateway_was_registered_turns_no_state_back(
+    store, clock, recorder, deliver, quarantined, rows
+):
+    for stream, cycle in (("older", 1), ("old", 2)):
+        deliver({1: recorder.row("E1", cycle)}, stream=stream)
+        clock.advance(60)
+    recorder.register("E1")
+    deliver({1: recorder.row("E1", 10)}, stream="new")
+    for message in reversed(quarantined()):
+        assert redrive(store, [message], clock()) == {message.id: None}
+    (state,) = rows(CurrentState)
+    assert state["telemetry_cycle"] == 10
+    deliver({2: recorder.row("E1", 11)}, stream="new")
+    (state,) = rows(CurrentState)
+    assert (state["telemetry_cycle"], state["telemetry_stream_ordinal"]) == (11, 3)
+    assert {row["stream_id"]: row["ordinal"] for row in rows(Stream)} == {"older": 1, "old": 2, "new": 3}
