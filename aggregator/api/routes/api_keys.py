@@ -12,10 +12,11 @@ from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_o
 from aggregator.api.problems import problems
 from aggregator.api.routes.people import check_administers
 from aggregator.api.schemas.access import ApiKey, MadeApiKey, NewApiKey
+from aggregator.api.schemas.names import AwareUtc
 from aggregator.store.api_keys import KeyWish, add_key, find_key, list_keys, revoke_key
 from aggregator.store.people import grants_of
 
-_PLACE: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[datetime, str])
+_PLACE: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[AwareUtc, str])
 KeyId = Annotated[str, Path(pattern="^[0-9a-f]{8}$", description="How the key begins, behind `swk_`.")]
 
 router = APIRouter(prefix="/api-keys", tags=["access"])

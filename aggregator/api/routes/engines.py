@@ -1,6 +1,5 @@
 """Engines: list, register, look at one."""
 
-from datetime import datetime
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,7 +11,7 @@ from aggregator.api.etags import ETAG, IfMatch, seen_versions, tag
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import edit_problem, no_such_engine, not_at, problems
 from aggregator.api.schemas.engines import Engine, EngineChange, EngineDetails, EngineQuery, EngineRegistration
-from aggregator.api.schemas.names import Name
+from aggregator.api.schemas.names import AwareUtc, Name
 from aggregator.fleet.channels import statistics_of
 from aggregator.store.reads import Session
 from aggregator.store.reads.engine import find_engine, latest_rows
@@ -35,7 +34,7 @@ _PLACES: dict[SortKey, TypeAdapter[tuple[SortValue, str]]] = {
     "serial": TypeAdapter(tuple[Name, Name]),
     "rul": TypeAdapter(tuple[float, Name]),
     "risk": TypeAdapter(tuple[float, Name]),
-    "last_seen": TypeAdapter(tuple[datetime, Name]),
+    "last_seen": TypeAdapter(tuple[AwareUtc, Name]),
 }
 
 

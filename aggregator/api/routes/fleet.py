@@ -13,7 +13,7 @@ from aggregator.api.paging import cursor_of, link_next, place_of, take
 from aggregator.api.problems import problems
 from aggregator.api.schemas.due import DueCounts, DuePage, DueQuery, EngineDue
 from aggregator.api.schemas.fleet import Fleet, FleetQuery
-from aggregator.api.schemas.names import Name
+from aggregator.api.schemas.names import AwareUtc, Name
 from aggregator.fleet.bands import band_of
 from aggregator.fleet.due import Judgement, Verdict, judge
 from aggregator.fleet.liveness import liveness_of
@@ -21,7 +21,7 @@ from aggregator.fleet.summary import summarise
 from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines, list_vitals
 
 _Judged = tuple[EngineRow, Judgement]
-_PLACE: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[datetime, Name])
+_PLACE: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[AwareUtc, Name])
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 router = APIRouter(prefix="/fleet", tags=["fleet"])

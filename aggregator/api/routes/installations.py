@@ -18,12 +18,13 @@ from aggregator.api.schemas.installations import (
     InstallationQuery,
     NewInstallation,
 )
+from aggregator.api.schemas.names import AwareUtc
 from aggregator.store import installations
 from aggregator.store.reads import Session
 from aggregator.store.reads.installations import InstallationFilter, find_installation, list_installations
 from shared.errors import SpoolwatchError
 
-_PLACE: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[datetime, InstallationId])
+_PLACE: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[AwareUtc, InstallationId])
 
 Id = Annotated[InstallationId, Path()]
 

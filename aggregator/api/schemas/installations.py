@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from aggregator.api.paging import PageQuery
-from aggregator.api.schemas.names import Name
+from aggregator.api.schemas.names import AwareUtc, Name
 from aggregator.store.reads.installations import InstallationRow
 
 InstallationId = Annotated[
@@ -57,8 +57,8 @@ class NewInstallation(BaseModel):
     engine: Name
     gateway: Name
     position: Name = Field(default="1", description="Its place at that gateway.")
-    installed_from: AwareDatetime | None = Field(default=None, description="Since when; null: now.")
-    installed_to: AwareDatetime | None = Field(default=None, description="Until when; null while it hangs.")
+    installed_from: AwareUtc | None = Field(default=None, description="Since when; null: now.")
+    installed_to: AwareUtc | None = Field(default=None, description="Until when; null while it hangs.")
     installation_cycle: InstallationCycle = None
 
 
@@ -68,8 +68,8 @@ class InstallationChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     position: Name | None = Field(default=None, description="Null changes nothing.")
-    installed_from: AwareDatetime | None = Field(default=None, description="Null changes nothing.")
-    installed_to: AwareDatetime | None = Field(
+    installed_from: AwareUtc | None = Field(default=None, description="Null changes nothing.")
+    installed_to: AwareUtc | None = Field(
         default=None, description="When the engine was removed. Null: it was not, it hangs there still."
     )
     installation_cycle: InstallationCycle = None
@@ -80,4 +80,4 @@ class InstallationQuery(PageQuery):
 
     engine: Name | None = None
     gateway: Name | None = None
-    at: AwareDatetime | None = Field(default=None, description="Only those that lasted at this instant.")
+    at: AwareUtc | None = Field(default=None, description="Only those that lasted at this instant.")
