@@ -14,7 +14,7 @@ from aggregator.api.problems import no_such_engine, problems
 from aggregator.api.schemas.history import SpanQuery, TelemetryFileQuery
 from aggregator.store.reads import Session
 from aggregator.store.reads.engine import find_engine_id
-from aggregator.store.reads.history import Span, list_predictions, list_telemetry
+from aggregator.store.reads.history import Span, list_channels, list_predictions, list_telemetry
 from aggregator.store.tables import Model, Prediction, Telemetry
 
 PORTION = 1000
@@ -42,13 +42,12 @@ def read_telemetry_file(
     def read(session: Session, engine_id: int, span: Span) -> list[tuple[tuple[int, int], Telemetry]]:
         return [((row.cycle, row.id or 0), row) for row in list_telemetry(session, engine_id, span)]
 
-    portions = _portions(centre, _engine_id(centre, sites, serial), query, read)
-    first = next(portions, [])
-    channels = query.channel or (list(first[0].channels) if first else [])
+    engine_id = _engine_id(centre, sites, serial)
+    channels = query.channel or _channels(centre, engine_id, query)
 
     def lines() -> Iterator[list[Line]]:
         yield [("cycle", "installation_id", "observed_at", "received_at", "clock_unsynced", *map(_harmless, channels))]
-        for portion in _prepend(first, portions):
+        for portion in _portions(centre, engine_id, query, read):
             yield [
                 (
                     *(row.cycle, row.installation_id, row.observed_at.isoformat(), row.received_at.isoformat()),
@@ -109,6 +108,12 @@ def _engine_id(centre: Centre, sites: Sites, serial: str) -> int:
     return engine_id
 
 
+def _channels(centre: Centre, engine_id: int, query: SpanQuery) -> list[str]:
+    """Those of all rows, which are read once for it before: the columns stand in the first line."""
+    with centre.store.session() as session:
+        return list_channels(session, engine_id, Span(query.from_cycle, query.to_cycle, query.installation_id))
+
+
 def _portions(
     centre: Centre,
     engine_id: int,
@@ -126,12 +131,6 @@ def _portions(
             after = found[-1][0]
         if len(found) < PORTION:
             return
-
-
-def _prepend(first: list[Read], rest: Iterator[list[Read]]) -> Iterator[list[Read]]:
-    if first:
-        yield first
-    yield from rest
 
 
 def _respond(portions: Iterable[list[Line]], name: str) -> StreamingResponse:

@@ -66,6 +66,15 @@ async def test_a_file_of_several_portions_has_each_row_once(client, recorder, ro
     assert [line.split(",")[0] for line in lines[1:]] == [str(cycle) for cycle in range(1, rows + 1)]
 
 
+async def test_a_channel_that_only_later_rows_have_is_a_column_too(client, recorder):
+    recorder.register("E-1")
+    rows = [recorder.row("E-1", cycle, {"T24": 1.0}) for cycle in range(1, files.PORTION + 1)]
+    recorder.send(*rows, recorder.row("E-1", files.PORTION + 1, {"P30": 550.0, "T24": 2.0}))
+    lines = list(csv.DictReader(io.StringIO((await read(client, "telemetry.csv")).text)))
+    assert [(line["T24"], line["P30"]) for line in lines[-2:]] == [("1.0", ""), ("2.0", "550.0")]
+    assert "P30" not in (await read(client, "telemetry.csv", to_cycle=files.PORTION)).text
+
+
 @pytest.mark.usefixtures("life")
 async def test_predictions_as_csv(client):
     answer = await read(client, "predictions.csv", from_cycle=4, to_cycle=5)
