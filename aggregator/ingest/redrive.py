@@ -5,7 +5,14 @@ from datetime import datetime
 
 from aggregator.access.roles import THIS_MACHINE, Caller
 from aggregator.ingest.intake import arrive, read_entry
-from aggregator.store.arrivals import DeferredArrival, MalformedArrival
+from aggregator.store.arrivals import (
+    DeferredArrival,
+    EnvelopeArrival,
+    MalformedArrival,
+    Outcome,
+    ReplyArrival,
+    StatusArrival,
+)
 from aggregator.store.commit import commit
 from aggregator.store.database import Store
 from aggregator.store.quarantine import discard
@@ -38,6 +45,18 @@ def _redrive_message(store: Store, message: Quarantine, now: datetime, by: Calle
     arrival = arrive(message.topic, message.body, message.received_at)
     if isinstance(arrival, MalformedArrival | DeferredArrival):
         return arrival.reason
-    commit(store, [arrival])
-    discard(store, message, now, by=by)
-    return None
+    refused = _why_refused(arrival, commit(store, [arrival]))
+    if refused is None:
+        discard(store, message, now, by=by)
+    return refused
+
+
+def _why_refused(arrival: EnvelopeArrival | StatusArrival | ReplyArrival, outcome: Outcome) -> str | None:
+    """Why not all of a message is kept elsewhere now; None if it is."""
+    if outcome.strangers:
+        return f"gateway {arrival.topic.gateway} is not registered at site {arrival.topic.site}"
+    if outcome.unusable_messages:
+        return "the store cannot take it; the log says why"
+    if not isinstance(arrival, EnvelopeArrival) and outcome.quarantined_records:
+        return outcome.first_reason
+    return next((answer.conflict for answer in outcome.answers.values() if answer.conflict is not None), None)

@@ -58,7 +58,11 @@ def read_message(id: Id, session: SessionDep, sites: VisibleSites) -> Quarantine
 
 @router.delete("/{id}", summary="Discard a quarantined message", status_code=204, responses=problems(404, 422))
 def discard_message(id: Id, caller: EngineerDep, centre: CentreDep, now: NowDep) -> None:
-    """Throw a message away for good; its gateway has forgotten it since it was quarantined."""
+    """Throw a message away for good.
+
+    Of a record (`seq`) its gateway has forgotten it since it was quarantined; a message that could not be read was
+    never answered, so its gateway may hold its records still and send them again.
+    """
     with centre.store.session() as session:
         message = _find(session, caller.sites(Role.ENGINEER), id)
     if not discard(centre.store, message, now, by=caller):

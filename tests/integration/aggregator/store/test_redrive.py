@@ -3,13 +3,18 @@
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import Raw
 from sqlalchemy import delete, insert, update
-from sqlmodel import Session, select
+from sqlmodel import select
 
 from aggregator.ingest.redrive import redrive
+from aggregator.store.arrivals import MalformedArrival
+from aggregator.store.commit import commit
 from aggregator.store.database import Store
 from aggregator.store.quarantine import discard
-from aggregator.store.tables import CurrentState, Quarantine, Stream, core
+from aggregator.store.tables import CurrentState, Quarantine, Stream, Telemetry, core
+from shared.messages import OutboxStatus, Session, SourceStatus, Status, encode
+from shared.topics import GatewayTopic
 
 
 @pytest.fixture
@@ -17,7 +22,7 @@ def quarantined(store):
     """Read the whole quarantine as the API hands it on, oldest first."""
 
     def read():
-        with Session(store.engine) as session:
+        with store.session() as session:
             return session.exec(select(Quarantine).order_by(Quarantine.id)).all()
 
     return read
@@ -81,3 +86,56 @@ def test_what_a_stream_left_behind_before_its_gateway_was_registered_turns_no_st
     (state,) = rows(CurrentState)
     assert (state["telemetry_cycle"], state["telemetry_stream_ordinal"]) == (11, 3)
     assert {row["stream_id"]: row["ordinal"] for row in rows(Stream)} == {"older": 1, "old": 2, "new": 3}
+
+
+@pytest.fixture
+def keep_malformed(store, clock, quarantined):
+    """Set a whole message aside, as if an older version could not read it; returns it as it was kept."""
+
+    def keep(message, kind="records", gateway="gw-1"):
+        topic = str(GatewayTopic("hamburg", gateway, kind))
+        commit(store, [MalformedArrival(topic, encode(message), "not readable then", clock())])
+        return next(one for one in quarantined() if one.seq is None)
+
+    return keep
+
+
+def an_envelope(records, stream="stream-1"):
+    return {"v": 1, "stream_id": stream, "records": [[seq, Raw(encode(record))] for seq, record in records.items()]}
+
+
+def test_a_whole_message_whose_stream_is_refused_stays_with_the_reason(
+    store, clock, recorder, deliver, keep_malformed, rows
+):
+    recorder.register("E1")
+    deliver({1: recorder.row("E1", 1)})
+    deliver({1: recorder.row("E1", 9)})
+    message = keep_malformed(an_envelope({50: recorder.row("E1", 5)}))
+    assert redrive(store, [message], clock()) == {message.id: "seq 1 came again with other content"}
+    assert [kept["id"] for kept in rows(Quarantine)] == [message.id]
+
+
+def test_the_status_of_an_unregistered_gateway_stays(store, clock, keep_malformed, rows):
+    status = Status(
+        event="birth",
+        session=Session(counter=1, boot_nonce="n"),
+        stream_id="stream-1",
+        next_seq=1,
+        sent_at=clock(),
+        heartbeat_interval_s=15.0,
+        agent_version="0.1.0",
+        engines=[],
+        source=SourceStatus(kind="file", state="reading"),
+        outbox=OutboxStatus(),
+    )
+    message = keep_malformed(status, kind="status", gateway="gw-9")
+    assert redrive(store, [message], clock()) == {message.id: "gateway gw-9 is not registered at site hamburg"}
+    assert [kept["id"] for kept in rows(Quarantine)] == [message.id]
+
+
+def test_records_of_a_whole_message_have_a_fate_of_their_own(store, clock, recorder, keep_malformed, rows):
+    recorder.register("E1")
+    message = keep_malformed(an_envelope({1: recorder.row("E1", 1), 2: recorder.row("E2", 1)}))
+    assert redrive(store, [message], clock()) == {message.id: None}
+    assert [(kept["seq"], kept["engine"]) for kept in rows(Quarantine)] == [(2, "E2")]
+    assert [row["cycle"] for row in rows(Telemetry)] == [1]
