@@ -142,7 +142,7 @@ def _check(settings: AggregatorSettings, _: argparse.Namespace) -> None:
     settings.broker.password()
     settings.check_data_dir()
     check_reachable(settings.store_url())
-    if not settings.api.is_loopback:
+    if settings.api.trusted_proxies or not settings.api.is_loopback:
         settings.check_host(has_accounts=_has_accounts(settings))
     print("the settings are good")
 

@@ -49,7 +49,8 @@ class ApiSettings(Section):
     login_rate: Rate = Field("20/minute", description="logins per address that are looked at")
     cors_origins: tuple[str, ...] = Field((), description="origins whose pages may use the API with a token")
     trusted_proxies: tuple[str, ...] = Field(
-        (), description="addresses of reverse proxies whose X-Forwarded-For and -Proto are believed"
+        (),
+        description="addresses of reverse proxies whose X-Forwarded-For and -Proto count, once there are accounts",
     )
 
     @property
@@ -205,7 +206,14 @@ class AggregatorSettings(ProgramSettings):
         Raises:
             SettingsError: somebody would.
         """
-        if not (self.api.is_loopback or has_accounts or self.issuer.url):
+        if has_accounts or self.issuer.url:
+            return
+        if self.api.trusted_proxies:
+            raise SettingsError(
+                "api.trusted_proxies: nobody has an account yet, so that anyone who reaches the proxy could read and "
+                "change everything; first run: spoolwatch-aggregator user add NAME --role admin"
+            )
+        if not self.api.is_loopback:
             raise SettingsError(
                 f"api.host {self.api.host}: not a loopback address, and nobody has an account yet, so that anyone who "
                 "reaches it could read and change everything; first run: "

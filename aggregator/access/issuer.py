@@ -14,7 +14,7 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
 from aggregator.access.roles import Caller, Grant, Role
-from aggregator.access.tokens import CredentialsError
+from aggregator.access.tokens import MALFORMED, CredentialsError
 from aggregator.settings import IssuerSettings
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "Ed25519")
@@ -58,7 +58,7 @@ class Issuer:
             claims = self._decode(text)
             expected.validate(claims)
             expires_at = datetime.fromtimestamp(claims["exp"] + LEEWAY_S, UTC)
-        except (JoseError, ValueError, OverflowError) as error:
+        except MALFORMED as error:
             raise CredentialsError(f"the token is not valid: {error}") from error
         name = find_claim(claims, self._settings.name_claim)
         if not isinstance(name, str) or not name:

@@ -17,6 +17,8 @@ Purpose = Literal["api", "pages"]
 
 ISSUER = "spoolwatch"
 ALGORITHM = "Ed25519"
+MALFORMED = (JoseError, ValueError, OverflowError, TypeError, KeyError, AttributeError)
+"""What decoding raises for a text that is no good token, such as one whose header has a number for a list of names."""
 
 
 class CredentialsError(SpoolwatchError):
@@ -77,6 +79,6 @@ class TokenKey:
         try:
             claims = jwt.decode(text, self._key, algorithms=[ALGORITHM]).claims
             expected.validate(claims)
-        except (JoseError, ValueError) as error:
+        except MALFORMED as error:
             raise CredentialsError(f"the token is not valid: {error}") from error
         return Token(str(claims["sid"]), datetime.fromtimestamp(claims["exp"], UTC))

@@ -35,6 +35,14 @@ def test_p8_other_addresses_are_served_only_once_there_are_accounts(host):
         settings.check_host(has_accounts=False)
 
 
+def test_p8_a_proxy_is_served_only_once_there_are_accounts():
+    settings = AggregatorSettings(api=ApiSettings(trusted_proxies=("127.0.0.1",)))
+    settings.check_host(has_accounts=True)
+    settings.model_copy(update={"issuer": ISSUER}).check_host(has_accounts=False)
+    with pytest.raises(SettingsError, match=r"trusted_proxies: nobody has an account yet.* user add"):
+        settings.check_host(has_accounts=False)
+
+
 def test_the_keys_of_an_issuer_come_over_tls():
     assert IssuerSettings(**ISSUER.model_dump() | {"jwks_url": "http://127.0.0.1:9/certs"}).audience == "spoolwatch"
     for url in ("http://id.example.org/certs", "file:///etc/passwd", "ftp://127.0.0.1/x"):

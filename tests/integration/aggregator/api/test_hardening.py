@@ -41,6 +41,17 @@ async def test_an_origin_that_is_set_may_send_a_token_and_no_cookie(client):
 
 
 @pytest.mark.parametrize("api_settings", [ApiSettings(cors_origins=(ORIGIN,))])
+@pytest.mark.parametrize(("header", "status"), [("if-match", 200), ("idempotency-key", 400), ("if-none-match", 400)])
+async def test_pages_elsewhere_may_send_the_headers_that_are_read(client, header, status):
+    asked = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "PATCH",
+        "Access-Control-Request-Headers": header,
+    }
+    assert (await client.options("/api/v1/engines/E1", headers=asked)).status_code == status
+
+
+@pytest.mark.parametrize("api_settings", [ApiSettings(cors_origins=(ORIGIN,))])
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

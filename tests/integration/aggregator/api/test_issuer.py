@@ -2,6 +2,7 @@
 
 import json
 import threading
+from base64 import urlsafe_b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -113,7 +114,10 @@ def wrong(publishing):
     foreign = RSAKey.generate_key(2048, {"kid": "r-1"})
     shared = OctKey.import_key({"kty": "oct", "k": publishing.keys[0].as_dict(private=False)["n"], "kid": "r-1"})
     token = publishing.token
+    _, claims, signature = token().split(".")
+    header = urlsafe_b64encode(b'{"alg": "RS256", "kid": "r-1", "crit": 1}').decode().rstrip("=")
     return {
+        "a header that cannot be": f"{header}.{claims}.{signature}",
         "another issuer": token(iss="https://other.example.org"),
         "another audience": token(aud="account"),
         "no audience": token(aud=None),
