@@ -74,14 +74,21 @@ class Issuer:
 
     def _key_set(self, fresh_s: float) -> KeySet:
         """The published keys, asked for again where they are older than this, and never more often than that."""
-        with self._lock:
-            age_s = self._clock() - self._asked_at
-            if age_s >= (fresh_s if self._keys is not None else RETRY_S):
-                self._asked_at = self._clock()
-                self._fetch()
-            if self._keys is None:
-                raise CredentialsError(f"the keys of {self._settings.url} cannot be fetched at the moment")
-            return self._keys
+        # Whoever has old keys goes on with them while somebody else fetches.
+        wanted = self._keys is None or self._is_due(fresh_s)
+        if wanted and self._lock.acquire(blocking=self._keys is None):
+            try:
+                if self._is_due(fresh_s):
+                    self._asked_at = self._clock()
+                    self._fetch()
+            finally:
+                self._lock.release()
+        if self._keys is None:
+            raise CredentialsError(f"the keys of {self._settings.url} cannot be fetched at the moment")
+        return self._keys
+
+    def _is_due(self, fresh_s: float) -> bool:
+        return self._clock() - self._asked_at >= (fresh_s if self._keys is not None else RETRY_S)
 
     def _fetch(self) -> None:
         url = str(self._settings.jwks_url)

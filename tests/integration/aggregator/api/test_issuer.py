@@ -175,3 +175,31 @@ def test_keys_that_are_known_outlast_an_issuer_that_is_away(issuer, publishing, 
     seconds[0] += KEYS_FRESH_S
     assert issuer.read(publishing.token(), clock())[0].name == f"clara of {URL}"
     assert publishing.asked == 2
+
+
+def test_while_the_keys_are_fetched_anew_others_go_on_with_the_old_ones(
+    issuer, publishing, clock, seconds, monkeypatch
+):
+    token = publishing.token()
+    issuer.read(token, clock())
+    fetching, go_on = threading.Event(), threading.Event()
+
+    def fetch():
+        fetching.set()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(issuer, "_fetch", fetch)
+    seconds[0] += KEYS_FRESH_S
+    slow = threading.Thread(target=issuer.read, args=(token, clock()))
+    slow.start()
+    other = threading.Thread(target=issuer.read, args=(token, clock()))
+    try:
+        assert fetching.wait(60)
+        seconds[0] += KEYS_FRESH_S
+        other.start()
+        other.join(20)
+        assert not other.is_alive()
+    finally:
+        go_on.set()
+        slow.join()
+        other.join()
