@@ -53,9 +53,10 @@ crash-matrix: $(VENV)/.dev ## seeded faults against real programs: make crash-ma
 	@$(BIN)/python -m tests.crash_matrix --rounds $(ROUNDS) --seed $(SEED) --store $(STORE)
 
 .PHONY: contracts
-contracts: $(VENV)/.dev ## write docs/asyncapi.json and docs/openapi.json from the code
+contracts: $(VENV)/.dev ## write docs/asyncapi.json, docs/openapi.json and docs/permissions.md from the code
 	$(BIN)/python -m shared.asyncapi docs/asyncapi.json
 	$(BIN)/python -m aggregator.api.openapi docs/openapi.json
+	$(BIN)/python -m aggregator.api.permissions docs/permissions.md
 
 .PHONY: bench-ingest
 bench-ingest: $(VENV)/.dev ## how many records the centre commits and acknowledges, beside a bare aiomqtt loop

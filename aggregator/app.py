@@ -12,6 +12,8 @@ import structlog
 import uvicorn
 from sdnotify import SystemdNotifier
 
+from aggregator.access.issuer import Issuer
+from aggregator.access.tokens import TokenKey
 from aggregator.api.app import create_app
 from aggregator.broker import embedded_broker
 from aggregator.dashboard.pages import mount
@@ -21,6 +23,7 @@ from aggregator.settings import AggregatorSettings, ApiSettings
 from aggregator.signing import open_command_key
 from aggregator.store.backup import in_use
 from aggregator.store.database import Store, open_store
+from aggregator.store.people import is_open
 from aggregator.store.quarantine_bound import QuarantineBound
 from shared.errors import SpoolwatchError
 
@@ -51,23 +54,33 @@ async def serve(settings: AggregatorSettings) -> None:
         store = open_store(settings.store_url())
         stack.callback(store.close)
         stack.enter_context(in_use(store))
+        issuer = Issuer(settings.issuer) if settings.issuer.url else None
+        has_accounts = issuer is not None or not is_open(store)
+        settings.check_host(has_accounts=has_accounts)
         listener = stack.enter_context(_listen(settings.api))
         if settings.broker.kind == "embedded":
             await stack.enter_async_context(embedded_broker(settings.broker.host, settings.broker.port))
         key = open_command_key(settings.command_key_path())
         bound = QuarantineBound(store, settings.quarantine.max_rows, settings.quarantine.max_bytes)
         ingest = Ingest(store, settings.broker, Identity(settings.replica, store.epoch()), key, bound)
-        api = create_app(store, ingest.status)
-        mount(api, store, _store_flag(settings, store))
+        token_key = TokenKey.open(settings.token_key_path())
+        thresholds = settings.fleet.thresholds()
+        api = create_app(
+            store, ingest.status, key=token_key, issuer=issuer, settings=settings.api, thresholds=thresholds
+        )
+        mount(api, _store_flag(settings, store))
         server = _Server(
             uvicorn.Config(
                 api,
                 log_config=None,
                 access_log=False,
+                server_header=False,
+                proxy_headers=bool(settings.api.trusted_proxies),
+                forwarded_allow_ips=list(settings.api.trusted_proxies),
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
-        _say_where(listener)
+        _say_where(listener, settings.api, has_accounts=has_accounts)
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(ingest.run()), tasks.create_task(_watch(server, ingest))]
             tasks.create_task(_serve_api(server, listener, stop))
@@ -106,10 +119,17 @@ def _listen(api: ApiSettings) -> socket.socket:
     return listener
 
 
-def _say_where(listener: socket.socket) -> None:
+def _say_where(listener: socket.socket, api: ApiSettings, *, has_accounts: bool) -> None:
     host, port = listener.getsockname()[:2]
     log.info("serving", page=f"http://{host}:{port}/", docs=f"http://{host}:{port}/api/docs")
-    log.info("loopback_only", reason="there are no accounts yet, so nobody else may reach this page")
+    if not has_accounts:
+        log.info(
+            "loopback_only",
+            reason="there are no accounts yet, so nobody else may reach this page",
+            to_change_that="spoolwatch-aggregator user add NAME --role admin",
+        )
+    if not (api.is_loopback or api.trusted_proxies):
+        log.warning("not_encrypted", reason="passwords and tokens travel in the clear; put a TLS proxy before this")
 
 
 async def _serve_api(server: uvicorn.Server, listener: socket.socket, stop: asyncio.Event) -> None:

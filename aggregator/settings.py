@@ -1,19 +1,27 @@
 """Settings of the aggregator: a TOML file, ``SPOOLWATCH_AGGREGATOR_*`` variables and flags, the last one winning."""
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from aggregator.fleet.bands import THRESHOLDS, Quantile, Thresholds
 from shared.errors import SettingsError
 from shared.messages import ENVELOPE_MAX_BYTES
 from shared.settings import MqttVersion, Name, ProgramSettings, Section
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("192.0.2.1")
+    (True, False)
+    """
     if host == "localhost":
         return True
     try:
@@ -22,20 +30,61 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _loopback(host: str) -> str:
-    if not _is_loopback(host):
-        raise ValueError(
-            f"{host} is not a loopback address; there are no accounts yet, so anyone who reaches the page could "
-            "read and change everything: use 127.0.0.1, and a reverse proxy or an SSH tunnel with its own login"
-        )
-    return host
+def _rate(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d{0,8}/(second|minute|hour)", text):
+        raise ValueError(f"{text!r} is no rate; write it like 600/minute, per second, minute or hour")
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
 
 
 class ApiSettings(Section):
-    """Where the API and the page are served."""
+    """Where the API and the page are served, and to how much."""
 
-    host: Annotated[str, AfterValidator(_loopback)] = Field("127.0.0.1", description="loopback address to serve on")
+    host: str = Field("127.0.0.1", description="address to serve on; other than loopback once there are accounts")
     port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes any free one")
+    max_body_bytes: int = Field(1024 * 1024, ge=1024, description="the longest request body that is read")
+    rate: Rate = Field("6000/minute", description="requests per caller and route that are answered")
+    login_rate: Rate = Field("20/minute", description="logins per address that are looked at")
+    cors_origins: tuple[str, ...] = Field((), description="origins whose pages may use the API with a token")
+    trusted_proxies: tuple[str, ...] = Field(
+        (),
+        description="addresses of reverse proxies whose X-Forwarded-For and -Proto count, once there are accounts",
+    )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return is_loopback(self.host)
+
+
+class IssuerSettings(Section):
+    """An outside issuer of tokens, such as Keycloak or Supabase; without a URL there is none."""
+
+    url: str | None = Field(None, description="who issues: what the claim iss of its tokens says")
+    jwks_url: str | None = Field(None, description="where it publishes its keys as a JWK set; https")
+    audience: str | None = Field(None, description="what the claim aud of tokens for this centre says")
+    name_claim: str = Field("sub", description="claim with the name that the audit log gets")
+    roles_claim: str = Field(
+        "spoolwatch_roles",
+        description="claim with a list of ROLE@SITE, such as engineer@hamburg or viewer@*; or a path, such as a.b",
+    )
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> "IssuerSettings":
+        needed = (self.url, self.jwks_url, self.audience)
+        if any(needed) and not all(needed):
+            raise ValueError("url, jwks_url and audience belong together: set all three, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_cannot_be_swapped(self) -> "IssuerSettings":
+        if self.jwks_url is not None:
+            url = urlsplit(self.jwks_url)
+            if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname or "")):
+                raise ValueError(f"jwks_url {self.jwks_url}: must be https, or anyone on the way could put keys there")
+        return self
 
 
 class BrokerSettings(Section):
@@ -55,7 +104,7 @@ class BrokerSettings(Section):
 
     @model_validator(mode="after")
     def _embedded_stays_on_loopback(self) -> "BrokerSettings":
-        if self.kind == "embedded" and not _is_loopback(self.host):
+        if self.kind == "embedded" and not is_loopback(self.host):
             raise ValueError(f"host {self.host}: the embedded broker knows no passwords and serves loopback only")
         return self
 
@@ -88,6 +137,24 @@ class QuarantineSettings(Section):
     max_bytes: int = Field(256 * 1024 * 1024, ge=ENVELOPE_MAX_BYTES, description="bytes at most, of them all together")
 
 
+class FleetSettings(Section):
+    """What the health bands of the fleet go by; the same for all replicas."""
+
+    critical_below_cycles: float = Field(THRESHOLDS.critical_below_cycles, gt=0, description="critical below this RUL")
+    warning_below_cycles: float = Field(THRESHOLDS.warning_below_cycles, gt=0, description="warning below this RUL")
+    quantile: Quantile = Field(THRESHOLDS.quantile, description="of each prediction, what is compared: q05, q50 or q95")
+
+    @model_validator(mode="after")
+    def _critical_before_warning(self) -> "FleetSettings":
+        if self.critical_below_cycles > self.warning_below_cycles:
+            raise ValueError("critical_below_cycles must not be above warning_below_cycles")
+        return self
+
+    def thresholds(self) -> Thresholds:
+        """As the rules take them."""
+        return Thresholds(self.critical_below_cycles, self.warning_below_cycles, self.quantile)
+
+
 class AggregatorSettings(ProgramSettings):
     """Everything that can be set about one aggregator process."""
 
@@ -102,10 +169,17 @@ class AggregatorSettings(ProgramSettings):
         description="private key that signs commands to gateways, made if there is none; the same for all replicas; "
         "without it, command.key in the data folder",
     )
+    token_key_file: Path | None = Field(
+        None,
+        description="private key that signs the tokens of people who log in, made if there is none; the same for all "
+        "replicas; without it, token.key in the data folder",
+    )
     replica: Name = Field("a", description="name of this aggregator among several")
     api: ApiSettings = ApiSettings()
+    issuer: IssuerSettings = IssuerSettings()
     broker: BrokerSettings = BrokerSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
+    fleet: FleetSettings = FleetSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level to log")
     log_format: Literal["text", "json"] = Field("text", description="text for people, json for machines")
 
@@ -126,9 +200,33 @@ class AggregatorSettings(ProgramSettings):
                 "name another folder with --data-dir"
             ) from error
 
+    def check_host(self, *, has_accounts: bool) -> None:
+        """Make sure that nobody else reaches this program before there are accounts.
+
+        Raises:
+            SettingsError: somebody would.
+        """
+        if has_accounts or self.issuer.url:
+            return
+        if self.api.trusted_proxies:
+            raise SettingsError(
+                "api.trusted_proxies: nobody has an account yet, so that anyone who reaches the proxy could read and "
+                "change everything; first run: spoolwatch-aggregator user add NAME --role admin"
+            )
+        if not self.api.is_loopback:
+            raise SettingsError(
+                f"api.host {self.api.host}: not a loopback address, and nobody has an account yet, so that anyone who "
+                "reaches it could read and change everything; first run: "
+                "spoolwatch-aggregator user add NAME --role admin"
+            )
+
     def command_key_path(self) -> Path:
         """Where the key is that signs commands."""
         return self.command_key_file or self.data_dir / "command.key"
+
+    def token_key_path(self) -> Path:
+        """Where the key is that signs tokens."""
+        return self.token_key_file or self.data_dir / "token.key"
 
     def store_url(self) -> str:
         """The URL of the store."""

@@ -1,4 +1,4 @@
-"""The key by which gateways know the centre's commands: made at the first start, kept in a file of its owner's."""
+"""The centre's private keys: made at the first start, each kept in a file that only its owner can read."""
 
 import base64
 import os
@@ -36,7 +36,20 @@ class CommandKey:
 
 
 def open_command_key(path: Path) -> CommandKey:
-    """Read the key, or draw one if there is none yet.
+    """Read the key by which gateways know the centre's commands, or draw one if there is none yet.
+
+    Raises:
+        SettingsError: the file cannot be read or made, or holds something else.
+    """
+    return CommandKey(open_private_key(path, "command_key_file"))
+
+
+def open_private_key(path: Path, setting: str) -> Ed25519PrivateKey:
+    """Read a key, or draw one if there is none yet.
+
+    Args:
+        path: its file.
+        setting: which setting names the file, to be told where something is wrong with it.
 
     Raises:
         SettingsError: the file cannot be read or made, or holds something else.
@@ -46,12 +59,12 @@ def open_command_key(path: Path) -> CommandKey:
             _draw(path)
         key = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
-        raise SettingsError(f"command_key_file {path}: {error.strerror}") from error
+        raise SettingsError(f"{setting} {path}: {error.strerror}") from error
     except ValueError as error:
-        raise SettingsError(f"command_key_file {path} holds no private key in PEM format") from error
+        raise SettingsError(f"{setting} {path} holds no private key in PEM format") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise SettingsError(f"command_key_file {path} holds a key of another kind; it must be Ed25519")
-    return CommandKey(key)
+        raise SettingsError(f"{setting} {path} holds a key of another kind; it must be Ed25519")
+    return key
 
 
 def _draw(path: Path) -> None:

@@ -43,16 +43,21 @@ def find_bundle(ref: str, registry: Path | None = None) -> Path:
     """
     if "/" in ref and Path(ref).is_dir():
         return Path(ref)
-    # The package is found by its name at run time: shared is the lowest layer and imports none above it.
-    registry = registry or Path(str(files("models"))) / "registry"
-    folders = [manifest.parent for manifest in registry.glob(f"*/*/{manifests.FILE_NAME}")]
-    released = {f"{folder.parent.name}@{folder.name}": folder for folder in sorted(folders, key=_order)}
+    released = released_bundles(registry)
     for name, folder in reversed(released.items()):
         if ref in (name, folder.parent.name):
             return folder
     raise BundleError(
         f"no model bundle {ref!r}: it is neither a folder nor one of the released models ({', '.join(released)})"
     )
+
+
+def released_bundles(registry: Path | None = None) -> dict[str, Path]:
+    """The folders of the released models that are installed, or of another registry, by ``name@version``."""
+    # The package is found by its name at run time: shared is the lowest layer and imports none above it.
+    registry = registry or Path(str(files("models"))) / "registry"
+    folders = [manifest.parent for manifest in registry.glob(f"*/*/{manifests.FILE_NAME}")]
+    return {f"{folder.parent.name}@{folder.name}": folder for folder in sorted(folders, key=_order)}
 
 
 def read_bundle(path: Path) -> Bundle:

@@ -1,5 +1,6 @@
 """The centre as a play sees it: an aggregator, running already or started here, through its public API."""
 
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import httpx
 
@@ -21,16 +22,34 @@ REQUEST_TIMEOUT_S = 5.0
 POLL_S = 0.2
 PAGE_ITEMS = 500
 POSITION = "1"
+ADMIN = "admin"
+PASSWORD_BYTES = 12
+KEY_DAYS = 366
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The API of a centre: its address, such as ``http://127.0.0.1:8000``, and a key for it, where it takes one."""
+
+    url: str
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CentreAddress:
-    """Where a centre can be reached: the address of its API, and its broker."""
+    """Where a centre can be reached: its API and its broker."""
 
-    api: str
+    api: Api
     broker_host: str
     broker_port: int
     mqtt_version: Literal[3, 5]
+
+
+class Admin(NamedTuple):
+    """Somebody who may do everything at a centre."""
+
+    name: str
+    password: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +85,7 @@ def start_centre(programs: Programs, folder: Path) -> CentreAddress:
         *("--broker.kind", "embedded"),
         *("--broker.port", str(broker_port)),
     )
-    return CentreAddress(f"http://{LOOPBACK}:{api_port}", LOOPBACK, broker_port, 3)
+    return CentreAddress(Api(f"http://{LOOPBACK}:{api_port}"), LOOPBACK, broker_port, 3)
 
 
 def _free_port(preferred: int) -> int:
@@ -85,14 +104,16 @@ class Centre:
     """The API of one centre.
 
     Args:
-        api: its address, such as ``http://127.0.0.1:8000``.
+        api: where it is, and with which key.
         transport: how requests travel; the network, if not given.
     """
 
-    def __init__(self, api: str, transport: httpx.BaseTransport | None = None) -> None:
-        self._api = api.rstrip("/")
+    def __init__(self, api: Api, transport: httpx.BaseTransport | None = None) -> None:
+        self._api = api.url.rstrip("/")
         # No proxy of the environment may come between us and the loopback.
         self._client = httpx.Client(base_url=self._api, timeout=REQUEST_TIMEOUT_S, transport=transport, trust_env=False)
+        if api.key is not None:
+            self._show(api.key)
 
     def wait_ready(self, timeout_s: float, *checks: Callable[[], None]) -> None:
         """Wait until the centre is ready; the checks are made meanwhile and may raise.
@@ -107,6 +128,24 @@ class Centre:
             if time.monotonic() > deadline:
                 raise SpoolwatchError(f"{self._api}/health/ready did not say that it is ready within {timeout_s:.0f} s")
             time.sleep(POLL_S)
+
+    def add_admin(self, site: str) -> Admin:
+        """Give a centre that has no accounts yet its first one; from here on we ask with a key of our own.
+
+        Args:
+            site: where the key is good to register engines.
+
+        Raises:
+            SpoolwatchError: the centre refuses it.
+        """
+        admin = Admin(ADMIN, secrets.token_urlsafe(PASSWORD_BYTES))
+        grants = [{"role": "admin", "site": "*"}]
+        self._request("POST", "/api/v1/people", json={**admin._asdict(), "grants": grants})
+        login = self._request("POST", "/api/v1/sessions", json=admin._asdict())
+        self._show(login.json()["access_token"])
+        wanted = {"purpose": "the play", "role": "engineer", "sites": [site], "expires_in_days": KEY_DAYS}
+        self._show(self._request("POST", "/api/v1/api-keys", json=wanted).json()["key"])
+        return admin
 
     def register(self, serial: str, site: str, gateway: str) -> None:
         """Register an engine that the centre does not know yet.
@@ -152,6 +191,9 @@ class Centre:
         while (following := response.links.get("next")) is not None:
             response = self._request("GET", following["url"])
             yield from response.json()["items"]
+
+    def _show(self, credential: str) -> None:
+        self._client.headers["Authorization"] = f"Bearer {credential}"
 
     def _ready(self) -> bool:
         try:

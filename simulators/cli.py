@@ -12,7 +12,7 @@ from shared.topics import check_level, check_site
 from simulators.folder import PlayFolder
 
 if TYPE_CHECKING:
-    from simulators.centre import CentreAddress
+    from simulators.centre import Api, CentreAddress
     from simulators.count import Count
     from simulators.engines import PlayedEngine
 
@@ -82,6 +82,7 @@ def _add_replay(command: argparse.ArgumentParser) -> None:
 def _add_count(command: argparse.ArgumentParser) -> None:
     _add_folder(command)
     command.add_argument("--api", metavar="URL", help="count at this centre, not in the folder's own store")
+    _add_key(command)
     command.set_defaults(run=_count)
 
 
@@ -91,8 +92,15 @@ def _add_play(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seconds", type=_seconds, metavar="S", help="stop by itself after S seconds")
     command.add_argument("--site", type=_site, default="demo", help="site of the gateways (default demo)")
     command.add_argument("--api", metavar="URL", help="a running centre's API; needs --broker")
+    _add_key(command)
     command.add_argument("--broker", type=_host_port, metavar="HOST:PORT", help="and its broker")
     command.add_argument("--mqtt-version", type=int, choices=(3, 5), default=5, help="of that broker (default 5)")
+
+
+def _add_key(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--api-key-file", type=Path, metavar="FILE", help="file with a key for that API, if it takes one"
+    )
 
 
 def _fleet(arguments: argparse.Namespace) -> bool:
@@ -134,14 +142,24 @@ def _centre(arguments: argparse.Namespace) -> "CentreAddress | None":
     if arguments.api is None or arguments.broker is None:
         raise SpoolwatchError("--api and --broker belong together: give both for a running centre, or neither")
     host, port = arguments.broker
-    return CentreAddress(arguments.api, host, port, arguments.mqtt_version)
+    return CentreAddress(_api(arguments), host, port, arguments.mqtt_version)
+
+
+def _api(arguments: argparse.Namespace) -> "Api":
+    from simulators.centre import Api
+
+    file: Path | None = arguments.api_key_file
+    try:
+        return Api(arguments.api, None if file is None else file.read_text(encoding="utf-8").strip())
+    except OSError as error:
+        raise SpoolwatchError(f"--api-key-file {file}: {error.strerror}") from error
 
 
 def _count(arguments: argparse.Namespace) -> bool:
     from simulators.play import recount
 
     folder = PlayFolder(arguments.data_dir)
-    return _report(folder, recount(folder, arguments.api))
+    return _report(folder, recount(folder, None if arguments.api is None else _api(arguments)))
 
 
 def _report(folder: PlayFolder, count: "Count") -> bool:

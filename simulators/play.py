@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from simulators.agents import dropped, gateway_of, start_agent
-from simulators.centre import Centre, CentreAddress, start_centre
+from simulators.centre import Api, Centre, CentreAddress, start_centre
 from simulators.count import Count, compare, read_store
 from simulators.emitter import Emitter
 from simulators.engines import PlayedEngine
@@ -48,7 +48,7 @@ class PlayOptions:
     centre: CentreAddress | None
 
     @property
-    def api(self) -> str | None:
+    def api(self) -> Api | None:
         """The API to count at; None counts in the folder."""
         return self.centre.api if self.centre else None
 
@@ -66,6 +66,11 @@ def play(engines: Sequence[PlayedEngine], options: PlayOptions, console: Console
         address = options.centre or start_centre(own_centre, folder.aggregator)
         centre = running.enter_context(Centre(address.api))
         centre.wait_ready(READY_TIMEOUT_S, own_centre.check, wish.check)
+        if options.centre is None:
+            admin = centre.add_admin(options.site)
+            console.print(
+                f"{address.api.url}: log in as {admin.name} with the password {admin.password}", highlight=False
+            )
         serials = {engine.serial for engine in engines}
         files = [(engine, folder.rows(gateway_of(engine))) for engine in engines]
         emitter = running.enter_context(Emitter(files, folder.truth, lambda: datetime.now(UTC)))
@@ -73,7 +78,7 @@ def play(engines: Sequence[PlayedEngine], options: PlayOptions, console: Console
         for engine in engines:
             centre.register(engine.serial, options.site, gateway_of(engine))
             start_agent(agents, folder, options.site, engine, address)
-        view = running.enter_context(LiveView(emitter.loggers, lambda: centre.views(serials), address.api, console))
+        view = running.enter_context(LiveView(emitter.loggers, lambda: centre.views(serials), address.api.url, console))
 
         def tick(phase: str) -> None:
             own_centre.check()
@@ -90,7 +95,7 @@ def play(engines: Sequence[PlayedEngine], options: PlayOptions, console: Console
     return recount(folder, options.api)
 
 
-def recount(folder: PlayFolder, api: str | None) -> Count:
+def recount(folder: PlayFolder, api: Api | None) -> Count:
     """Count the truth in a folder against a running centre's store, or against the store in the folder."""
     emitted = read_truth(folder.truth)
     if api is None:

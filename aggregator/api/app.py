@@ -5,11 +5,38 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
+from aggregator.access.issuer import Issuer
+from aggregator.access.tokens import TokenKey
 from aggregator.api import docs, problems
+from aggregator.api.authentication import Authenticator
 from aggregator.api.deps import Centre
-from aggregator.api.routes import engines, fleet, gateways, health, history, missing, quarantine
+from aggregator.api.headers import SecurityHeaders
+from aggregator.api.limits import BodyLimit, RateLimit
+from aggregator.api.recent import RecentAnswers
+from aggregator.api.routes import (
+    api_keys,
+    audit,
+    buckets,
+    engines,
+    files,
+    fleet,
+    gateways,
+    health,
+    history,
+    installations,
+    lineage,
+    missing,
+    people,
+    quarantine,
+    sessions,
+    why,
+)
+from aggregator.api.sign_in import SignIn
+from aggregator.fleet.bands import THRESHOLDS, Thresholds
 from aggregator.ingest.status import IngestStatus
+from aggregator.settings import ApiSettings
 from aggregator.store.database import Store
 
 DESCRIPTION = """
@@ -18,33 +45,79 @@ cycles, the history behind it, and the gateways it comes from.
 
 Times are RFC 3339 in UTC. Lists come in pages: follow `next`, or the Link header. Every error is problem details
 (RFC 9457). At the model's cap a prediction only says "at least `cap_cycles`"; `at_cap` tells.
+
+Once somebody has an account, all but health and login takes `Authorization: Bearer …` with the access token of a login,
+a token of the outside issuer, or an API key. What is at a site that one may not see is not found.
 """
+DEFAULTS = ApiSettings()
+ROUTERS = (
+    *(fleet, engines, why, history, buckets, files, lineage, installations, gateways, missing, quarantine),
+    *(sessions, people, api_keys, audit),
+)
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(store: Store, ingest: IngestStatus, now: Callable[[], datetime] = _utc_now) -> FastAPI:
+def create_app(
+    store: Store,
+    ingest: IngestStatus,
+    now: Callable[[], datetime] = _utc_now,
+    *,
+    key: TokenKey | None = None,
+    issuer: Issuer | None = None,
+    settings: ApiSettings = DEFAULTS,
+    thresholds: Thresholds = THRESHOLDS,
+) -> FastAPI:
     """Build the API over a migrated store; whoever gives the store closes it.
 
     Args:
         store: what it reads from and registers engines in.
         ingest: how ingest is doing, kept up to date by it.
         now: the clock, aware UTC.
+        key: signs the tokens of those who log in; without it one that is kept nowhere.
+        issuer: an outside issuer whose tokens are taken as well.
+        settings: how much is taken from whom.
+        thresholds: what health bands go by.
     """
+    key = key or TokenKey.draw()
     app = FastAPI(
         title="Spoolwatch",
         version=version("spoolwatch"),
         description=DESCRIPTION,
-        openapi_url="/api/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
-    app.state.centre = Centre(store, ingest, now)
-    for resource in (fleet, engines, history, gateways, missing, quarantine):
+    app.state.centre = Centre(
+        store,
+        ingest,
+        now,
+        Authenticator(store, key, issuer, now, settings.cors_origins),
+        SignIn(store, key, settings.login_rate, now),
+        RateLimit(settings.rate),
+        thresholds,
+        RecentAnswers(),
+    )
+    for resource in ROUTERS:
         app.include_router(resource.router, prefix="/api/v1")
     app.include_router(health.router)
     docs.serve(app)
     problems.register(app)
+    _add_middleware(app, settings)
     return app
+
+
+def _add_middleware(app: FastAPI, settings: ApiSettings) -> None:
+    """Wrap the app; what is added last sees a request first."""
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["Authorization", "Content-Type", "If-Match"],
+            expose_headers=["ETag", "Link", "Location", "Retry-After"],
+        )
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(SecurityHeaders)

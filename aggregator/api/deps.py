@@ -1,36 +1,125 @@
-"""What routes need of the program around them."""
+"""What routes need of the program around them, and the one way in which each says who may call it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, cast
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, HTTPException, Path
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection
 
+from aggregator.access.roles import Caller, Role, Sites
+from aggregator.access.tokens import CredentialsError
+from aggregator.api.authentication import ANYONE, Authenticator, address_of
+from aggregator.api.limits import RateLimit
+from aggregator.api.problems import unauthorized
+from aggregator.api.recent import RecentAnswers
 from aggregator.api.schemas.names import Name
+from aggregator.api.sign_in import SignIn
+from aggregator.fleet.bands import Thresholds
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.database import Store
 from aggregator.store.reads import Session
 
+COOKIE = "spoolwatch_login"
+_BEARER = HTTPBearer(auto_error=False, description="The access token of a login, or an API key.")
+
 
 @dataclass(frozen=True, slots=True)
 class Centre:
-    """The parts of the aggregator that the API shows; ``now`` is the clock, aware UTC."""
+    """The parts of the aggregator that the API shows; ``now`` is the clock, aware UTC, bands go by ``thresholds``."""
 
     store: Store
     ingest: IngestStatus
     now: Callable[[], datetime]
+    authenticator: Authenticator
+    sign_in: SignIn
+    rate: RateLimit
+    thresholds: Thresholds
+    recent: RecentAnswers
 
 
 # Where nothing waits, these are async: what is not, goes to another thread and back, which takes longest beside ingest.
 
 
-async def centre_of(request: Request) -> Centre:
+async def centre_of(connection: HTTPConnection) -> Centre:
     """The parts that ``create_app`` was given."""
-    return cast(Centre, request.app.state.centre)
+    return cast(Centre, connection.app.state.centre)
 
 
 CentreDep = Annotated[Centre, Depends(centre_of)]
+
+
+async def _address(connection: HTTPConnection) -> str:
+    return address_of(connection)
+
+
+AddressDep = Annotated[str, Depends(_address)]
+"""Where the request comes from."""
+
+
+class Needs:
+    """The dependency by which a route says which role it takes, at any site; None takes everybody who is recognised.
+
+    At which sites, the route sees to itself: it asks the store for no others, and ``may`` of its caller.
+    """
+
+    def __init__(self, role: Role | None) -> None:
+        self.role = role
+
+    async def __call__(
+        self,
+        connection: HTTPConnection,
+        centre: CentreDep,
+        address: AddressDep,
+        shown: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+    ) -> Caller:
+        """Who asks.
+
+        Raises:
+            HTTPException: 401, 403 or 429.
+        """
+        route = connection.scope["route"].path
+        try:
+            caller = await _recognise(connection, centre, shown)
+        except CredentialsError as error:
+            await centre.rate.take(address, route)
+            raise unauthorized(str(error)) from error
+        if caller.name != ANYONE:
+            await centre.rate.take(caller.name, route)
+        if self.role is not None and caller.sites(self.role) == frozenset():
+            raise HTTPException(403, f"This takes the role {self.role}, which {caller.name} has at no site.")
+        return caller
+
+
+async def open_to_all() -> None:
+    """The dependency by which a route says that it takes everybody."""
+
+
+async def _recognise(connection: HTTPConnection, centre: Centre, shown: HTTPAuthorizationCredentials | None) -> Caller:
+    if shown is not None:
+        return await centre.authenticator.recognise(shown.credentials, connection)
+    # Another site can make a browser send the cookie, but not change anything with it.
+    if connection.scope["method"] in ("GET", "HEAD") and COOKIE in connection.cookies:
+        return await centre.authenticator.recognise(connection.cookies[COOKIE], connection, "pages")
+    return await centre.authenticator.recognise(None, connection)
+
+
+AnybodyDep = Annotated[Caller, Depends(Needs(None))]
+ViewerDep = Annotated[Caller, Depends(Needs(Role.VIEWER))]
+TechnicianDep = Annotated[Caller, Depends(Needs(Role.TECHNICIAN))]
+EngineerDep = Annotated[Caller, Depends(Needs(Role.ENGINEER))]
+AdminDep = Annotated[Caller, Depends(Needs(Role.ADMIN))]
+OPEN_TO_ALL = Depends(open_to_all)
+
+
+async def _visible(caller: ViewerDep) -> Sites:
+    return caller.sites(Role.VIEWER)
+
+
+VisibleSites = Annotated[Sites, Depends(_visible)]
+"""The sites that whoever asks may see: a route that takes it needs the role viewer."""
 
 
 def _session(centre: CentreDep) -> Iterator[Session]:

@@ -14,7 +14,12 @@ from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from aggregator.api.schemas.problem import FieldProblem, Problem
+from aggregator.store.installations import NoSuchInstallationError
+from aggregator.store.registry import NoSuchEngineError, NotAtSiteError
+from aggregator.store.versions import ChangedError
+from shared.errors import SpoolwatchError, TopicError
 
+PREFIXES = ("/api", "/health")
 MEDIA_TYPE = "application/problem+json"
 
 log = structlog.get_logger(__name__)
@@ -33,6 +38,32 @@ def invalid(location: str, detail: str) -> RequestValidationError:
 def no_such_engine(serial: str) -> HTTPException:
     """The error for a serial that nobody registered."""
     return HTTPException(404, f"Engine {serial} is not registered; register it with POST /api/v1/engines.")
+
+
+def edit_problem(error: SpoolwatchError) -> HTTPException | RequestValidationError:
+    """The error for an edit that the store refuses."""
+    match error:
+        case TopicError():
+            return invalid("body", str(error))
+        case NoSuchEngineError() | NoSuchInstallationError():
+            return HTTPException(404, str(error))
+        case NotAtSiteError(site=site):
+            return not_at(site, "engineer")
+        case ChangedError():
+            return HTTPException(412, str(error))
+        case _:
+            return HTTPException(409, str(error))
+
+
+def unauthorized(detail: str) -> HTTPException:
+    """The error for somebody who does not show who they are."""
+    return HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
+
+
+def not_at(site: str, role: str) -> HTTPException:
+    """The error for somebody who may do this elsewhere."""
+    where = "at all sites" if site == "*" else f"at site {site}"
+    return HTTPException(403, f"This takes the role {role} {where}.")
 
 
 def problem_response(
@@ -55,7 +86,7 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(Exception, _on_defect)
     # The pages are mounted at "/" and would answer these in their own way.
-    for prefix in ("/api", "/health"):
+    for prefix in PREFIXES:
         app.router.routes.append(Route(f"{prefix}{{path:path}}", _NoSuchRoute(app), include_in_schema=False))
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
 
@@ -99,6 +130,18 @@ async def _on_defect(request: Request, _: Exception) -> JSONResponse:
     return problem_response(request, 500, "A defect in the aggregator; its log says more.")
 
 
+def _add_what_any_may_answer(operation: dict[str, Any]) -> None:
+    """Document the problems that routes do not raise themselves: of who asks, of how often, and of long bodies."""
+    statuses = [401, 403, 429] if "security" in operation else []
+    if "requestBody" in operation:
+        statuses.append(413)
+    for status in statuses:
+        schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+        found = {"description": HTTPStatus(status).phrase, "content": {"application/json": schema}}
+        operation["responses"].setdefault(str(status), found)
+    operation["responses"] = dict(sorted(operation["responses"].items()))
+
+
 def _describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI description, with problems under their media type instead of FastAPI's own error shape."""
     if app.openapi_schema is None:
@@ -110,6 +153,7 @@ def _describe(app: FastAPI) -> dict[str, Any]:
             tags=app.openapi_tags,
         )
         for operation in (each for path in description["paths"].values() for each in path.values()):
+            _add_what_any_may_answer(operation)
             for status, response in operation["responses"].items():
                 if int(status) >= 400:
                     response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}

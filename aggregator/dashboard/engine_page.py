@@ -7,9 +7,11 @@ from datetime import datetime
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from aggregator.access.roles import Sites
 from aggregator.dashboard import rul_chart, wording
 from aggregator.dashboard.elements import ChannelGrid
 from aggregator.dashboard.frame import Source, notice, open_page
+from aggregator.fleet.bands import Thresholds
 from aggregator.fleet.durations import in_words
 from aggregator.fleet.liveness import Liveness
 from aggregator.fleet.rul import Rul
@@ -31,13 +33,14 @@ class EngineState:
     curve: Sequence[tuple[int, Rul]]
     rows: Sequence[CycleRow]
     now: datetime
+    thresholds: Thresholds
 
 
 async def show_engine(source: Source, serial: str) -> None:
     """Build the page for one browser and keep it current."""
 
-    def ask(session: Session) -> EngineState | None:
-        return _read(session, serial, source.now())
+    def ask(session: Session, sites: Sites) -> EngineState | None:
+        return _read(session, sites, serial, source.now(), source.centre.thresholds)
 
     def build(state: EngineState | None) -> Callable[[EngineState | None], None] | None:
         if state is None:
@@ -50,8 +53,8 @@ async def show_engine(source: Source, serial: str) -> None:
     await open_page(source, ask, build)
 
 
-def _read(session: Session, serial: str, now: datetime) -> EngineState | None:
-    detail = find_engine(session, serial)
+def _read(session: Session, sites: Sites, serial: str, now: datetime, thresholds: Thresholds) -> EngineState | None:
+    detail = find_engine(session, sites, serial, thresholds)
     if detail is None:
         return None
     curve: Sequence[tuple[int, Rul]] = []
@@ -59,7 +62,7 @@ def _read(session: Session, serial: str, now: datetime) -> EngineState | None:
     if detail.current is not None:
         curve = latest_curve(session, detail.current, CURVE_POINTS)[::-1]
         rows = latest_rows(session, detail.current, CHANNEL_CYCLES)[::-1]
-    return EngineState(detail, detail.row.liveness(now), curve, rows, now)
+    return EngineState(detail, detail.row.liveness(now), curve, rows, now, thresholds)
 
 
 def _show_unknown(serial: str, store_flag: str) -> None:
@@ -89,7 +92,7 @@ class _EnginePage:
                 TextElement(tag="h2", text="Remaining life over the cycles")
                 self._empty = ui.label("No prediction has arrived yet.").classes("sw-none")
                 self._points = rul_chart.points(state.curve)
-                self._chart = ui.echart(rul_chart.options(self._points)).classes("sw-chart")
+                self._chart = ui.echart(rul_chart.options(self._points, state.thresholds)).classes("sw-chart")
             with ui.element("section").classes("sw-panel"):
                 TextElement(tag="h2", text="Where the latest prediction comes from")
                 self._lineage = _Terms(_lineage(state))

@@ -4,31 +4,28 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from aggregator.access.roles import Sites
 from aggregator.dashboard import wording
 from aggregator.dashboard.elements import FleetView
 from aggregator.dashboard.frame import Source, open_page
-from aggregator.fleet.bands import THRESHOLDS, Band
+from aggregator.fleet.bands import THRESHOLDS, Band, Thresholds
 from aggregator.fleet.liveness import LinkState
 from aggregator.fleet.rul import Rul
 from aggregator.fleet.summary import FleetSummary, summarise
 from aggregator.store.reads import Session
-from aggregator.store.reads.fleet import EngineRow, list_engines
+from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines
 
 Shown = dict[str, Any]
 State = tuple[Shown, list[Shown]]
-
-_NOTES = {
-    Band.CRITICAL: f"under {THRESHOLDS.critical_below_cycles:g} cycles",
-    Band.WARNING: f"{THRESHOLDS.critical_below_cycles:g} to {THRESHOLDS.warning_below_cycles - 1:g} cycles",
-    Band.HEALTHY: f"{THRESHOLDS.warning_below_cycles:g} cycles or more",
-}
 
 
 async def show_fleet(source: Source) -> None:
     """Build the page for one browser and keep it current."""
 
-    def ask(session: Session) -> State:
-        return fleet_shown(list_engines(session), source.now())
+    def ask(session: Session, sites: Sites) -> State:
+        thresholds = source.centre.thresholds
+        rows = list_engines(session, sites, EngineFilter(in_fleet=True, thresholds=thresholds))
+        return fleet_shown(rows, source.now(), thresholds)
 
     def build(state: State) -> Callable[[State], None]:
         view = FleetView(*state, source.now().timestamp(), wording.register_command("SERIAL", source.store_flag))
@@ -37,21 +34,31 @@ async def show_fleet(source: Source) -> None:
     await open_page(source, ask, build)
 
 
-def fleet_shown(rows: Sequence[EngineRow], now: datetime) -> State:
-    """What the page's element shows of these engines: the fleet in numbers, and a row each; no retired ones."""
-    kept = [row for row in rows if row.status != "retired"]
-    summary = summarise((row.band, row.liveness(now).state, row.rul) for row in kept)
-    return _summary(summary), [_engine(row, now) for row in kept]
+def fleet_shown(rows: Sequence[EngineRow], now: datetime, thresholds: Thresholds = THRESHOLDS) -> State:
+    """What the page's element shows of these engines: the fleet in numbers, and a row each."""
+    summary = summarise((row.band, row.liveness(now).state, row.rul) for row in rows)
+    return _summary(summary, thresholds), [_engine(row, now) for row in rows]
 
 
-def _summary(summary: FleetSummary) -> Shown:
+def _summary(summary: FleetSummary, thresholds: Thresholds) -> Shown:
     bands = {band.value: summary.bands[band] for band in Band}
     links = {state.value: summary.links[state] for state in LinkState}
     return {
         "counts": {"total": summary.total, **bands, **links},
-        "notes": {band.value: note for band, note in _NOTES.items()},
+        "notes": _notes(thresholds),
         "median": wording.average(summary.median),
         "mean": wording.average(summary.mean),
+    }
+
+
+def _notes(thresholds: Thresholds) -> dict[str, str]:
+    """What makes an engine be of a band; by the median unless another quantile is set."""
+    critical, warning = thresholds.critical_below_cycles, thresholds.warning_below_cycles
+    by = "" if thresholds.quantile == "q50" else f" by {thresholds.quantile}"
+    return {
+        Band.CRITICAL.value: f"under {critical:g} cycles{by}",
+        Band.WARNING.value: f"{critical:g} to {warning - 1:g} cycles{by}",
+        Band.HEALTHY.value: f"{warning:g} cycles or more{by}",
     }
 
 

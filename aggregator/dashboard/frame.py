@@ -5,18 +5,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from html import escape
 from typing import TypeVar
 
 import structlog
+from fastapi import Request
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
-from aggregator.store.database import Store
+from aggregator.access.roles import Caller, Role, Sites
+from aggregator.access.tokens import CredentialsError
+from aggregator.api.authentication import ANYONE
+from aggregator.api.deps import Centre
+from aggregator.dashboard.login import STYLE, visitor_of
 from aggregator.store.reads import DatabaseError, Session
 
 REFRESH_S = 1.0
-STYLE = (Path(__file__).parent / "static" / "style.css").read_text(encoding="utf-8")
 LOGO = """
 <svg width="24" height="24" viewBox="0 0 24 24" fill="none" stroke="#2f7cf0" stroke-width="2" aria-hidden="true">
   <circle cx="12" cy="12" r="10"/><circle cx="12" cy="12" r="2.4" fill="#2f7cf0"/>
@@ -31,31 +35,60 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where pages read from, their clock, aware UTC, and the flag that leads a command to the same store."""
+    """Where the pages of one visitor read from.
 
-    store: Store
-    now: Callable[[], datetime]
+    Attributes:
+        centre: whose store, and whose clock, aware UTC.
+        store_flag: leads a command on this machine to the same store.
+        request: what the page was opened with.
+    """
+
+    centre: Centre
     store_flag: str
+    request: Request
 
-    async def read(self, question: Callable[[Session], State]) -> State:
-        """Ask the store, off the event loop."""
+    def now(self) -> datetime:
+        """The time, aware UTC."""
+        return self.centre.now()
+
+    async def visitor(self) -> Caller:
+        """Who looks at the page.
+
+        Raises:
+            CredentialsError: their login is over.
+        """
+        return await visitor_of(self.request, self.centre)
+
+    async def read(self, question: Callable[[Session, Sites], State]) -> State:
+        """Ask the store, off the event loop, about the sites that the visitor may see at this moment.
+
+        Raises:
+            CredentialsError: their login is over.
+        """
+        sites = (await self.visitor()).sites(Role.VIEWER)
 
         def ask() -> State:
-            with self.store.session() as session:
-                return question(session)
+            with self.centre.store.session() as session:
+                return question(session, sites)
 
         return await asyncio.to_thread(ask)
 
 
 @contextmanager
-def frame() -> Iterator[None]:
-    """Lay out a page: the bar on top, and below it what the caller adds."""
+def frame(visitor: str | None = None) -> Iterator[None]:
+    """Lay out a page: the bar on top, with who looks at it, and below it what the caller adds."""
     ui.add_head_html(f"<style>{STYLE}</style>")
     with ui.element("header").classes("sw-top"):
         ui.html(f'<a class="sw-brand" href="/">{LOGO}<span>Spoolwatch</span></a>', sanitize=False)
-        ui.html('<nav><a href="/">Fleet</a><a href="/api/docs">API</a></nav>', sanitize=False)
+        ui.html(f'<nav><a href="/">Fleet</a><a href="/api/docs">API</a>{_way_out(visitor)}</nav>', sanitize=False)
     with ui.element("main").classes("sw-page"):
         yield
+
+
+def _way_out(visitor: str | None) -> str:
+    if visitor is None:
+        return ""
+    return f'<form method="post" action="/logout"><button title="{escape(visitor)}">Log out</button></form>'
 
 
 @contextmanager
@@ -67,7 +100,9 @@ def notice(title: str) -> Iterator[None]:
 
 
 async def open_page(
-    source: Source, question: Callable[[Session], State], build: Callable[[State], Callable[[State], None] | None]
+    source: Source,
+    question: Callable[[Session, Sites], State],
+    build: Callable[[State], Callable[[State], None] | None],
 ) -> None:
     """Build a page from the answer to a question, and keep it current as long as it is open.
 
@@ -77,12 +112,13 @@ async def open_page(
         build: lays out the first answer and returns what shows a later one, if any is to follow.
     """
     try:
+        visitor = (await source.visitor()).name
         state = await source.read(question)
     except DatabaseError as error:
         log.warning("page_read_failed", error=str(error))
         _show_no_store()
         return
-    with frame():
+    with frame(None if visitor == ANYONE else visitor):
         show = build(state)
         if show is not None:
             _follow(source, question, show)
@@ -94,13 +130,15 @@ def _show_no_store() -> None:
         TextElement(tag="p", text="This page tries again every five seconds; the aggregator's log says why.")
 
 
-def _follow(source: Source, question: Callable[[Session], State], show: Callable[[State], None]) -> None:
+def _follow(source: Source, question: Callable[[Session, Sites], State], show: Callable[[State], None]) -> None:
     trouble = ui.label("The store cannot be read at the moment; what you see may be old.").classes("sw-trouble")
     trouble.set_visibility(False)
 
     async def refresh() -> None:
         try:
             state = await source.read(question)
+        except CredentialsError:
+            ui.navigate.to("/login")
         except DatabaseError as error:
             if not trouble.visible:
                 log.warning("page_read_failed", error=str(error))

@@ -1,22 +1,16 @@
 """Puts the pages onto the server of the API, at its root."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-
 from fastapi import FastAPI, Request, Response
 from nicegui import Client, ui
 from nicegui import app as nicegui_app
 from nicegui.elements.mixins.text_element import TextElement
 
+from aggregator.api.deps import Centre
 from aggregator.api.problems import problem_response
+from aggregator.dashboard import login
 from aggregator.dashboard.engine_page import show_engine
 from aggregator.dashboard.fleet_page import show_fleet
 from aggregator.dashboard.frame import Source, frame, notice
-from aggregator.store.database import Store
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 async def _show_not_found(request: Request, _: Exception) -> Response:
@@ -42,27 +36,28 @@ async def _show_defect(request: Request, _: Exception) -> Response:
         return client.build_response(request, 500)
 
 
-def mount(app: FastAPI, store: Store, store_flag: str, now: Callable[[], datetime] = _utc_now) -> None:
+def mount(app: FastAPI, store_flag: str) -> None:
     """Serve the pages with an app, below every route it has; once per process, as NiceGUI has it.
 
     Args:
-        app: the API.
-        store: what the pages read from.
-        store_flag: what leads a command on this machine to that store, such as ``--data-dir /srv/centre``.
-        now: the clock, aware UTC.
+        app: the API, with the centre that the pages show.
+        store_flag: what leads a command on this machine to its store, such as ``--data-dir /srv/centre``.
     """
-    source = Source(store, now, store_flag)
+    centre: Centre = app.state.centre
 
     @ui.page("/", title="Fleet · Spoolwatch")
-    async def fleet() -> None:
-        await show_fleet(source)
+    async def fleet(request: Request) -> None:
+        await show_fleet(Source(centre, store_flag, request))
 
     @ui.page("/engines/{serial}")
-    async def engine(serial: str) -> None:
-        await show_engine(source, serial)
+    async def engine(serial: str, request: Request) -> None:
+        await show_engine(Source(centre, store_flag, request), serial)
+
+    app.include_router(login.router)
 
     nicegui_app.add_exception_handler(404, _show_not_found)
     nicegui_app.add_exception_handler(405, _refuse_method)
     nicegui_app.add_exception_handler(Exception, _show_defect)
     # Nothing is kept per visitor, so that NiceGUI writes no files; `None` follows the system's dark mode.
     ui.run_with(app, title="Spoolwatch", dark=None, tailwind=False, show_welcome_message=False)
+    nicegui_app.add_middleware(login.Door, centre=centre)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from aggregator.fleet.bands import THRESHOLDS
+from aggregator.fleet.bands import THRESHOLDS, Thresholds
 from aggregator.fleet.rul import Rul
 
 ACCENT, GREY = "#3b82f6", "#8491a3"
@@ -27,7 +27,7 @@ def _point(cycle: int, rul: Rul) -> list[float]:
     return [cycle, q05, q50, q95, round(q95 - q05, 1), rul.cap]
 
 
-def options(source: list[list[float]]) -> dict[str, Any]:
+def options(source: list[list[float]], thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
     """The whole chart for these points."""
     cap = source[-1][-1] if source else 125.0
     line = {"type": "line", "showSymbol": False, "animation": False, "silent": True}
@@ -62,8 +62,8 @@ def options(source: list[list[float]]) -> dict[str, Any]:
                 "markArea": {
                     "silent": True,
                     "data": [
-                        _zone("critical", 0, THRESHOLDS.critical_below_cycles, CRITICAL),
-                        _zone("warning", THRESHOLDS.critical_below_cycles, THRESHOLDS.warning_below_cycles, WARNING),
+                        _zone("critical", 0, thresholds.critical_below_cycles, CRITICAL),
+                        _zone("warning", thresholds.critical_below_cycles, thresholds.warning_below_cycles, WARNING),
                     ],
                 },
             },

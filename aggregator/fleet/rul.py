@@ -1,6 +1,7 @@
 """Remaining useful life as a distribution with the cap beyond which a model says no more than "at least"."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,11 @@ class Rul:
     q50: float
     q95: float
     cap: float
+
+    def quantile(self, name: Literal["q05", "q50", "q95"]) -> float:
+        """One of its quantiles, in cycles."""
+        cycles: float = getattr(self, name)
+        return cycles
 
     def at_cap(self, cycles: float) -> bool:
         """Whether one of its values only says "at least the cap".

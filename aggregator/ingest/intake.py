@@ -53,11 +53,12 @@ def _arrive_envelope(topic: GatewayTopic, payload: bytes, received_at: datetime)
         reason = f"envelope version {envelope.v} is unknown here, this centre knows {VERSION}: upgrade the centre"
         return DeferredArrival(topic, envelope.stream_id, [seq for seq, _ in envelope.records], as_reason(reason))
     has_escapes = b"\\" in payload  # found a hundred times sooner than a NUL would be
-    entries = [_entry(seq, bytes(body), topic, received_at, has_escapes) for seq, body in envelope.records]
+    entries = [read_entry(seq, bytes(body), topic, received_at, has_escapes) for seq, body in envelope.records]
     return EnvelopeArrival(topic, envelope.stream_id, entries, received_at)
 
 
-def _entry(seq: int, body: bytes, topic: GatewayTopic, received_at: datetime, has_escapes: bool) -> Entry:
+def read_entry(seq: int, body: bytes, topic: GatewayTopic, received_at: datetime, has_escapes: bool = True) -> Entry:
+    """Decode and check one record; what cannot be used says why."""
     digest = messages.digest(body)
     try:
         record = messages.decode_record(body)

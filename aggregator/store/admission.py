@@ -6,8 +6,8 @@ from operator import attrgetter
 from sqlalchemy import Connection, select
 
 from aggregator.store.arrivals import EnvelopeArrival, MalformedArrival, Outcome
-from aggregator.store.ledger import Parcel, open_streams
-from aggregator.store.quarantine import SetAside, set_aside
+from aggregator.store.ledger import Parcel, open_earlier_streams, open_streams
+from aggregator.store.quarantine import SetAside, record_set_aside, set_aside
 from aggregator.store.tables import Gateway, core
 from shared.errors import TopicError
 from shared.topics import GatewayTopic
@@ -19,8 +19,13 @@ _seq = attrgetter("seq")
 Registered = dict[str, tuple[int, str]]
 
 
-def admit(connection: Connection, envelopes: Sequence[EnvelopeArrival], outcome: Outcome) -> list[Parcel]:
-    """Gather what came of each stream of registered gateways; records of others are answered as quarantined."""
+def admit(
+    connection: Connection, envelopes: Sequence[EnvelopeArrival], outcome: Outcome, *, redriven: bool = False
+) -> list[Parcel]:
+    """Gather what came of each stream of registered gateways; records of others are answered as quarantined.
+
+    What is ``redriven`` came in the past, maybe before streams that are here.
+    """
     gateways = _find_gateways(connection, {envelope.topic.gateway for envelope in envelopes})
     known: dict[tuple[int, str], list[EnvelopeArrival]] = {}
     for envelope in envelopes:
@@ -32,7 +37,11 @@ def admit(connection: Connection, envelopes: Sequence[EnvelopeArrival], outcome:
             _turn_away(connection, envelope, reason, outcome)
     if not known:
         return []
-    streams = open_streams(connection, known, envelopes[0].received_at)
+    if redriven:
+        first_seen = {key: min(one.received_at for one in of_stream) for key, of_stream in known.items()}
+        streams = open_earlier_streams(connection, first_seen)
+    else:
+        streams = open_streams(connection, known, envelopes[0].received_at)
     for key, of_stream in known.items():
         streams[key].answer = outcome.answer(of_stream[0].topic, of_stream[0].stream_id)
     return [
@@ -64,22 +73,7 @@ def _why_strange(topic: GatewayTopic, gateways: Registered) -> str | None:
 
 def _turn_away(connection: Connection, envelope: EnvelopeArrival, reason: str, outcome: Outcome) -> None:
     topic = envelope.topic
-    set_aside(
-        connection,
-        [
-            SetAside(
-                topic=str(topic),
-                site=topic.site,
-                gateway=topic.gateway,
-                stream_id=envelope.stream_id,
-                seq=entry.seq,
-                reason=reason,
-                body=entry.body,
-                received_at=envelope.received_at,
-            )
-            for entry in envelope.entries
-        ],
-    )
+    set_aside(connection, [record_set_aside(entry, envelope.stream_id, reason) for entry in envelope.entries])
     answer = outcome.answer(topic, envelope.stream_id)
     answer.quarantined |= {entry.seq: reason for entry in envelope.entries}
     outcome.count_quarantined(len(envelope.entries), reason)

@@ -1,9 +1,11 @@
 """Commits one batch of arrivals, against races with other replicas and against content a database refuses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import structlog
 from msgspec.structs import replace
+from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError, StatementError
 
 from aggregator.store.arrivals import (
@@ -20,6 +22,8 @@ from shared import messages
 
 log = structlog.get_logger(__name__)
 
+Result = TypeVar("Result")
+
 ATTEMPTS = 5
 # PostgreSQL's SQLSTATEs, one and a class of them, such as a value that is too long for an index.
 DEADLOCK = "40P01"
@@ -34,9 +38,9 @@ def commit(store: Store, arrivals: Sequence[Arrival]) -> Outcome:
     broken or gone is raised, with nothing written.
     """
     try:
-        return _commit_racing(store, arrivals)
+        return against_races(store, lambda connection, attempt: write(connection, arrivals, wary=attempt > 1))
     except Exception as error:
-        if _is_outage(error):
+        if is_outage(error):
             raise
         reason = messages.as_reason(f"the store cannot take it: {error}")
     parts = _apart(arrivals, reason)
@@ -49,8 +53,8 @@ def commit(store: Store, arrivals: Sequence[Arrival]) -> Outcome:
     return outcome
 
 
-def _is_outage(error: Exception) -> bool:
-    """Whether an error is the state of the database or the machine and not the batch's content."""
+def is_outage(error: Exception) -> bool:
+    """Whether an error is the state of the database or the machine and not what was to be written."""
     if isinstance(error, (OSError, MemoryError)):
         return True
     if isinstance(error, DBAPIError):
@@ -59,19 +63,24 @@ def _is_outage(error: Exception) -> bool:
     return isinstance(error, SQLAlchemyError) and not isinstance(error, StatementError)
 
 
-def _commit_racing(store: Store, arrivals: Sequence[Arrival]) -> Outcome:
-    """Commit, again and warily if a key was there already, and again if another replica took the same locks."""
+def against_races(store: Store, work: Callable[[Connection, int], Result]) -> Result:
+    """Do work in one transaction, and again if a key was there already or another replica took the same locks.
+
+    Args:
+        store: where.
+        work: takes the connection and which attempt this is, from 1.
+    """
     attempt = 1
     while True:
         try:
             with store.writing() as connection:
-                return write(connection, arrivals, wary=attempt > 1)
+                return work(connection, attempt)
         except (IntegrityError, OperationalError) as error:
             raced = isinstance(error, IntegrityError) or getattr(error.orig, "sqlstate", None) == DEADLOCK
             if not raced or attempt == ATTEMPTS:
                 raise
             attempt += 1
-            log.debug("batch_tried_again", attempt=attempt, error=str(error.orig))
+            log.debug("transaction_tried_again", attempt=attempt, error=str(error.orig))
 
 
 def _apart(arrivals: Sequence[Arrival], reason: str) -> list[list[Arrival]]:

@@ -1,10 +1,12 @@
 """The current state of each engine: one row, whose halves (telemetry, prediction) move only forward."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from aggregator.fleet.utilisation import Mark, measure, remember
+from aggregator.store.arrivals import Entry
 from aggregator.store.placements import Placed
 from aggregator.store.tables import CurrentState, Installation, core
 from shared import messages
@@ -64,8 +66,21 @@ def _later(state: Row | None, half: str, one: Placed) -> Row | None:
     stream, seq = one.stream, one.entries[-1].seq
     if (stream.ordinal, seq) <= reached:
         return None
-    progress = {f"{half}_stream_ordinal": stream.ordinal, f"{half}_seq": seq}
+    progress: Row = {f"{half}_stream_ordinal": stream.ordinal, f"{half}_seq": seq}
+    if one.kind is messages.Telemetry:
+        progress |= _utilisation(state["cycle_marks"] or [], one.entries)
     return state | progress | _content(one)
+
+
+def _utilisation(marks: Sequence[Mark], entries: Sequence[Entry]) -> Row:
+    """The utilisation after these rows; a clock that is not to be trusted changes nothing."""
+    first, last = (cast(messages.Telemetry, entry.record) for entry in (entries[0], entries[-1]))
+    if last.clock_unsynced:
+        return {}
+    if not marks and not first.clock_unsynced:
+        marks = remember([], first.observed_at, first.cycle)
+    marks = remember(marks, last.observed_at, last.cycle)
+    return {"cycle_marks": marks, "cycles_per_day": measure(marks, last.observed_at, last.cycle)}
 
 
 def _content(one: Placed) -> Row:

@@ -1,6 +1,6 @@
 """The ledger: which (stream, seq) this store has taken, so that a repeat changes nothing and a clone is noticed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -11,13 +11,14 @@ from sqlalchemy import Connection, func, insert, select, text, tuple_, update
 from aggregator.store.arrivals import Answer, Entry
 from aggregator.store.bulk import insert_rows, utc_text
 from aggregator.store.ranges import union
-from aggregator.store.tables import Receipt, Stream, core
+from aggregator.store.tables import CurrentState, Receipt, Stream, core
 from shared.messages import SeqRange
 from shared.ranges import as_ranges
 
 DIGEST_BYTES = 16
 RUN_MAX_RECORDS = 1000
 
+_state = core(CurrentState)
 _stream = core(Stream)
 _receipt = core(Receipt)
 
@@ -96,6 +97,41 @@ def open_streams(connection: Connection, keys: Iterable[StreamKey], now: datetim
             )
         )
     return known | _find_streams(connection, missing)
+
+
+def open_earlier_streams(
+    connection: Connection, first_seen: Mapping[StreamKey, datetime]
+) -> dict[StreamKey, OpenStream]:
+    """Find streams whose records came in the past; one that is new is numbered among those there were then.
+
+    With the next ordinal what is live now would count as older than it, and move no current state on any more.
+    """
+    keys = list(first_seen)
+    known = _find_streams(connection, keys)
+    for key in keys:
+        if key not in known:
+            _insert_stream(connection, key, first_seen[key])
+    return _find_streams(connection, keys)
+
+
+def _insert_stream(connection: Connection, key: StreamKey, at: datetime) -> None:
+    gateway_id, stream_id = key
+    is_of_gateway = _stream.c.gateway_id == gateway_id
+    before = select(func.max(_stream.c.ordinal)).where(is_of_gateway, _stream.c.created_at <= at)
+    ordinal = (connection.scalar(before) or 0) + 1
+    # By way of the negative: the ordinals must differ after each row.
+    connection.execute(
+        update(_stream).where(is_of_gateway, _stream.c.ordinal >= ordinal).values(ordinal=-_stream.c.ordinal)
+    )
+    connection.execute(
+        update(_stream).where(is_of_gateway, _stream.c.ordinal < 0).values(ordinal=1 - _stream.c.ordinal)
+    )
+    for half in (_state.c.telemetry_stream_ordinal, _state.c.prediction_stream_ordinal):
+        is_behind = _state.c.gateway_id == gateway_id, half >= ordinal
+        connection.execute(update(_state).where(*is_behind).values({half: half + 1}))
+    connection.execute(
+        insert(_stream).values(gateway_id=gateway_id, stream_id=stream_id, ordinal=ordinal, created_at=at)
+    )
 
 
 def _find_streams(connection: Connection, keys: Sequence[StreamKey]) -> dict[StreamKey, OpenStream]:

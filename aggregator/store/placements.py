@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -30,6 +30,7 @@ class Place(NamedTuple):
     engine_id: int
     gateway_id: int
     installed_from: datetime
+    installed_to: datetime | None
 
 
 class Placed(Struct, frozen=True, gc=False):
@@ -126,46 +127,65 @@ def _sort_measured(connection: Connection, groups: Sequence[_Group], result: Sor
         if engine_id is None:
             reason = (
                 f"engine {address.engine} is not registered; "
-                "register it: later records are taken, this one stays in quarantine"
+                "register it: later records are taken then, and this one if it is redriven"
             )
             result.refused += [(Item(stream, entry), reason) for entry in entries]
             continue
         here = places.get((engine_id, stream.gateway_id), [])
         model_id = 0 if address.model is None else models[address.model]
-        if len(here) > 1 and address.installation_id is None:
-            for one, of_place in _by_time(entries, here).items():
-                result.placed.append(Placed(stream, address.kind, one, model_id, of_place))
-            continue
-        found = _resolve(address, here, entries[0].topic.gateway)
-        if isinstance(found, str):
-            result.refused += [(Item(stream, entry), found) for entry in entries]
+        wanted = _wanted(address, here, entries[0].topic.gateway)
+        if isinstance(wanted, str):
+            result.refused += [(Item(stream, entry), wanted) for entry in entries]
+        elif len(wanted) == 1 and wanted[0].installed_to is None:  # as nearly always, and then all of them at once
+            result.placed.append(Placed(stream, address.kind, wanted[0], model_id, entries))
         else:
-            result.placed.append(Placed(stream, address.kind, found, model_id, entries))
+            of_places = _by_time(stream, address.engine, entries, wanted, result)
+            result.placed += [
+                Placed(stream, address.kind, one, model_id, of_place) for one, of_place in of_places.items()
+            ]
 
 
-def _resolve(address: _Address, here: list[Place], gateway: str) -> Place | str:
-    """The installation that records name, or the only one; or the reason why there is none."""
+def _wanted(address: _Address, here: list[Place], gateway: str) -> list[Place] | str:
+    """The installations that records may belong to: the one that they name, or all; or the reason why there is none."""
     if not here:
-        return f"engine {address.engine} is not installed at gateway {gateway}"
+        return (
+            f"engine {address.engine} is not installed at gateway {gateway}; "
+            "enter its installation, and redrive this record"
+        )
     if address.installation_id is None:
-        return here[0]
+        return here
     for one in here:
         if one.id == address.installation_id:
-            return one
+            return [one]
     return messages.as_reason(
         f"engine {address.engine} at gateway {gateway} has no installation {address.installation_id!r}"
     )
 
 
-def _by_time(entries: Iterable[Entry], here: list[Place]) -> dict[Place, list[Entry]]:
-    """Records by the latest of several installations that had begun when they were observed."""
+def _by_time(
+    stream: OpenStream, engine: str, entries: Iterable[Entry], here: list[Place], result: Sorted
+) -> dict[Place, list[Entry]]:
+    """Records by the installation that lasted when they were observed; those of no installation are refused."""
     by_place: dict[Place, list[Entry]] = defaultdict(list)
     for entry in entries:
         record: Any = entry.record
-        begun = [one for one in here if one.installed_from <= record.observed_at]
-        # A clock that starts in 1970, or a row from before the registration, says nothing: the latest then stands.
-        by_place[(begun or here)[-1]].append(entry)
+        # From before all of them comes what a clock that starts in 1970 says: then the centre's own time counts.
+        at = record.observed_at if record.observed_at >= here[0].installed_from else entry.received_at
+        one = next((place for place in reversed(here) if place.installed_from <= at), here[0])
+        if one.installed_to is None or at < one.installed_to:
+            by_place[one].append(entry)
+        else:
+            result.refused.append((Item(stream, entry), _why_not_then(engine, entry, one)))
     return by_place
+
+
+def _why_not_then(engine: str, entry: Entry, one: Place) -> str:
+    record: Any = entry.record
+    at, ended = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (record.observed_at.astimezone(UTC), one.installed_to))
+    return (
+        f"engine {engine} was removed from gateway {entry.topic.gateway} at {ended} and this was observed at {at}: "
+        "enter where it was installed then, and redrive this record"
+    )
 
 
 def _find_engines(connection: Connection, serials: set[str]) -> dict[str, int]:

@@ -3,17 +3,24 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, tuple_
+from sqlalchemy import Connection, delete, insert, select, tuple_
 
+from aggregator.access.roles import THIS_MACHINE, Caller
+from aggregator.store.arrivals import Entry
+from aggregator.store.audit import Change, audit
+from aggregator.store.database import Store
 from aggregator.store.tables import Quarantine, core
 from shared.messages import ENVELOPE_MAX_BYTES, digest
 
 _quarantine = core(Quarantine)
 
+# What a message read before must still have to be the same one; a store that was restored numbers from an older id.
+IDENTITY = tuple(_quarantine.c[name] for name in ("id", "topic", "stream_id", "seq", "digest"))
+
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """One message or record to keep; ``stream_id`` and ``seq`` are null where they could not be read."""
+    """One message or record to keep; ``stream_id``, ``seq`` and ``engine`` are null where they could not be read."""
 
     topic: str
     site: str
@@ -23,6 +30,22 @@ class SetAside:
     reason: str
     body: bytes
     received_at: datetime
+    engine: str | None = None
+
+
+def record_set_aside(entry: Entry, stream_id: str, reason: str) -> SetAside:
+    """One record to keep."""
+    return SetAside(
+        topic=str(entry.topic),
+        site=entry.topic.site,
+        gateway=entry.topic.gateway,
+        stream_id=stream_id,
+        seq=entry.seq,
+        reason=reason,
+        body=entry.body,
+        received_at=entry.received_at,
+        engine=getattr(entry.record, "engine", None),
+    )
 
 
 def set_aside(connection: Connection, kept: list[SetAside]) -> None:
@@ -47,6 +70,7 @@ def keep_records(connection: Connection, kept: list[SetAside]) -> None:
             "topic": one.topic,
             "stream_id": one.stream_id,
             "seq": one.seq,
+            "engine": one.engine,
             "reason": one.reason,
             "body": one.body[:ENVELOPE_MAX_BYTES],  # nothing longer is a legal message
             "digest": digest(one.body),
@@ -56,3 +80,16 @@ def keep_records(connection: Connection, kept: list[SetAside]) -> None:
     ]
     if rows:
         connection.execute(insert(_quarantine), rows)
+
+
+def discard(store: Store, message: Quarantine, now: datetime, *, by: Caller = THIS_MACHINE) -> bool:
+    """Throw a message away; the ledger goes on answering that it was quarantined. Returns whether it was here."""
+    is_it = (column == getattr(message, column.name) for column in IDENTITY)
+    with store.session(writes=True) as session:
+        gone = session.connection().execute(delete(_quarantine).where(*is_it)).rowcount > 0
+        if gone:
+            subject = f"message {message.id} of gateway {message.gateway}"
+            change = Change("quarantine.discard", subject, message.site or None, before={"reason": message.reason})
+            audit(session, by, now, change)
+        session.commit()
+    return gone

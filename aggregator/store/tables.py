@@ -9,11 +9,13 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlmodel import Field, SQLModel
 
@@ -74,6 +76,7 @@ class Engine(Table, table=True):
     type: str = "turbofan"
     status: str = "operational"  # an EngineStatus
     registered_at: datetime = Field(sa_type=UtcDateTime)
+    cycles_per_day: float | None = None  # as somebody entered it, in the place of what is measured
 
 
 class Gateway(Table, table=True):
@@ -96,10 +99,30 @@ class Gateway(Table, table=True):
     report: dict[str, Any] | None = Field(default=None, sa_type=NullableJson)
 
 
+_STILL = text("installed_to IS NULL")
+
+
 class Installation(Table, table=True):
-    """Where an engine hangs, from … to; ``installed_to`` is null while it still does."""
+    """Where an engine hangs, from … to; ``installed_to`` is null while it still does.
+
+    ``installation_cycle`` is the engine's age in cycles when it was hung there, null where nobody knows. That no two
+    installations of an engine or of a position overlap is seen to by ``installations``; of those that last, by indexes.
+    """
 
     __tablename__ = "installation"
+    __table_args__ = (
+        Index(
+            "uq_installation_engine_id_still", "engine_id", unique=True, sqlite_where=_STILL, postgresql_where=_STILL
+        ),
+        Index(
+            "uq_installation_position_still",
+            *("gateway_id", "position"),
+            unique=True,
+            sqlite_where=_STILL,
+            postgresql_where=_STILL,
+        ),
+        Index(None, "installed_from", "id"),
+    )
 
     id: str = Field(primary_key=True)
     engine_id: int = Field(foreign_key="engine.id", index=True)
@@ -107,6 +130,7 @@ class Installation(Table, table=True):
     position: str
     installed_from: datetime = Field(sa_type=UtcDateTime)
     installed_to: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    installation_cycle: int | None = None
 
 
 class Stream(Table, table=True):
@@ -190,6 +214,7 @@ class Prediction(Table, table=True):
             "request_id",
             name="uq_prediction_subject",
         ),
+        Index(None, "model_id", "id"),
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BigInt)
@@ -247,9 +272,14 @@ class MissingRange(Table, table=True):
 
 
 class Quarantine(Table, table=True):
-    """A message or record that could not be used: its raw bytes and why; names as its topic gave them."""
+    """A message or record that could not be used: its raw bytes and why; names as its topic gave them.
+
+    ``engine`` is the serial that a record names; null for what is none, or was set aside by an older version. No id is
+    ever given twice, or whoever acts on a message that is gone would meet another one.
+    """
 
     __tablename__ = "quarantine"
+    __table_args__ = (Index(None, "gateway", "id"), Index(None, "engine", "id"), {"sqlite_autoincrement": True})
 
     id: int | None = Field(default=None, primary_key=True)
     gateway: str
@@ -257,6 +287,7 @@ class Quarantine(Table, table=True):
     topic: str
     stream_id: str | None = None
     seq: int | None = Field(default=None, sa_type=BigInteger)
+    engine: str | None = None
     reason: str
     body: bytes = Field(sa_type=LargeBinary)
     digest: bytes = Field(sa_type=LargeBinary, index=True)
@@ -266,7 +297,8 @@ class Quarantine(Table, table=True):
 class CurrentState(Table, table=True):
     """The latest row and prediction of an engine in its latest installation; each half moves only forward.
 
-    ``*_stream_ordinal`` and ``*_seq`` say how far each half has come; a half that has not come yet is null.
+    ``*_stream_ordinal`` and ``*_seq`` say how far each half has come; a half that has not come yet is null. Utilisation
+    (``cycles_per_day``) is measured by ``cycle_marks``, some of the rows of the last weeks.
     """
 
     __tablename__ = "current_state"
@@ -283,6 +315,8 @@ class CurrentState(Table, table=True):
     channels: dict[str, float | None] | None = Field(default=None, sa_type=NullableJson)
     telemetry_flags: dict[str, list[str]] | None = Field(default=None, sa_type=NullableJson)
     refusal: str | None = None
+    cycle_marks: list[tuple[int, int]] | None = Field(default=None, sa_type=NullableJson)
+    cycles_per_day: float | None = None
     prediction_stream_ordinal: int | None = None
     prediction_seq: int | None = Field(default=None, sa_type=BigInteger)
     prediction_cycle: int | None = None
@@ -296,6 +330,62 @@ class CurrentState(Table, table=True):
     cap_cycles: float | None = None
     model_id: int | None = Field(default=None, foreign_key="model.id")
     prediction_flags: dict[str, list[str]] | None = Field(default=None, sa_type=NullableJson)
+
+
+class Person(Table, table=True):
+    """A person with an account here; never removed, so that the audit log goes on meaning somebody."""
+
+    __tablename__ = "person"
+
+    name: str = Field(primary_key=True)
+    password_hash: str
+    grants: list[tuple[str, str]] = Field(sa_type=JSON)  # role and site; read and written as a whole
+    added_at: datetime = Field(sa_type=UtcDateTime)
+    disabled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Login(Table, table=True):
+    """One login of a person, and the digest of the one token that renews it; over once ``ended_at`` is set."""
+
+    __tablename__ = "login"
+
+    id: str = Field(primary_key=True)
+    person: str = Field(foreign_key="person.name", index=True)
+    refresh_digest: bytes = Field(sa_type=LargeBinary)
+    began_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class ApiKey(Table, table=True):
+    """A key for a program; the id is its beginning, and of the whole only the digest is kept."""
+
+    __tablename__ = "api_key"
+
+    id: str = Field(primary_key=True)
+    digest: bytes = Field(sa_type=LargeBinary)
+    purpose: str
+    grants: list[tuple[str, str]] = Field(sa_type=JSON)
+    added_by: str
+    added_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class AuditEntry(Table, table=True):
+    """One change or failed login; triggers keep every row as it was written."""
+
+    __tablename__ = "audit_entry"
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigInt)
+    at: datetime = Field(sa_type=UtcDateTime)
+    who: str
+    address: str | None = None
+    action: str
+    subject: str
+    site: str | None = Field(default=None, index=True)
+    before: dict[str, Any] | None = Field(default=None, sa_type=NullableJson)
+    after: dict[str, Any] | None = Field(default=None, sa_type=NullableJson)
 
 
 class StoreFact(Table, table=True):

@@ -16,10 +16,10 @@ from aggregator.store.arrivals import (
     StatusArrival,
 )
 from aggregator.store.current import advance
-from aggregator.store.ledger import Item, Known, OpenStream, Parcel, find_receipts, mark_conflict, write_receipts
+from aggregator.store.ledger import Known, OpenStream, Parcel, find_receipts, mark_conflict, write_receipts
 from aggregator.store.missing import miss_dropped, miss_unavailable
 from aggregator.store.placements import Sorted, place
-from aggregator.store.quarantine import SetAside, keep_records
+from aggregator.store.quarantine import keep_records, record_set_aside
 from aggregator.store.rows import write_records
 from aggregator.store.statuses import take_status
 from aggregator.store.subjects import sort_out_known
@@ -65,7 +65,9 @@ def _take_envelopes(
     taken = result.taken()
     write_records(connection, result)
     write_receipts(connection, taken, result.refused)
-    keep_records(connection, [_set_aside(item, reason) for item, reason in result.refused])
+    keep_records(
+        connection, [record_set_aside(item.entry, item.stream.stream_id, reason) for item, reason in result.refused]
+    )
     miss_dropped(connection, result.gaps)
     advance(connection, result.placed)
     for parcel in taken:
@@ -116,20 +118,6 @@ def _answer_repeat(stream: OpenStream, seq: int, reason: str | None) -> None:
         stream.answer.committed.add(seq)
     else:
         stream.answer.quarantined[seq] = reason
-
-
-def _set_aside(item: Item, reason: str) -> SetAside:
-    entry = item.entry
-    return SetAside(
-        topic=str(entry.topic),
-        site=entry.topic.site,
-        gateway=entry.topic.gateway,
-        stream_id=item.stream.stream_id,
-        seq=entry.seq,
-        reason=reason,
-        body=entry.body,
-        received_at=entry.received_at,
-    )
 
 
 def _count(result: Sorted, outcome: Outcome) -> None:

@@ -42,6 +42,7 @@ CURVE_IS_DRAWN = """() => {
     if (pixels[i] === 0x3b && pixels[i + 1] === 0x82 && pixels[i + 2] === 0xf6) return true;
   return false;
 }"""
+DEADLINE_MS = 60_000
 SHOTS = Path("test-results")
 MODEL = ModelRef(name="turbofan", version="1.0.0", sha256="5a" * 32)
 
@@ -112,6 +113,7 @@ class Gateway:
 
 @pytest.fixture(scope="module")
 def chromium():
+    expect.set_options(timeout=DEADLINE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_FLAGS)
         yield browser
@@ -337,3 +339,66 @@ def test_the_aggregator_stops_cleanly_while_a_page_is_open(browse, aggregator):
     expect(browse("/").get_by_text("No engine is registered yet")).to_be_visible()
     assert aggregator.stop() == 0
     assert "Traceback" not in aggregator.log.read_text()
+
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def accounts(aggregator, gateway):
+    """Beside the engine in Hamburg one in Bremen; anna may see Hamburg. Returns the headers of an admin."""
+    aggregator.register("E-2", "gw-2", site="bremen")
+    for name, role, site in (("root", "admin", "*"), ("anna", "viewer", "hamburg")):
+        body = {"name": name, "password": PASSWORD, "grants": [{"role": role, "site": site}]}
+        headers = {} if name == "root" else _log_in(aggregator, "root")
+        assert aggregator.api.post("/people", json=body, headers=headers).status_code == 201
+    return _log_in(aggregator, "root")
+
+
+def _log_in(aggregator, name):
+    begun = aggregator.api.post("/sessions", json={"name": name, "password": PASSWORD})
+    return {"Authorization": f"Bearer {begun.json()['access_token']}"}
+
+
+def _fill(page, name, password):
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+
+
+def test_p8_the_pages_show_who_has_logged_in_the_sites_they_may_see(browse, aggregator, accounts):
+    page = browse("/engines/E-1")
+    _fill(page, "anna", "wrong")
+    expect(page.get_by_role("alert")).to_have_text("There is nobody of this name with this password.")
+    _fill(page, "anna", PASSWORD)
+    expect(page.get_by_role("heading", name="E-1")).to_be_visible()
+    (cookie,) = page.context.cookies()
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["name"]) == (True, "Lax", "spoolwatch_login")
+    page.goto(aggregator.url)
+    expect(row(page, "E-1")).to_be_visible()
+    expect(page.get_by_text("E-2")).to_have_count(0)
+    page.goto(f"{aggregator.url}/engines/E-2")
+    expect(page.get_by_role("heading")).to_have_text("Engine E-2 is not registered")
+    page.goto(f"{aggregator.url}/api/docs")
+    expect(page.get_by_text("/api/v1/engines/{serial}/predictions")).to_be_visible()
+    assert [text for text in page.wrong if "401" not in text and "404" not in text] == []  # which the browser notes
+
+
+def test_p8_an_open_page_ends_with_the_login(browse, aggregator, accounts):
+    page = browse("/login")
+    _fill(page, "anna", PASSWORD)
+    expect(row(page, "E-1")).to_be_visible()
+    change = aggregator.api.patch("/people/anna", json={"disabled": True}, headers=accounts)
+    assert change.status_code == 200
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+
+
+def test_who_logs_out_is_asked_again(browse, accounts):
+    page = browse("/")
+    _fill(page, "root", PASSWORD)
+    expect(row(page, "E-2")).to_be_visible()
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    assert page.context.cookies() == []
+    page.go_back()
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()

@@ -3,7 +3,7 @@
 import structlog
 from fastapi import APIRouter, HTTPException
 
-from aggregator.api.deps import CentreDep
+from aggregator.api.deps import OPEN_TO_ALL, CentreDep
 from aggregator.api.problems import problems
 from aggregator.api.schemas.health import IngestCounts, Live, Ready
 from aggregator.store.reads import DatabaseError
@@ -14,13 +14,13 @@ log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/health", tags=["health"])
 
 
-@router.get("/live", summary="Does the process answer?", responses=problems())
+@router.get("/live", summary="Does the process answer?", dependencies=[OPEN_TO_ALL], responses=problems())
 async def read_live() -> Live:
     """Answers as long as the process can; it touches nothing else."""
     return Live()
 
 
-@router.get("/ready", summary="Can it do its work?", responses=problems(503))
+@router.get("/ready", summary="Can it do its work?", dependencies=[OPEN_TO_ALL], responses=problems(503))
 def read_ready(centre: CentreDep) -> Ready:
     """Writes to the store, reads it back, and looks whether the broker is connected."""
     try:

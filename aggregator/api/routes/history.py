@@ -5,10 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field, TypeAdapter
 
-from aggregator.api.deps import Serial, SessionDep
+from aggregator.access.roles import Sites
+from aggregator.api.deps import Serial, SessionDep, VisibleSites
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import no_such_engine, problems
-from aggregator.api.schemas.history import HistoryQuery, PredictionQuery, PredictionRecord, TelemetryRow
+from aggregator.api.schemas.history import HistoryQuery, PredictionQuery, PredictionRecord, TelemetryQuery, TelemetryRow
+from aggregator.store.reads import Session
 from aggregator.store.reads.engine import find_engine_id
 from aggregator.store.reads.history import Span, list_predictions, list_telemetry
 
@@ -22,12 +24,13 @@ router = APIRouter(prefix="/engines/{serial}", tags=["history"])
 def read_predictions(
     serial: Serial,
     session: SessionDep,
+    sites: VisibleSites,
     query: Annotated[PredictionQuery, Query()],
     request: Request,
     response: Response,
 ) -> Page[PredictionRecord]:
     """Predictions by cycle, each with its lineage."""
-    rows = list_predictions(session, _engine_id(session, serial), _span(query))
+    rows = list_predictions(session, _engine_id(session, sites, serial), _span(query))
     kept, last = take(rows, query.limit)
     cursor = None if last is None else cursor_of((last[0].cycle, last[0].id))
     link_next(request, response, cursor)
@@ -39,20 +42,21 @@ def read_predictions(
 def read_telemetry(
     serial: Serial,
     session: SessionDep,
-    query: Annotated[HistoryQuery, Query()],
+    sites: VisibleSites,
+    query: Annotated[TelemetryQuery, Query()],
     request: Request,
     response: Response,
 ) -> Page[TelemetryRow]:
     """Cycle rows by cycle, each with its quality flags."""
-    rows = list_telemetry(session, _engine_id(session, serial), _span(query))
+    rows = list_telemetry(session, _engine_id(session, sites, serial), _span(query))
     kept, last = take(rows, query.limit)
     cursor = None if last is None else cursor_of((last.cycle, last.id))
     link_next(request, response, cursor)
-    return Page(items=[TelemetryRow.of(row) for row in kept], next=cursor)
+    return Page(items=[TelemetryRow.of(row, query.channel) for row in kept], next=cursor)
 
 
-def _engine_id(session: SessionDep, serial: str) -> int:
-    engine_id = find_engine_id(session, serial)
+def _engine_id(session: Session, sites: Sites, serial: str) -> int:
+    engine_id = find_engine_id(session, sites, serial)
     if engine_id is None:
         raise no_such_engine(serial)
     return engine_id

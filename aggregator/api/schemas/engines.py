@@ -2,28 +2,42 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from aggregator.api.paging import PageQuery
+from aggregator.api.schemas.due import CYCLES_PER_DAY_MAX, DueDates, Utilisation
 from aggregator.api.schemas.history import PredictionRecord, Rul, TelemetryRow
+from aggregator.api.schemas.installations import Installation
 from aggregator.api.schemas.names import Name
 from aggregator.fleet import liveness
 from aggregator.fleet.bands import Band
 from aggregator.fleet.channels import ChannelStatistics
+from aggregator.fleet.liveness import LinkState
 from aggregator.store.reads.engine import EngineDetail
 from aggregator.store.reads.fleet import EngineRow
+from aggregator.store.reads.installations import InstallationRow
 from aggregator.store.tables import CurrentState
 
 EngineStatus = Literal["operational", "maintenance", "retired"]
-EngineSort = Literal["serial", "-serial", "rul", "-rul", "last_seen", "-last_seen"]
+EngineType = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\x00-\x1f]+$",
+        description="The kind of engine.",
+        examples=["turbofan"],
+    ),
+]
+EngineSort = Literal["serial", "-serial", "rul", "-rul", "risk", "-risk", "last_seen", "-last_seen"]
 
 
 class Liveness(BaseModel):
     """Whether an engine or gateway is heard from, and why we say so."""
 
-    state: liveness.LinkState = Field(description="`stale`: said to be online, but silent. Not a health band.")
+    state: LinkState = Field(description="`stale`: said to be online, but silent. Not a health band.")
     reason: str = Field(description="The sentence that explains the state.", examples=["heartbeat 95 s late"])
 
     @classmethod
@@ -43,7 +57,10 @@ class Engine(BaseModel):
     position: str | None = Field(description="Its place at that gateway.", examples=["1"])
     cycle: int | None = Field(description="The cycle of its latest row, as its source counts them.")
     rul: Rul | None = Field(description="Its latest prediction; null where there is none.")
-    band: Band = Field(description="Its health band, by the median; `unknown` without a prediction.")
+    utilisation: Utilisation | None = Field(description="Null while there is less than a day to measure it by.")
+    band: Band = Field(
+        description="Its health band, by the quantile of the fleet's thresholds; `unknown` without a prediction."
+    )
     liveness: Liveness
     last_record_at: datetime | None = Field(description="When the centre received its latest row or prediction.")
 
@@ -51,15 +68,6 @@ class Engine(BaseModel):
     def of(cls, row: EngineRow, now: datetime) -> Self:
         """Show an engine of the store."""
         return cls(**_shown(row, now))
-
-
-class EngineInstallation(BaseModel):
-    """Where an engine hangs now."""
-
-    id: str
-    gateway: str
-    position: str
-    installed_from: datetime
 
 
 class ChannelSummary(BaseModel):
@@ -76,7 +84,8 @@ class EngineDetails(Engine):
     """One engine with all that is known of its present state."""
 
     registered_at: datetime
-    installation: EngineInstallation | None
+    due: DueDates | None = Field(description="When its useful life ends; null without a prediction.")
+    installation: Installation | None = Field(description="Where it hangs now.")
     row: TelemetryRow | None = Field(description="Its latest row.")
     prediction: PredictionRecord | None = Field(description="Its latest prediction, with its lineage.")
     statistics_rows: int = Field(
@@ -92,6 +101,7 @@ class EngineDetails(Engine):
         return cls(
             **_shown(detail.row, now),
             registered_at=detail.engine.registered_at,
+            due=DueDates.of(detail.row.life(now)),
             installation=_installation(detail),
             row=None if detail.current is None else _latest_row(detail.current),
             prediction=None if detail.prediction is None else PredictionRecord.of(*detail.prediction),
@@ -110,9 +120,32 @@ class EngineRegistration(BaseModel):
 
     serial: Name
     site: Name = Field(description="`centre` is reserved.")
-    type: str = Field(default="turbofan", min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")
-    gateway: Name = Field(description="Registered with the engine where it is not known yet.")
+    type: EngineType = "turbofan"
+    gateway: Name | None = Field(
+        default=None,
+        description="Where it hangs from now on; registered with the engine where it is not known yet. Null: nowhere.",
+    )
     position: Name = Field(default="1", description="Its place at that gateway.")
+
+
+class EngineChange(BaseModel):
+    """What is to be edited of an engine; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: EngineType | None = Field(default=None, description="Null changes nothing.")
+    site: Name | None = Field(
+        default=None, description="Null changes nothing. Only of an engine that hangs nowhere: a gateway has its own."
+    )
+    status: EngineStatus | None = Field(
+        default=None, description="Null changes nothing. `retired` also removes it from where it hangs."
+    )
+    cycles_per_day: float | None = Field(
+        default=None,
+        gt=0,
+        le=CYCLES_PER_DAY_MAX,
+        description="Its utilisation, in the place of what is measured; null goes by what is measured again.",
+    )
 
 
 class EngineQuery(PageQuery):
@@ -120,11 +153,20 @@ class EngineQuery(PageQuery):
 
     site: Name | None = None
     status: EngineStatus | None = None
+    type: str | None = Field(default=None, max_length=64, examples=["turbofan"])
+    model: str | None = Field(
+        default=None,
+        max_length=200,
+        description="Of the latest prediction: a model's name, or its name and version.",
+        examples=["turbofan 1.0.0"],
+    )
     gateway: Name | None = Field(default=None, description="Those installed there now.")
     band: Band | None = None
+    liveness: LinkState | None = Field(default=None, description="By the state of their link.")
     sort: EngineSort = Field(
         default="serial",
-        description="`rul`: by predicted median, engines without one as if they had the longest life; "
+        description="`risk`: by the lower quantile, so that who may fail first comes first; `rul`: by the median; by "
+        "either, engines without a prediction as if they had the longest life; "
         "`last_seen`: by `last_record_at`, engines without one as if it was long ago; `-` reverses.",
     )
 
@@ -139,21 +181,17 @@ def _shown(row: EngineRow, now: datetime) -> dict[str, Any]:
         "position": row.position,
         "cycle": row.cycle,
         "rul": None if row.rul is None else Rul.of(row.rul),
+        "utilisation": Utilisation.of(row.utilisation),
         "band": row.band,
         "liveness": Liveness.of(row.liveness(now)),
         "last_record_at": row.last_record_at,
     }
 
 
-def _installation(detail: EngineDetail) -> EngineInstallation | None:
+def _installation(detail: EngineDetail) -> Installation | None:
     if detail.installation is None or detail.row.gateway is None:
         return None
-    return EngineInstallation(
-        id=detail.installation.id,
-        gateway=detail.row.gateway,
-        position=detail.installation.position,
-        installed_from=detail.installation.installed_from,
-    )
+    return Installation.of(InstallationRow(detail.installation, detail.row.serial, detail.row.gateway))
 
 
 def _latest_row(current: CurrentState) -> TelemetryRow | None:

@@ -1,13 +1,22 @@
-"""The fleet in a few numbers, and its engines."""
+"""The fleet in a few numbers."""
 
-from typing import Literal, Self
+from typing import Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from aggregator.api.schemas.engines import Engine
-from aggregator.fleet.bands import THRESHOLDS, Band
+from aggregator.api.schemas.names import Name
+from aggregator.fleet.bands import Band, Quantile, Thresholds
 from aggregator.fleet.liveness import LinkState
 from aggregator.fleet.summary import Average, FleetSummary
+
+
+class FleetQuery(BaseModel):
+    """Which engines are counted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    site: Name | None = None
+    type: str | None = Field(default=None, max_length=64, examples=["turbofan"])
 
 
 class FleetCounts(BaseModel):
@@ -40,15 +49,19 @@ class FleetRul(BaseModel):
     """Averages of the predicted medians; null where no engine has a prediction."""
 
     mean: FleetAverage | None
-    median: FleetAverage | None
+    median: FleetAverage | None = Field(description="The same as p50.")
+    p05: FleetAverage | None = Field(description="One engine in twenty has no more than this.")
+    p25: FleetAverage | None
+    p75: FleetAverage | None
+    p95: FleetAverage | None
 
 
 class BandThresholds(BaseModel):
-    """What the bands go by."""
+    """What the bands go by, as it is set for the fleet."""
 
-    quantile: Literal["q50"] = "q50"
-    critical_below_cycles: float = THRESHOLDS.critical_below_cycles
-    warning_below_cycles: float = THRESHOLDS.warning_below_cycles
+    quantile: Quantile = Field(description="Of each prediction, what is compared.")
+    critical_below_cycles: float = Field(description="Below this an engine is critical.")
+    warning_below_cycles: float = Field(description="From there to below this it is in the warning band.")
 
 
 class Fleet(BaseModel):
@@ -56,18 +69,21 @@ class Fleet(BaseModel):
 
     counts: FleetCounts
     rul: FleetRul
-    thresholds: BandThresholds = BandThresholds()
-    engines: list[Engine] = Field(description="All engines but the retired ones, by serial.")
+    thresholds: BandThresholds
 
     @classmethod
-    def of(cls, summary: FleetSummary, engines: list[Engine]) -> Self:
-        """Show a summary and the engines it is of."""
+    def of(cls, summary: FleetSummary, thresholds: Thresholds) -> Self:
+        """Show a summary."""
         return cls(
             counts=FleetCounts(
                 total=summary.total,
                 **{band.value: summary.bands[band] for band in Band},
                 **{state.value: summary.links[state] for state in LinkState},
             ),
-            rul=FleetRul(mean=FleetAverage.of(summary.mean), median=FleetAverage.of(summary.median)),
-            engines=engines,
+            rul=FleetRul(
+                mean=FleetAverage.of(summary.mean),
+                median=FleetAverage.of(summary.median),
+                **{f"p{each:02}": FleetAverage.of(summary.percentiles.get(each)) for each in (5, 25, 75, 95)},
+            ),
+            thresholds=BandThresholds.model_validate(thresholds, from_attributes=True),
         )

@@ -1,13 +1,11 @@
-"""Gateways with their last status, and the messages that were set aside."""
+"""Gateways with their last status, and as somebody registers them."""
 
-from base64 import b64encode
 from datetime import datetime
 from typing import Self
 
 import msgspec
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from aggregator.api.paging import Page
 from aggregator.api.schemas.engines import Liveness
 from aggregator.api.schemas.names import Name
 from aggregator.fleet.liveness import liveness_of
@@ -53,32 +51,13 @@ class Gateway(BaseModel):
         )
 
 
-class QuarantinedMessage(BaseModel):
-    """A message or record that could not be used, and why."""
+class GatewayRegistration(BaseModel):
+    """A gateway that is to be known."""
 
-    id: int
-    gateway: str = Field(description="As its topic says.")
-    site: str = Field(description="As its topic says.")
-    topic: str
-    stream_id: str | None
-    seq: int | None = Field(description="Null where the message was not even an envelope.")
-    reason: str
-    received_at: datetime
-    body: str = Field(description="The bytes as they came, in base64.", json_schema_extra={"contentEncoding": "base64"})
+    model_config = ConfigDict(extra="forbid")
 
-    @classmethod
-    def of(cls, message: tables.Quarantine) -> Self:
-        """Show a quarantined message of the store."""
-        return cls.model_validate({**message.model_dump(exclude={"body"}), "body": b64encode(message.body).decode()})
-
-
-class QuarantinePage(Page[QuarantinedMessage]):
-    """Part of what was quarantined."""
-
-    given_up: int = Field(
-        description="How many more there were, which the quarantine gave up to stay within its bound; counted since "
-        "the store was made. Their senders are still answered the same."
-    )
+    name: Name = Field(description="Unique over all sites; its user name at the broker.", examples=["gw-7"])
+    site: Name = Field(description="Where it stands; `centre` is reserved.", examples=["hamburg"])
 
 
 def _status(gateway: tables.Gateway) -> GatewayStatus | None:

@@ -1,10 +1,11 @@
 """What was recorded of an engine: its predictions with their lineage, and its rows."""
 
 from base64 import b64encode
+from collections.abc import Collection
 from datetime import datetime
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from aggregator.api.paging import PageQuery
 from aggregator.api.schemas.names import Flags
@@ -13,6 +14,7 @@ from aggregator.store.reads.history import rul_of
 from aggregator.store.tables import Model, Prediction, Telemetry
 
 CYCLE_MAX = 2**31 - 1
+CHANNELS_MAX = 64
 
 
 class AtCap(BaseModel):
@@ -131,13 +133,19 @@ class TelemetryRow(BaseModel):
     refusal: str | None = Field(description="Why no prediction was made from it, where none was.")
 
     @classmethod
-    def of(cls, row: Telemetry) -> Self:
-        """Show a row of the store."""
-        return cls.model_validate(row, from_attributes=True)
+    def of(cls, row: Telemetry, channels: Collection[str] = ()) -> Self:
+        """Show a row of the store; of some channels, or of all where none are named."""
+        shown = cls.model_validate(row, from_attributes=True)
+        if channels:
+            shown.channels = {name: value for name, value in shown.channels.items() if name in channels}
+            shown.flags = {name: flags for name, flags in shown.flags.items() if name in channels}
+        return shown
 
 
-class HistoryQuery(PageQuery):
+class SpanQuery(BaseModel):
     """Which part of an engine's history is wanted."""
+
+    model_config = ConfigDict(extra="forbid")
 
     from_cycle: int = Field(default=1, ge=1, le=CYCLE_MAX, description="The first cycle wanted.")
     to_cycle: int = Field(default=CYCLE_MAX, ge=1, le=CYCLE_MAX, description="The last cycle wanted, inclusive.")
@@ -146,7 +154,69 @@ class HistoryQuery(PageQuery):
         pattern=r"^[0-9A-Za-z-]{1,64}$",
         description="Only what was recorded in this installation; counters start again with a new one.",
     )
+
+
+class ChannelQuery(BaseModel):
+    """Which channels are wanted."""
+
+    channel: list[Annotated[str, Field(pattern=r'^[^"\x00-\x1f]{1,200}$')]] = Field(
+        default=[], max_length=CHANNELS_MAX, description="May be given several times; without it, every channel."
+    )
+
+
+class HistoryQuery(SpanQuery, PageQuery):
+    """Which part of an engine's history is wanted, and in what order."""
+
     order: Literal["asc", "desc"] = Field(default="asc", description="By cycle, rising or falling.")
+
+
+class TelemetryQuery(HistoryQuery, ChannelQuery):
+    """Which rows are wanted, and how much of them."""
+
+
+class BucketQuery(SpanQuery):
+    """Which part of an engine's history is wanted as few points; without `installation_id`, of the latest one."""
+
+    buckets: int = Field(default=500, ge=1, le=2000, description="How many at most, of the same number of cycles each.")
+
+
+class TelemetryBucketQuery(BucketQuery, ChannelQuery):
+    """Which channels are wanted as few points; without `channel`, those of the latest row."""
+
+
+class TelemetryFileQuery(SpanQuery, ChannelQuery):
+    """Which rows are wanted in a file; without `channel`, the channels of the first one."""
+
+
+class Extent(BaseModel):
+    """One quantity over the rows of a bucket; null where none of them has it."""
+
+    min: float
+    max: float
+    mean: float
+
+
+class Bucket(BaseModel):
+    """Some rows in a row, summed up."""
+
+    first_cycle: int
+    last_cycle: int = Field(description="Inclusive.")
+    rows: int = Field(description="How many rows of that range were present.")
+
+
+class TelemetryBucket(Bucket):
+    """Some rows in a row, summed up by channel."""
+
+    channels: dict[str, Extent | None] = Field(description="In the channel's unit; null where no row has a value.")
+
+
+class PredictionBucket(Bucket):
+    """Some predictions in a row, summed up; in cycles, unclipped."""
+
+    rul_mean_cycles: Extent
+    rul_q05_cycles: Extent
+    rul_q50_cycles: Extent
+    rul_q95_cycles: Extent
 
 
 class PredictionQuery(HistoryQuery):

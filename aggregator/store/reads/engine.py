@@ -8,6 +8,8 @@ import sqlalchemy
 from sqlalchemy import and_
 from sqlmodel import Session, col, select
 
+from aggregator.access.roles import Sites
+from aggregator.fleet.bands import THRESHOLDS, Thresholds
 from aggregator.fleet.rul import Rul
 from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines
 from aggregator.store.reads.history import latest_prediction
@@ -41,9 +43,11 @@ class EngineDetail:
     prediction: tuple[Prediction, Model] | None
 
 
-def find_engine(session: Session, serial: str) -> EngineDetail | None:
-    """Read one engine in at most three statements."""
-    rows = list_engines(session, EngineFilter(serial=serial))
+def find_engine(
+    session: Session, sites: Sites, serial: str, thresholds: Thresholds = THRESHOLDS
+) -> EngineDetail | None:
+    """Read one engine of these sites in at most three statements; its band goes by the thresholds."""
+    rows = list_engines(session, sites, EngineFilter(serial=serial, thresholds=thresholds))
     if not rows:
         return None
     installed_now = and_(col(Installation.engine_id) == col(Engine.id), col(Installation.installed_to).is_(None))
@@ -57,9 +61,17 @@ def find_engine(session: Session, serial: str) -> EngineDetail | None:
     return EngineDetail(rows[0], engine, installation, current, prediction)
 
 
-def find_engine_id(session: Session, serial: str) -> int | None:
-    """Read the key under which the history of an engine is kept."""
-    return session.exec(select(Engine.id).where(Engine.serial == serial)).first()
+def find_engine_id(session: Session, sites: Sites, serial: str) -> int | None:
+    """Read the key under which the history of an engine of these sites is kept."""
+    statement = select(Engine.id).where(Engine.serial == serial)
+    if sites is not None:
+        statement = statement.where(col(Engine.site).in_(sorted(sites)))
+    return session.exec(statement).first()
+
+
+def find_current(session: Session, engine_id: int) -> CurrentState | None:
+    """Read the current state of an engine; None of one that has recorded nothing yet."""
+    return session.get(CurrentState, engine_id)
 
 
 def latest_rows(session: Session, current: CurrentState, limit: int) -> Sequence[CycleRow]:
@@ -71,6 +83,19 @@ def latest_rows(session: Session, current: CurrentState, limit: int) -> Sequence
         .limit(limit)
     )
     return [CycleRow(*row) for row in session.exec(statement)]
+
+
+def end_rows(session: Session, current: CurrentState, limit: int, *, newest: bool) -> Sequence[CycleRow]:
+    """The first or the last rows of an engine in its latest installation, by cycle."""
+    cycle = col(Telemetry.cycle)
+    statement = (
+        select(Telemetry.cycle, Telemetry.channels, Telemetry.flags)
+        .where(Telemetry.engine_id == current.engine_id, Telemetry.installation_id == current.installation_id)
+        .order_by(cycle.desc() if newest else cycle)
+        .limit(limit)
+    )
+    rows = [CycleRow(*row) for row in session.exec(statement)]
+    return rows[::-1] if newest else rows
 
 
 def latest_curve(session: Session, current: CurrentState, limit: int) -> Sequence[tuple[int, Rul]]:

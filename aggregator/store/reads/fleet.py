@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, and_, case, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal, select, tuple_
 from sqlmodel import Session
 
-from aggregator.fleet.bands import Band, band_of, limits_of
-from aggregator.fleet.liveness import LastStatus, Liveness, Signs, liveness_of
+from aggregator.access.roles import Sites
+from aggregator.fleet.bands import THRESHOLDS, Band, Thresholds, band_of, limits_of
+from aggregator.fleet.due import Life
+from aggregator.fleet.liveness import LastStatus, LinkState, Liveness, Signs, liveness_of
 from aggregator.fleet.rul import Rul
-from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, UtcDateTime, core
+from aggregator.fleet.utilisation import Utilisation
+from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, Model, UtcDateTime, core
 
-SortKey = Literal["serial", "rul", "last_seen"]
+SortKey = Literal["serial", "rul", "risk", "last_seen"]
 SortValue = str | float | datetime
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,6 +31,10 @@ class EngineRow:
         cycle: of its latest row.
         refusal: why that row gave no prediction, where it gave none.
         rul: its latest prediction.
+        band: its health band, by the thresholds that were asked with.
+        utilisation: how many cycles it flies per day.
+        flown_cycles: those since that prediction.
+        observed_at: when its latest row was, by the gateway's clock; by the centre's where that cannot be right.
         last_record_at: when the centre received its latest row or prediction.
         signs: what was heard from its gateway.
     """
@@ -41,33 +48,58 @@ class EngineRow:
     cycle: int | None
     refusal: str | None
     rul: Rul | None
+    band: Band
+    utilisation: Utilisation | None
+    flown_cycles: int
+    observed_at: datetime | None
     last_record_at: datetime | None
     signs: Signs | None
-
-    @property
-    def band(self) -> Band:
-        """Its health band, by the predicted median."""
-        return band_of(None if self.rul is None else self.rul.q50)
 
     def liveness(self, now: datetime) -> Liveness:
         """Whether it is heard from, and why we say so."""
         return liveness_of(self.signs, now)
 
+    def life(self, now: datetime) -> Life:
+        """What due dates follow from; an engine that is heard from has flown nothing since its latest row."""
+        online = self.liveness(now).state is LinkState.ONLINE
+        counted_from = now if online or self.observed_at is None else self.observed_at
+        return Life(self.rul, self.utilisation, self.flown_cycles, counted_from)
+
+
+class Vitals(NamedTuple):
+    """What summaries are made of: an engine's latest prediction, and what was heard from its gateway."""
+
+    rul: Rul | None
+    signs: Signs | None
+
 
 @dataclass(frozen=True, slots=True)
 class EngineFilter:
-    """Which engines are wanted; None means any."""
+    """Which engines are wanted; None means any.
+
+    Attributes:
+        model: the name of the model of their latest prediction, or name and version, such as ``turbofan 1.0.0``.
+        in_fleet: true for all but the retired ones.
+        thresholds: what bands go by.
+    """
 
     serial: str | None = None
     site: str | None = None
     status: str | None = None
     gateway: str | None = None
     band: Band | None = None
+    type: str | None = None
+    model: str | None = None
+    in_fleet: bool | None = None
+    thresholds: Thresholds = THRESHOLDS
 
 
 @dataclass(frozen=True, slots=True)
 class EngineOrder:
-    """By what engines are ordered; those without the value come last by ``rul`` and first by ``last_seen``."""
+    """By what engines are ordered: ``rul`` is the median, ``risk`` the lower quantile, so who may fail first is first.
+
+    Those without a prediction come last by either, those that were never heard from first by ``last_seen``.
+    """
 
     key: SortKey = "serial"
     descending: bool = False
@@ -78,12 +110,17 @@ class EngineOrder:
             return row.serial
         if self.key == "rul":
             return _UNPREDICTED_CYCLES if row.rul is None else row.rul.q50
+        if self.key == "risk":
+            return _UNPREDICTED_CYCLES if row.rul is None else row.rul.q05
         return row.last_record_at or _NEVER
 
 
 EVERY_ENGINE = EngineFilter()
 BY_SERIAL = EngineOrder()
 
+PORTION = 1000
+
+_model = core(Model)
 _engine, _gateway, _installation, _current = core(Engine), core(Gateway), core(Installation), core(CurrentState)
 _INSTALLED_NOW = and_(_installation.c.engine_id == _engine.c.id, _installation.c.installed_to.is_(None))
 LAST_RECORD_AT = case(
@@ -93,6 +130,7 @@ LAST_RECORD_AT = case(
 _SORT_COLUMNS: dict[SortKey, ColumnElement[Any]] = {
     "serial": _engine.c.serial,
     "rul": func.coalesce(_current.c.rul_q50_cycles, _UNPREDICTED_CYCLES),
+    "risk": func.coalesce(_current.c.rul_q05_cycles, _UNPREDICTED_CYCLES),
     "last_seen": func.coalesce(LAST_RECORD_AT, literal(_NEVER, UtcDateTime())),
 }
 _LIST = (
@@ -101,9 +139,15 @@ _LIST = (
         _engine.c.site,
         _engine.c.type,
         _engine.c.status,
+        _engine.c.cycles_per_day,
+        _current.c.cycles_per_day.label("measured_per_day"),
         _gateway.c.name.label("gateway"),
         _installation.c.position,
         _current.c.telemetry_cycle,
+        _current.c.telemetry_observed_at,
+        _current.c.telemetry_received_at,
+        _current.c.clock_unsynced,
+        _current.c.prediction_cycle,
         _current.c.refusal,
         _current.c.rul_mean_cycles,
         _current.c.rul_q05_cycles,
@@ -124,6 +168,7 @@ _LIST = (
 
 def list_engines(
     session: Session,
+    sites: Sites,
     wanted: EngineFilter = EVERY_ENGINE,
     order: EngineOrder = BY_SERIAL,
     after: tuple[SortValue, str] | None = None,
@@ -133,6 +178,7 @@ def list_engines(
 
     Args:
         session: of the store.
+        sites: the sites that may be seen.
         wanted: which ones.
         order: by what, with the serial as tie-breaker.
         after: ``order.value_of`` and serial of the row to go on behind.
@@ -140,12 +186,62 @@ def list_engines(
     """
     key, serial = _SORT_COLUMNS[order.key], _engine.c.serial
     statement = _LIST.where(*_conditions(wanted)).limit(limit)
+    if sites is not None:
+        statement = statement.where(_engine.c.site.in_(sorted(sites)))
     if after is not None:
         here, place = tuple_(key, serial), tuple_(literal(after[0], key.type), literal(after[1]))
         statement = statement.where(here < place if order.descending else here > place)
     directed = (key.desc(), serial.desc()) if order.descending else (key, serial)
     rows = session.connection().execute(statement.order_by(*directed))
-    return [_to_row(row) for row in rows]
+    return [_to_row(row, wanted.thresholds) for row in rows]
+
+
+def list_engines_by_link(
+    session: Session,
+    sites: Sites,
+    state: LinkState,
+    now: datetime,
+    wanted: EngineFilter,
+    order: EngineOrder,
+    after: tuple[SortValue, str] | None,
+    limit: int,
+) -> list[EngineRow]:
+    """As ``list_engines`` does, read those whose link is in a state, which no statement can tell."""
+    found: list[EngineRow] = []
+    while True:
+        rows = list_engines(session, sites, wanted, order, after, PORTION)
+        found += [row for row in rows if row.liveness(now).state is state]
+        if len(found) >= limit or len(rows) < PORTION:
+            return found[:limit]
+        after = order.value_of(rows[-1]), rows[-1].serial
+
+
+def list_vitals(session: Session, sites: Sites, wanted: EngineFilter) -> list[Vitals]:
+    """Read what summaries are made of, in one statement; some times less work than whole rows."""
+    statement = (
+        select(
+            *(_current.c[f"rul_{name}_cycles"] for name in ("mean", "q05", "q50", "q95")),
+            _current.c.cap_cycles,
+            LAST_RECORD_AT,
+            *(_gateway.c[name] for name in ("id", "event", "received_at", "heartbeat_interval_s")),
+        )
+        .select_from(_engine)
+        .outerjoin(_installation, _INSTALLED_NOW)
+        .outerjoin(_gateway, _gateway.c.id == _installation.c.gateway_id)
+        .outerjoin(_current, _current.c.engine_id == _engine.c.id)
+        .where(*_conditions(wanted))
+    )
+    if sites is not None:
+        statement = statement.where(_engine.c.site.in_(sorted(sites)))
+    return [
+        Vitals(
+            rul=None if q50 is None else Rul(mean, q05, q50, q95, cap),
+            signs=None if gateway_id is None else _signs(event, heard_at, interval_s, last_record_at),
+        )
+        for mean, q05, q50, q95, cap, last_record_at, gateway_id, event, heard_at, interval_s in (
+            session.connection().execute(statement)
+        )
+    ]
 
 
 def signs_of(gateway: Gateway, last_record_at: datetime | None) -> Signs:
@@ -157,20 +253,33 @@ def _conditions(wanted: EngineFilter) -> list[ColumnElement[bool]]:
     equal = (
         (_engine.c.serial, wanted.serial),
         (_engine.c.site, wanted.site),
+        (_engine.c.type, wanted.type),
         (_engine.c.status, wanted.status),
         (_gateway.c.name, wanted.gateway),
     )
     conditions = [column == value for column, value in equal if value is not None]
-    q50 = _current.c.rul_q50_cycles
+    if wanted.in_fleet is not None:
+        retired = _engine.c.status == "retired"
+        conditions.append(~retired if wanted.in_fleet else retired)
+    cycles = _current.c[f"rul_{wanted.thresholds.quantile}_cycles"]
     if wanted.band is Band.UNKNOWN:
-        conditions.append(q50.is_(None))
+        conditions.append(cycles.is_(None))
     elif wanted.band is not None:
-        lowest, above = limits_of(wanted.band)
-        conditions += [q50 >= lowest, q50 < above]
+        lowest, above = limits_of(wanted.band, wanted.thresholds)
+        conditions += [cycles >= lowest, cycles < above]
+    if wanted.model is not None:
+        conditions.append(_current.c.model_id.in_(_models(wanted.model)))
     return conditions
 
 
-def _to_row(row: Row[*tuple[Any, ...]]) -> EngineRow:
+def _models(name: str) -> Select[tuple[int]]:
+    """The ids of models of a name, or of a name and version, such as ``turbofan 1.0.0``."""
+    name, _, version = name.partition(" ")
+    found = select(_model.c.id).where(_model.c.name == name)
+    return found.where(_model.c.version == version) if version else found
+
+
+def _to_row(row: Row[*tuple[Any, ...]], thresholds: Thresholds) -> EngineRow:
     rul = None
     if row.rul_q50_cycles is not None:
         rul = Rul(row.rul_mean_cycles, row.rul_q05_cycles, row.rul_q50_cycles, row.rul_q95_cycles, row.cap_cycles)
@@ -187,9 +296,26 @@ def _to_row(row: Row[*tuple[Any, ...]]) -> EngineRow:
         cycle=row.telemetry_cycle,
         refusal=row.refusal,
         rul=rul,
+        band=band_of(rul, thresholds),
+        utilisation=_utilisation(row),
+        flown_cycles=max(0, (row.telemetry_cycle or 0) - (row.prediction_cycle or 0)),
+        observed_at=_observed_at(row),
         last_record_at=row.last_record_at,
         signs=signs,
     )
+
+
+def _utilisation(row: Row[*tuple[Any, ...]]) -> Utilisation | None:
+    if row.cycles_per_day is not None:
+        return Utilisation(row.cycles_per_day, "entered")
+    return None if row.measured_per_day is None else Utilisation(row.measured_per_day, "measured")
+
+
+def _observed_at(row: Row[*tuple[Any, ...]]) -> datetime | None:
+    received_at: datetime | None = row.telemetry_received_at
+    if received_at is None:
+        return None
+    return received_at if row.clock_unsynced else min(row.telemetry_observed_at, received_at)
 
 
 def _signs(

@@ -1,8 +1,8 @@
 """Reads the history of one engine: its predictions with their lineage, and its rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlmodel import Session, col, select, tuple_
 from sqlmodel.sql.expression import Select, SelectOfScalar
@@ -10,7 +10,8 @@ from sqlmodel.sql.expression import Select, SelectOfScalar
 from aggregator.fleet.rul import Rul
 from aggregator.store.tables import CurrentState, Model, Prediction, Telemetry
 
-S = TypeVar("S", Select[Prediction, Model], SelectOfScalar[Telemetry])
+S = TypeVar("S", Select[Prediction, Model], SelectOfScalar[Telemetry], SelectOfScalar[Mapping[Any, Any]])
+ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,15 @@ def list_predictions(session: Session, engine_id: int, span: Span) -> Sequence[t
 def list_telemetry(session: Session, engine_id: int, span: Span) -> Sequence[Telemetry]:
     """Read rows, ordered by cycle."""
     return session.exec(_within(select(Telemetry), Telemetry, engine_id, span)).all()
+
+
+def list_channels(session: Session, engine_id: int, span: Span) -> list[str]:
+    """Read the channels that any of an engine's rows has, in the order of the first row of each."""
+    statement = _within(select(Telemetry.channels), Telemetry, engine_id, span)
+    found: dict[str, None] = {}
+    for channels in session.exec(statement.execution_options(yield_per=ROWS_AT_ONCE)):
+        found.update(dict.fromkeys(channels))
+    return list(found)
 
 
 def latest_prediction(session: Session, current: CurrentState) -> tuple[Prediction, Model] | None:

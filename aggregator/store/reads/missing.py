@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import select, tuple_
 from sqlmodel import Session
 
+from aggregator.access.roles import Sites
 from aggregator.store.tables import Gateway, MissingRange, Stream, core
 
 _gateway, _stream, _missing = core(Gateway), core(Stream), core(MissingRange)
@@ -32,11 +33,15 @@ class Missing(NamedTuple):
 
 def list_missing(
     session: Session,
+    sites: Sites,
     gateway: str | None = None,
     after: tuple[str, int, int] | None = None,
     limit: int | None = None,
 ) -> Sequence[Missing]:
-    """Read what is missing of every gateway or of one, by gateway, stream and seq; ``after`` is a ``place``."""
+    """Read what is missing of the gateways of these sites, or of one, by gateway, stream and seq.
+
+    ``after`` is a ``place`` to go on behind.
+    """
     statement = (
         select(*_PLACE[:2], _stream.c.stream_id, *(_missing.c[name] for name in Missing._fields[3:]))
         .join(_stream, _stream.c.id == _missing.c.stream)
@@ -44,6 +49,8 @@ def list_missing(
         .order_by(*_PLACE)
         .limit(limit)
     )
+    if sites is not None:
+        statement = statement.where(_gateway.c.site.in_(sorted(sites)))
     if gateway is not None:
         statement = statement.where(_gateway.c.name == gateway)
     if after is not None:

@@ -37,6 +37,10 @@ class Clock:
     def advance(self, seconds):
         self.at += timedelta(seconds=seconds)
 
+    def in_(self, seconds):
+        """The time that it will be then."""
+        return self.at + timedelta(seconds=seconds)
+
 
 class Recorder:
     """Commits what gateways would send, at the clock's time."""
@@ -46,7 +50,7 @@ class Recorder:
         self._next_seq = {}
 
     def register(self, serial, gateway="gw-1", site=SITE, position=None):
-        register_engine(self.store, Registration(serial, site, gateway, position or serial))
+        register_engine(self.store, Registration(serial, site, gateway, position or serial), self.clock())
 
     def send(self, *records, gateway="gw-1", site=SITE):
         topic, received_at = GatewayTopic(site, gateway, "records"), self.clock()
@@ -57,11 +61,15 @@ class Recorder:
             entries.append(Entry(seq, body, digest(body), topic, received_at, record))
         return commit(self.store, [EnvelopeArrival(topic, f"stream-{gateway}", entries, received_at)])
 
+    def restart(self):
+        """Number records from 1 again, as a gateway does that sends what it sent before."""
+        self._next_seq.clear()
+
     def row(self, serial, cycle, channels=None, **fields):
         channels = {"T24": 640.0 + cycle, "P30": 553.0} if channels is None else channels
         return Telemetry(engine=serial, cycle=cycle, observed_at=self.clock(), channels=channels, **fields)
 
-    def prediction(self, serial, cycle, q50=80.0, spread=20.0, **fields):
+    def prediction(self, serial, cycle, q50=80.0, spread=20.0, model=MODEL, **fields):
         return Prediction(
             engine=serial,
             cycle=cycle,
@@ -69,7 +77,7 @@ class Recorder:
             predicted_at=self.clock(),
             rul_cycles=RulCycles(mean=q50 - 1, q05=max(0.0, q50 - spread), q50=q50, q95=q50 + spread),
             cap_cycles=125.0,
-            model=MODEL,
+            model=model,
             runtime="tflite-runtime 2.14.0",
             window=Window(first_cycle=max(1, cycle - 29), last_cycle=cycle, rows=min(cycle, 30)),
             input=b"\x01\x7f\x80",

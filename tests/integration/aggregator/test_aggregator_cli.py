@@ -2,14 +2,18 @@
 
 import base64
 from datetime import UTC, datetime
+from getpass import getuser
 
 import pytest
 
+from aggregator.access.passwords import is_password
 from aggregator.cli import main
 from aggregator.store.arrivals import ReplyArrival
+from aggregator.store.audit import list_audit
 from aggregator.store.commit import commit
 from aggregator.store.database import open_store
 from aggregator.store.missing import UNAVAILABLE
+from aggregator.store.people import find_person
 from shared.messages import Reply
 from shared.topics import GatewayTopic
 
@@ -46,7 +50,36 @@ def test_engines_are_added_and_listed_in_the_store_that_is_told(command, said):
     assert command("engine", "list") == (0, "E1\thamburg\tgw-1\tleft\n", said)
 
 
-@pytest.mark.parametrize("words", [ADD, ("engine", "list"), ("missing",), ("new-epoch",)])
+def test_an_engine_is_installed_removed_and_retired(command):
+    command("migrate")
+    command(*ADD)
+    place = ("--gateway", "gw-1", "--position", "left")
+    assert command("engine", "add", "E2", "--site", "hamburg", "--type", "pump")[:2] == (
+        0,
+        "engine E2 is registered at hamburg\n",
+    )
+    status, _, errors = command("engine", "install", "E2", *place)
+    assert status == 1
+    assert "position left of gateway gw-1 holds engine E1 until now" in errors
+    assert command("engine", "remove", "E1")[:2] == (0, "engine E1 is removed\n")
+    installed = command("engine", "install", "E2", *place, "--cycle", "40")[1]
+    assert installed == "engine E2 is installed at position left of gateway gw-1\n"
+    assert command("engine", "list")[1] == "E1\thamburg\t\t\nE2\thamburg\tgw-1\tleft\n"
+    assert command("engine", "remove", "E1")[2].endswith("engine E1 is installed nowhere\n")
+    assert command("engine", "retire", "E2")[:2] == (0, "engine E2 is retired\n")
+    assert command("engine", "list")[1] == "E1\thamburg\t\t\nE2\thamburg\t\t\n"
+
+
+def test_a_time_without_a_zone_is_refused(command):
+    status, _, errors = command("engine", "remove", "E1", "--at", "2026-11-21T06:00")
+    assert status == 2
+    assert "has no time zone: end it with Z" in errors
+
+
+USER = ("user", "add", "anna", "--role", "engineer")
+
+
+@pytest.mark.parametrize("words", [ADD, ("engine", "list"), ("missing",), ("new-epoch",), USER, ("user", "list")])
 def test_a_command_makes_no_store_where_there_is_none(command, tmp_path, words):
     status, output, errors = command(*words)
     assert (status, output) == (1, "")
@@ -81,11 +114,11 @@ def test_check_is_content_with_the_defaults(command):
 
 
 def test_check_names_every_wrong_setting(command, tmp_path):
-    (tmp_path / "file.toml").write_text('replica = "a/b"\nrepilca = "b"\n[api]\nhost = "0.0.0.0"\n')
+    (tmp_path / "file.toml").write_text('replica = "a/b"\nrepilca = "b"\n[api]\nrate = "many"\n')
     status, _, errors = command("check", "--config", "file.toml")
     assert status == 78
-    assert [line.split(":")[0] for line in errors.splitlines()] == ["replica", "api.host", "repilca"]
-    assert "SPOOLWATCH_AGGREGATOR_API__HOST" in errors
+    assert [line.split(":")[0] for line in errors.splitlines()] == ["replica", "api.rate", "repilca"]
+    assert "SPOOLWATCH_AGGREGATOR_API__RATE" in errors
 
 
 def test_check_looks_at_the_database_url(command):
@@ -119,6 +152,72 @@ def test_check_asks_the_database(command, postgresql_url, free_tcp_port):
 def test_check_reads_the_password_file(command):
     status, _, errors = command("check", "--broker.password-file", "none")
     assert (status, "none" in errors) == (78, True)
+
+
+def test_check_refuses_to_serve_others_before_there_are_accounts(command):
+    for _ in range(2):
+        status, _, errors = command("check", "--api.host", "0.0.0.0")  # noqa: S104  # what is refused
+        assert (status, "spoolwatch-aggregator user add NAME --role admin" in errors) == (78, True)
+        command("migrate")
+    command(*USER, "--draw-password")
+    assert command("check", "--api.host", "0.0.0.0")[0] == 0  # noqa: S104
+
+
+def test_a_person_is_added_with_a_password_that_is_drawn(command, said, tmp_path):
+    command("migrate")
+    status, output, errors = command(*USER, "--draw-password", "--site", "hamburg", "--site", "bremen")
+    added, _, password = output.partition("\npassword: ")
+    assert (status, added, errors) == (0, "anna may log in, as engineer at hamburg and bremen", said)
+    store = open_store(f"sqlite:///{tmp_path / 'centre' / 'store.db'}")
+    with store.session() as session:
+        assert is_password(password.strip(), find_person(session, "anna").password_hash)
+        (entry,) = list_audit(session, None)
+    store.close()
+    assert (entry.who, entry.address, entry.action) == (f"{getuser()} on this machine", None, "person.add")
+    assert command("user", "list")[1] == "anna\tengineer@hamburg engineer@bremen\tenabled\n"
+    status, _, errors = command(*USER, "--draw-password")
+    assert (status, "there is a person anna already" in errors) == (1, True)
+
+
+def test_a_password_is_read_from_a_file(command, tmp_path):
+    command("migrate")
+    (tmp_path / "password").write_text("correct horse battery\n")
+    status, output, _ = command(*USER, "--password-file", "password")
+    assert (status, output) == (0, "anna may log in, as engineer at all sites\n")
+
+
+def test_a_password_is_asked_for_twice(command, monkeypatch):
+    command("migrate")
+    answers = ["correct horse battery", "correct horse cattery", "correct horse battery", "correct horse battery"]
+    monkeypatch.setattr("aggregator.cli.getpass", lambda _: answers.pop(0))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    status, _, errors = command(*USER)
+    assert (status, "these were two passwords" in errors) == (1, True)
+    assert command(*USER)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ((), "give --password-file or --draw-password"),
+        (("--password-file", "none"), "the password file none cannot be read"),
+        (("--password-file", "short"), "a password has 12 to 200 characters"),
+        (("--draw-password", "--site", "a/b"), "not a valid name"),
+        (("--draw-password", "--site", "centre"), "reserved"),
+    ],
+)
+def test_a_person_who_cannot_be_is_refused_in_words(command, tmp_path, words, reason):
+    command("migrate")
+    (tmp_path / "short").write_text("short")
+    status, _, errors = command(*USER, *words)
+    assert (status, reason in errors) == (1, True)
+    assert command("user", "list")[1] == ""
+
+
+def test_a_name_that_cannot_be_is_refused_in_words(command):
+    command("migrate")
+    status, _, errors = command("user", "add", "Anna B", "--role", "viewer", "--draw-password")
+    assert (status, "'Anna B' is not a valid name" in errors) == (1, True)
 
 
 def test_a_store_is_backed_up_and_restored(command):

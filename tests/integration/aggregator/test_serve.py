@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import aiomqtt
@@ -79,6 +80,46 @@ def test_it_serves_from_nothing_and_stops_in_time(start, free_tcp_port, number):
     status, took_s = aggregator.stop(number)
     assert (status, aggregator.events("stopped") != []) == (0, True)
     assert took_s < STOP_S
+
+
+def test_p8_nobody_else_is_served_before_there_are_accounts(start, free_tcp_port):
+    aggregator = start("--broker.port", str(free_tcp_port), "--api.host", "0.0.0.0")  # noqa: S104  # what is refused
+    assert aggregator.process.wait(DEADLINE_S) == 78
+    assert "spoolwatch-aggregator user add NAME --role admin" in aggregator.log.read_text()
+
+
+def test_p8_with_an_account_it_serves_others_who_say_who_they_are(start, free_tcp_port, tmp_path):
+    command = [PROGRAM, "user", "add", "anna", "--role", "admin", "--draw-password", "--data-dir", tmp_path / "data"]
+    subprocess.run([PROGRAM, "migrate", "--data-dir", tmp_path / "data"], check=True, capture_output=True)
+    added = subprocess.run(command, check=True, capture_output=True, text=True)
+    password = added.stdout.partition("password: ")[2].strip()
+    aggregator = start("--broker.port", str(free_tcp_port), "--api.host", "0.0.0.0")  # noqa: S104  # it has accounts
+    port = httpx.URL(aggregator.wait_for("serving")["page"]).port
+    assert aggregator.events("loopback_only") == []
+    assert aggregator.events("not_encrypted") != []
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_S) as client:
+        assert client.get("/api/v1/fleet").status_code == 401
+        begun = client.post("/api/v1/sessions", json={"name": "anna", "password": password})
+        headers = {"Authorization": f"Bearer {begun.json()['access_token']}"}
+        assert client.get("/api/v1/fleet", headers=headers).status_code == 200
+        assert "server" not in begun.headers
+        spoofed = client.get("/api/v1/audit", headers=headers | {"X-Forwarded-For": "203.0.113.9"}).json()["items"]
+    assert spoofed[0]["address"] == "127.0.0.1"
+    assert (tmp_path / "data" / "token.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_clients_that_never_finish_what_they_ask_keep_nobody_waiting(start, free_tcp_port):
+    aggregator = start("--broker.port", str(free_tcp_port))
+    page = httpx.URL(aggregator.wait_for("serving")["page"])
+    head = b"POST /api/v1/engines HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    json_body = b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    with ExitStack() as connections:
+        for rest in (b"X-Slow: ", json_body) * 100:
+            slow = connections.enter_context(socket.create_connection((page.host, page.port)))
+            slow.sendall(head + rest)
+        for path in ("health/live", "api/v1/fleet", "api/v1/engines"):
+            assert httpx.get(f"{page}{path}", timeout=DEADLINE_S).status_code == 200
+        assert aggregator.stop()[0] == 0
 
 
 def test_open_connections_do_not_keep_it_from_stopping(start, free_tcp_port):

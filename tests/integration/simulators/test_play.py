@@ -96,6 +96,7 @@ def test_a_fleet_ends_by_itself_with_everything_counted(played):
         f"engines 3, predictions {rows}, committed {rows}, dropped 0, lost 0, duplicates 0"
     )
     assert rows > 3 * 2
+    assert "log in as admin with the password " in result.stdout
     assert _programs_of(folder) == {}
 
 

@@ -1,10 +1,13 @@
 import argparse
+import json
 
 import pytest
 
-from aggregator.settings import AggregatorSettings, BrokerSettings
+from aggregator.settings import AggregatorSettings, ApiSettings, BrokerSettings, IssuerSettings
 from shared.errors import SettingsError
 from shared.settings import add_flags, load
+
+ISSUER = IssuerSettings(url="https://id.example.org", jwks_url="https://id.example.org/certs", audience="spoolwatch")
 
 
 def test_the_defaults_need_nothing_else_installed():
@@ -19,17 +22,43 @@ def test_a_database_url_wins_over_the_data_folder(monkeypatch):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
-def test_loopback_is_served(host, monkeypatch):
-    monkeypatch.setenv("SPOOLWATCH_AGGREGATOR_API__HOST", host)
-    assert load(AggregatorSettings).api.host == host
+def test_loopback_is_served_without_accounts(host):
+    AggregatorSettings(api=ApiSettings(host=host)).check_host(has_accounts=False)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "centre.example.org"])  # noqa: S104  # what is refused
+def test_p8_other_addresses_are_served_only_once_there_are_accounts(host):
+    settings = AggregatorSettings(api=ApiSettings(host=host))
+    settings.check_host(has_accounts=True)
+    settings.model_copy(update={"issuer": ISSUER}).check_host(has_accounts=False)
+    with pytest.raises(SettingsError, match=r"nobody has an account yet.* spoolwatch-aggregator user add"):
+        settings.check_host(has_accounts=False)
+
+
+def test_p8_a_proxy_is_served_only_once_there_are_accounts():
+    settings = AggregatorSettings(api=ApiSettings(trusted_proxies=("127.0.0.1",)))
+    settings.check_host(has_accounts=True)
+    settings.model_copy(update={"issuer": ISSUER}).check_host(has_accounts=False)
+    with pytest.raises(SettingsError, match=r"trusted_proxies: nobody has an account yet.* user add"):
+        settings.check_host(has_accounts=False)
+
+
+def test_the_keys_of_an_issuer_come_over_tls():
+    assert IssuerSettings(**ISSUER.model_dump() | {"jwks_url": "http://127.0.0.1:9/certs"}).audience == "spoolwatch"
+    for url in ("http://id.example.org/certs", "file:///etc/passwd", "ftp://127.0.0.1/x"):
+        with pytest.raises(ValueError, match="must be https"):
+            IssuerSettings(**ISSUER.model_dump() | {"jwks_url": url})
 
 
 @pytest.mark.parametrize(
     ("name", "setting", "reason"),
     [
-        ("API__HOST", "0.0.0.0", "not a loopback address; there are no accounts yet"),  # noqa: S104  # what is refused
-        ("API__HOST", "example.org", "not a loopback address"),
+        ("API__RATE", "many", "'many' is no rate; write it like 600/minute"),
+        ("API__LOGIN_RATE", "0/minute", "is no rate"),
+        ("API__MAX_BODY_BYTES", "10", "should be greater than or equal to 1024"),
+        ("ISSUER__URL", "https://id.example.org", "url, jwks_url and audience belong together"),
         ("BROKER__HOST", "192.0.2.1", "serves loopback only"),
+        ("FLEET__CRITICAL_BELOW_CYCLES", "60", "fleet: critical_below_cycles must not be above warning_below_cycles"),
         ("QUARANTINE__MAX_BYTES", "1000", "quarantine.max_bytes: Input should be greater than or equal to 262144"),
         ("REPLICA", "a/b", "'a/b' is not a valid name"),
         ("BROKER__MQTT_VERSION", "five", "broker.mqtt_version: Input should be 3 or 5"),
@@ -53,9 +82,20 @@ SCALARS = {
     "data_dir": "/srv/centre",
     "database_url": "postgresql:///fleet",
     "command_key_file": "/srv/key",
+    "token_key_file": "/srv/token.key",
     "replica": "b",
     "api.host": "127.0.0.2",
     "api.port": "8001",
+    "api.max_body_bytes": "2048",
+    "api.rate": "600/minute",
+    "api.login_rate": "5/minute",
+    "api.cors_origins": '["https://planner.example.org"]',
+    "api.trusted_proxies": '["192.0.2.1", "192.0.2.2"]',
+    "issuer.url": "https://id.example.org",
+    "issuer.jwks_url": "https://id.example.org/certs",
+    "issuer.audience": "spoolwatch",
+    "issuer.name_claim": "email",
+    "issuer.roles_claim": "realm_access.roles",
     "broker.kind": "external",
     "broker.host": "mqtt.example.org",
     "broker.port": "8883",
@@ -65,10 +105,18 @@ SCALARS = {
     "broker.password_file": "/srv/password",
     "quarantine.max_rows": "5000",
     "quarantine.max_bytes": "1048576",
+    "fleet.critical_below_cycles": "10.0",
+    "fleet.warning_below_cycles": "40.0",
+    "fleet.quantile": "q05",
     "log_level": "DEBUG",
     "log_format": "json",
 }
-NEEDED = {"broker.share_group": {"broker.kind": "external"}, "broker.host": {"broker.kind": "external"}}
+WHOLE_ISSUER = {f"issuer.{name}": SCALARS[f"issuer.{name}"] for name in ("url", "jwks_url", "audience")}
+NEEDED = {
+    "broker.share_group": {"broker.kind": "external"},
+    "broker.host": {"broker.kind": "external"},
+    **dict.fromkeys(WHOLE_ISSUER, WHOLE_ISSUER),
+}
 
 
 def flat(settings, prefix=""):
@@ -77,7 +125,7 @@ def flat(settings, prefix=""):
         if hasattr(type(value), "model_fields"):
             yield from flat(value, f"{name}.")
         else:
-            yield f"{prefix}{name}", str(value)
+            yield f"{prefix}{name}", json.dumps(value) if isinstance(value, tuple) else str(value)
 
 
 def test_no_setting_is_left_out_of_these_tests():

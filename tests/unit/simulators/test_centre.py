@@ -1,18 +1,19 @@
 """The centre's API as a play uses it, against canned answers."""
 
+import json
 from datetime import UTC, datetime
 
 import httpx
 import pytest
 
 from shared.errors import SpoolwatchError
-from simulators.centre import Centre, EngineView, Rul
+from simulators.centre import Api, Centre, EngineView, Rul
 
 API = "http://centre.test"
 
 
-def _centre(answer):
-    return Centre(API, httpx.MockTransport(answer))
+def _centre(answer, key=None):
+    return Centre(Api(API, key), httpx.MockTransport(answer))
 
 
 def _summary(serial, **fields):
@@ -63,6 +64,36 @@ def test_an_engine_is_registered_at_its_gateway():
     (request,) = requests
     assert (request.method, request.url.path) == ("POST", "/api/v1/engines")
     assert b'"gateway":"gw-E-01"' in request.content.replace(b" ", b"")
+
+
+def test_the_first_admin_is_made_and_a_key_for_the_play():
+    requests = []
+
+    def answer(request):
+        requests.append((request.url.path, request.headers.get("Authorization"), json.loads(request.content)))
+        return httpx.Response(201, json={"access_token": "a token", "key": "a key"})
+
+    centre = _centre(answer)
+    admin = centre.add_admin("demo")
+    centre.register("E-01", "demo", "gw-E-01")
+
+    (person, login, key, engine) = requests
+    grants = [{"role": "admin", "site": "*"}]
+    assert person == ("/api/v1/people", None, {"name": "admin", "password": admin.password, "grants": grants})
+    assert login == ("/api/v1/sessions", None, {"name": "admin", "password": admin.password})
+    assert (key[1], key[2]["role"], key[2]["sites"]) == ("Bearer a token", "engineer", ["demo"])
+    assert engine[1] == "Bearer a key"
+
+
+def test_a_centre_that_takes_a_key_is_shown_it():
+    shown = []
+
+    def answer(request):
+        shown.append(request.headers["Authorization"])
+        return httpx.Response(200, json={"items": []})
+
+    _centre(answer, key="swk_x").views([])
+    assert shown == ["Bearer swk_x"]
 
 
 def test_an_engine_that_is_known_already_is_not_played_again():

@@ -47,6 +47,12 @@ def test_a_broker_without_an_api_is_refused(refused):
     )
 
 
+def test_a_key_file_that_is_not_there_is_named(refused, tmp_path):
+    file = tmp_path / "key"
+    status, message = refused("count", "--api", "http://127.0.0.1:9", "--api-key-file", str(file))
+    assert (status, message) == (1, f"--api-key-file {file}: No such file or directory\n")
+
+
 def test_a_file_that_is_not_there_is_named(refused, tmp_path):
     status, message = refused("replay", str(tmp_path / "rows.txt"), "--data-dir", str(tmp_path / "play"))
 

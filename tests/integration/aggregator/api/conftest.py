@@ -4,8 +4,16 @@ import httpx
 import pytest
 from sqlalchemy import event
 
+from aggregator.access.opaque import draw_api_key
+from aggregator.access.roles import EVERYWHERE, FULL_ACCESS, Caller, Grant, Role
+from aggregator.access.tokens import TokenKey
 from aggregator.api.app import create_app
 from aggregator.ingest.status import IngestStatus
+from aggregator.settings import ApiSettings
+from aggregator.store.api_keys import KeyWish, add_key
+from aggregator.store.people import add_person
+
+ROOT = Caller("root on this machine", FULL_ACCESS)
 
 
 @pytest.fixture
@@ -14,20 +22,50 @@ def ingest():
 
 
 @pytest.fixture
-async def client(store, ingest, clock):
-    app = create_app(store, ingest, clock)
+def token_key():
+    return TokenKey.draw()
+
+
+@pytest.fixture
+def api_settings():
+    return ApiSettings()
+
+
+@pytest.fixture
+async def client(store, ingest, clock, token_key, api_settings):
+    app = create_app(store, ingest, clock, key=token_key, settings=api_settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://centre.test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client
 
 
 @pytest.fixture
+def secured(store, clock):
+    """Somebody has an account, who cannot log in."""
+    add_person(store, "root", "no hash", FULL_ACCESS, ROOT, clock())
+
+
+@pytest.fixture
+def bearer(store, clock, secured):
+    """Headers of a program with some roles, given as ``engineer@hamburg``; of an admin of everything without."""
+
+    def make(*texts):
+        grants = tuple(Grant(Role(role), site) for role, _, site in (text.partition("@") for text in texts))
+        key = draw_api_key()
+        wanted = KeyWish("test", grants or (Grant(Role.ADMIN, EVERYWHERE),), clock.in_(1_000_000))
+        add_key(store, key, wanted, ROOT, clock())
+        return {"Authorization": f"Bearer {key.text}"}
+
+    return make
+
+
+@pytest.fixture
 def statements(store):
-    """Every SELECT that the store was sent."""
+    """Every SELECT that the store was sent, but for whether anybody has an account."""
     seen = []
 
     def see(connection, cursor, statement, *_):
-        if statement.startswith("SELECT"):
+        if statement.startswith("SELECT") and "FROM person" not in statement:
             seen.append(statement)
 
     event.listen(store.engine, "before_cursor_execute", see)

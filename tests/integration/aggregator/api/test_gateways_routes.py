@@ -1,8 +1,4 @@
-"""GET /gateways and /quarantine."""
-
-import base64
-
-from aggregator.store.quarantine_bound import QuarantineBound
+"""GET and POST /gateways."""
 
 
 async def test_a_gateway_shows_its_last_status_and_link(client, recorder, clock):
@@ -52,28 +48,12 @@ async def test_gateways_come_by_name_in_pages(client, recorder):
     assert second.json()["next"] is None
 
 
-async def test_p10_what_was_refused_is_listed_with_its_reason_and_bytes(client, recorder, clock):
-    recorder.engine("E-1")
-    recorder.send(recorder.row("E-9", 1))
-    clock.advance(1)
-    recorder.garbage(b"\xff{")
-    first = await client.get("/api/v1/quarantine", params={"limit": 1})
-    second = await client.get(first.links["next"]["url"])
-    (malformed,), (unknown,) = first.json()["items"], second.json()["items"]
-    assert base64.b64decode(malformed["body"]) == b"\xff{"
-    assert (malformed["reason"], malformed["seq"]) == ("not JSON", None)
-    assert malformed["topic"] == "spoolwatch/v1/hamburg/gw-1/records"
-    assert malformed["received_at"] == "2026-11-21T12:00:01Z"
-    assert (unknown["gateway"], unknown["seq"]) == ("gw-1", 3)
-    assert "E-9 is not registered" in unknown["reason"]
-    assert second.json()["next"] is None
-
-
-async def test_p4_what_the_quarantine_gave_up_is_counted(client, recorder, store):
-    for number in range(6):
-        recorder.garbage(b"{%d" % number)
-    before = (await client.get("/api/v1/quarantine")).json()
-    QuarantineBound(store, max_rows=5, max_bytes=10_000).keep()
-    after = (await client.get("/api/v1/quarantine")).json()
-    assert (len(before["items"]), before["given_up"]) == (6, 0)
-    assert (len(after["items"]), after["given_up"]) == (4, 2)
+async def test_a_gateway_is_registered_once(client):
+    new = {"name": "gw-7", "site": "hamburg"}
+    first = await client.post("/api/v1/gateways", json=new)
+    again = await client.post("/api/v1/gateways", json=new)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json() == (await client.get("/api/v1/gateways")).json()["items"][0]
+    other = await client.post("/api/v1/gateways", json=new | {"site": "kiel"})
+    assert other.status_code == 409
+    assert "gateway gw-7 is registered at site hamburg" in other.json()["detail"]

@@ -1,12 +1,13 @@
 """What the fleet page shows of a store."""
 
 from aggregator.dashboard.fleet_page import fleet_shown
-from aggregator.store.reads.fleet import list_engines
+from aggregator.fleet.bands import Thresholds
+from aggregator.store.reads.fleet import EngineFilter, list_engines
 
 
 def show(store, clock):
     with store.session() as session:
-        return fleet_shown(list_engines(session), clock())
+        return fleet_shown(list_engines(session, None, EngineFilter(in_fleet=True)), clock())
 
 
 def test_an_engine_is_shown_with_its_numbers_in_words(store, recorder, clock):
@@ -53,3 +54,12 @@ def test_retired_engines_are_left_out(store, recorder, clock):
         connection.exec_driver_sql("UPDATE engine SET status = 'retired'")
     summary, engines = show(store, clock)
     assert (summary["counts"]["total"], engines) == (0, [])
+
+
+def test_the_cards_say_what_the_bands_go_by(clock):
+    summary, _ = fleet_shown([], clock(), Thresholds(10, 40, "q05"))
+    assert summary["notes"] == {
+        "critical": "under 10 cycles by q05",
+        "warning": "10 to 39 cycles by q05",
+        "healthy": "40 cycles or more by q05",
+    }

@@ -1,5 +1,8 @@
 """Every test of the store runs on SQLite and on PostgreSQL."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 from sqlalchemy import func, select
 
@@ -52,6 +55,23 @@ def deliver(store, envelope):
         return answer
 
     return send
+
+
+@pytest.fixture
+def at_once():
+    """Make calls in threads that begin together; what each returned."""
+
+    def run(*calls):
+        barrier = Barrier(len(calls), timeout=60)
+
+        def begin(call):
+            barrier.wait()
+            return call()
+
+        with ThreadPoolExecutor(len(calls)) as threads:
+            return list(threads.map(begin, calls))
+
+    return run
 
 
 @pytest.fixture

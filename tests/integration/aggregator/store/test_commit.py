@@ -130,8 +130,12 @@ def test_a_record_that_breaks_the_contract_is_kept_once_and_answered_each_time(d
 @pytest.mark.parametrize(
     ("engine", "place", "reason"),
     [
-        ("E9", {}, "engine E9 is not registered; register it: later records are taken, this one stays in quarantine"),
-        ("E2", {}, "engine E2 is not installed at gateway gw-1"),
+        (
+            "E9",
+            {},
+            "engine E9 is not registered; register it: later records are taken then, and this one if it is redriven",
+        ),
+        ("E2", {}, "engine E2 is not installed at gateway gw-1; enter its installation, and redrive this record"),
         ("E1", {"gateway": "gw-9"}, "gateway gw-9 is not registered"),
         ("E1", {"site": "kiel"}, "gateway gw-1 is registered at site hamburg, not at kiel"),
     ],

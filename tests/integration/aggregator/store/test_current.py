@@ -30,7 +30,7 @@ def move(store, clock, recorder):
     def to(gateway):
         recorder.register("other", gateway=gateway)
         installation = core(Installation)
-        now = datetime.now(UTC) + timedelta(seconds=1)
+        now = clock() + timedelta(seconds=1)
         with store.writing() as connection:
             engine_id = connection.scalar(select(core(Engine).c.id).where(core(Engine).c.serial == "E1"))
             gateway_id = connection.scalar(select(core(Gateway).c.id).where(core(Gateway).c.name == gateway))
@@ -76,8 +76,8 @@ def test_the_gateways_clock_does_not_matter(deliver, recorder, clock, state):
     assert state() == (2, None)
 
 
-def test_of_two_installations_at_one_gateway_the_time_of_each_record_decides(deliver, recorder, move, rows):
-    early, late = datetime.now(UTC), datetime.now(UTC) + timedelta(hours=1)
+def test_of_two_installations_at_one_gateway_the_time_of_each_record_decides(deliver, recorder, clock, move, rows):
+    early, late = clock(), clock() + timedelta(hours=1)
     move("gw-1")
     times = {1: early, 2: late, 3: early}
     deliver({cycle: replace(recorder.row("E1", cycle), observed_at=at) for cycle, at in times.items()})

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from aggregator.store.arrivals import MalformedArrival
 from aggregator.store.commit import commit
 from aggregator.store.quarantine_bound import QuarantineBound
-from aggregator.store.reads.gateways import count_given_up
+from aggregator.store.reads.quarantine import count_given_up
 from aggregator.store.tables import Quarantine
 from shared.topics import GatewayTopic
 

@@ -61,7 +61,7 @@ def asks_for(store):
 def missing(store):
     def read():
         with store.session() as session:
-            return [(one.first_seq, one.last_seq, one.reason) for one in list_missing(session)]
+            return [(one.first_seq, one.last_seq, one.reason) for one in list_missing(session, None)]
 
     return read
 

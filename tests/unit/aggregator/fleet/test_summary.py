@@ -1,6 +1,6 @@
 """The fleet in a few numbers."""
 
-from statistics import mean, median
+from statistics import mean, quantiles
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aggregator.fleet.bands import Band, band_of
 from aggregator.fleet.liveness import LinkState
 from aggregator.fleet.rul import Rul
-from aggregator.fleet.summary import Average, summarise
+from aggregator.fleet.summary import PERCENTILES, Average, summarise
 
 
 def rul(q50: float) -> Rul:
@@ -17,7 +17,8 @@ def rul(q50: float) -> Rul:
 
 
 def engine(q50: float | None, link: LinkState = LinkState.ONLINE) -> tuple[Band, LinkState, Rul | None]:
-    return band_of(q50), link, None if q50 is None else rul(q50)
+    life = None if q50 is None else rul(q50)
+    return band_of(life), link, life
 
 
 def test_an_empty_fleet_has_no_averages() -> None:
@@ -55,6 +56,9 @@ def test_counts_add_up_and_averages_are_those_of_the_medians_clipped_at_the_cap(
     assert summary.bands.total() == summary.links.total() == summary.total == len(medians)
     if known:
         assert summary.mean is not None
-        assert summary.median is not None
-        assert summary.mean.cycles == pytest.approx(mean(min(q50, 125) for q50 in known))
-        assert summary.median.cycles == pytest.approx(median(min(q50, 125) for q50 in known))
+        clipped = [min(q50, 125.0) for q50 in known]
+        assert summary.mean.cycles == pytest.approx(mean(clipped))
+        hundredths = quantiles(clipped * 2 if len(clipped) == 1 else clipped, n=100, method="inclusive")
+        assert [summary.percentiles[percent].cycles for percent in PERCENTILES] == [
+            pytest.approx(hundredths[percent - 1]) for percent in PERCENTILES
+        ]

@@ -1,0 +1,1 @@
+"""Who may do what: roles per site, and how people, scripts and tokens of an outside issuer are recognised."""

@@ -1,0 +1,92 @@
+"""Writes who may call what, from the code: ``python -m aggregator.api.permissions docs/permissions.md``."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import RouteContext, iter_route_contexts
+
+from aggregator.access.roles import Role
+from aggregator.api import docs
+from aggregator.api.app import create_app
+from aggregator.api.deps import Needs, open_to_all
+from aggregator.api.problems import PREFIXES
+from aggregator.ingest.status import IngestStatus
+from aggregator.store.database import Store
+
+WITHOUT_CONTENT = {docs.ASSETS, *(f"{prefix}{{path:path}}" for prefix in PREFIXES)}
+"""What is not ours to guard: the parts of the docs page, and what answers that there is nothing."""
+
+PREAMBLE = """\
+# Who may call what
+
+Written from the code by `make contracts`; a test holds the two together, and another tries every line.
+
+Each role may also do what those before it may: viewer, technician, engineer, admin. A role is granted for one site or
+for all (`*`). Lists show what is at the sites where one has the role; whatever is elsewhere answers 404, as if it were
+not there. Without credentials the answer is 401, without the role 403. As long as nobody has an account, the centre
+serves loopback only, and everybody there may do everything.
+
+| route | takes |
+| --- | --- |
+"""
+
+
+class Permission(NamedTuple):
+    """One route, and the role it takes: ``everybody``, ``anybody`` who is recognised, or a role."""
+
+    method: str
+    path: str
+    takes: str
+
+
+def permissions(app: FastAPI) -> list[Permission]:
+    """What every route declares.
+
+    Raises:
+        ValueError: a route does not say whom it takes.
+    """
+    found = [
+        Permission(method, str(route.path), _declared(route))
+        for route in iter_route_contexts(app.routes)
+        if route.path not in WITHOUT_CONTENT
+        for method in route.methods or ("ANY",)
+    ]
+    return sorted(found, key=lambda permission: (permission.path, permission.method))
+
+
+def _declared(route: RouteContext) -> str:
+    dependant = getattr(route, "dependant", None)
+    calls = [] if dependant is None else list(_calls(dependant))
+    needed = [call.role for call in calls if isinstance(call, Needs)]
+    roles = [role for role in needed if role is not None]
+    if roles:
+        return max(roles, key=list(Role).index)
+    if needed:
+        return "anybody"
+    if open_to_all in calls:
+        return "everybody"
+    raise ValueError(f"{route.path} does not say whom it takes; give it a dependency of aggregator.api.deps")
+
+
+def _calls(dependant: Dependant) -> Iterator[object]:
+    yield dependant.call
+    for child in dependant.dependencies:
+        yield from _calls(child)
+
+
+_IN_WORDS = {"everybody": "everybody", "anybody": "anybody with credentials"}
+
+
+def describe() -> str:
+    """The table as it is kept in docs/."""
+    app = create_app(Store("sqlite:///never-opened.db"), IngestStatus())
+    lines = [f"| `{one.method} {one.path}` | {_IN_WORDS.get(one.takes, one.takes)} |" for one in permissions(app)]
+    return PREAMBLE + "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(describe(), encoding="utf-8")

@@ -1,0 +1,63 @@
+"""The history of one engine as few points, summed up by the store: for charts over a whole life."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from aggregator.access.roles import Sites
+from aggregator.api.deps import Serial, SessionDep, VisibleSites
+from aggregator.api.problems import no_such_engine, problems
+from aggregator.api.schemas.history import BucketQuery, PredictionBucket, TelemetryBucket, TelemetryBucketQuery
+from aggregator.store.reads import Session
+from aggregator.store.reads.buckets import Bucket, BucketSpan, sum_up_predictions, sum_up_telemetry
+from aggregator.store.reads.engine import find_current, find_engine_id
+
+router = APIRouter(prefix="/engines/{serial}", tags=["history"])
+
+
+@router.get("/telemetry/buckets", summary="An engine's rows as few points", responses=problems(404, 422))
+def read_telemetry_buckets(
+    serial: Serial, session: SessionDep, sites: VisibleSites, query: Annotated[TelemetryBucketQuery, Query()]
+) -> list[TelemetryBucket]:
+    """Minimum, maximum and mean of each channel over buckets of cycles of one installation."""
+    span = _span(session, sites, serial, query)
+    channels = query.channel or list(_latest_channels(session, span))
+    found = sum_up_telemetry(session, span, channels) if span is not None and channels else []
+    return [TelemetryBucket.model_validate(_shown(one) | {"channels": _extents(one)}) for one in found]
+
+
+@router.get("/predictions/buckets", summary="An engine's predictions as few points", responses=problems(404, 422))
+def read_prediction_buckets(
+    serial: Serial, session: SessionDep, sites: VisibleSites, query: Annotated[BucketQuery, Query()]
+) -> list[PredictionBucket]:
+    """Minimum, maximum and mean of the predicted mean and quantiles over buckets of cycles of one installation."""
+    span = _span(session, sites, serial, query)
+    found = [] if span is None else sum_up_predictions(session, span)
+    return [PredictionBucket.model_validate(_shown(one) | _extents(one)) for one in found]
+
+
+def _span(session: Session, sites: Sites, serial: str, query: BucketQuery) -> BucketSpan | None:
+    """What is wanted, or None of an engine that has recorded nothing yet."""
+    engine_id = find_engine_id(session, sites, serial)
+    if engine_id is None:
+        raise no_such_engine(serial)
+    installation_id = query.installation_id
+    if installation_id is None:
+        current = find_current(session, engine_id)
+        if current is None:
+            return None
+        installation_id = current.installation_id
+    return BucketSpan(engine_id, installation_id, query.from_cycle, query.to_cycle, query.buckets)
+
+
+def _latest_channels(session: Session, span: BucketSpan | None) -> list[str]:
+    current = None if span is None else find_current(session, span.engine_id)
+    return [] if current is None or current.channels is None else list(current.channels)
+
+
+def _shown(one: Bucket) -> dict[str, Any]:
+    return {"first_cycle": one.first_cycle, "last_cycle": one.last_cycle, "rows": one.rows}
+
+
+def _extents(one: Bucket) -> dict[str, Any]:
+    return {name: None if extent is None else extent._asdict() for name, extent in one.extents.items()}

@@ -1,0 +1,44 @@
+"""Lineage: which models made predictions, and which predictions a model made."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field, TypeAdapter
+
+from aggregator.api.deps import SessionDep, ViewerDep, VisibleSites
+from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
+from aggregator.api.problems import problems
+from aggregator.api.schemas.history import ModelReference
+from aggregator.api.schemas.lineage import LineageQuery, MadePrediction
+from aggregator.store.reads.lineage import list_made, list_models
+
+_PLACE: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
+
+router = APIRouter(tags=["lineage"])
+
+
+@router.get("/models", summary="List the models that made predictions", responses=problems())
+def read_models(session: SessionDep, _: ViewerDep) -> list[ModelReference]:
+    """Every model that some stored prediction names, by name and version."""
+    return [ModelReference.model_validate(model, from_attributes=True) for model in list_models(session)]
+
+
+@router.get("/predictions", summary="Which predictions a model made", responses=problems(422))
+def read_made(
+    session: SessionDep,
+    sites: VisibleSites,
+    query: Annotated[LineageQuery, Query()],
+    request: Request,
+    response: Response,
+) -> Page[MadePrediction]:
+    """Predictions of a model, of every engine, those that were stored last first."""
+    models = [
+        model
+        for model in list_models(session)
+        if model.name == query.model and query.version in (None, model.version) and query.sha256 in (None, model.sha256)
+    ]
+    made = list_made(session, sites, models, place_of(query.cursor, _PLACE), query.limit + 1)
+    kept, last = take(made, query.limit)
+    cursor = None if last is None else cursor_of(last.prediction.id)
+    link_next(request, response, cursor)
+    return Page(items=[MadePrediction.of_made(one) for one in kept], next=cursor)

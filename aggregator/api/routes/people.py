@@ -1,0 +1,93 @@
+"""People with an account, for admins: of all sites for everybody, of some sites for those who act only there."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from pydantic import TypeAdapter
+
+from aggregator.access.passwords import hash_password
+from aggregator.access.roles import Caller, Role
+from aggregator.access.roles import Grant as AccessGrant
+from aggregator.api.deps import AdminDep, CentreDep, SessionDep
+from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_of, take
+from aggregator.api.problems import not_at, problems
+from aggregator.api.schemas.access import NewPerson, Person, PersonChange, PersonName
+from aggregator.store import people, tables
+from aggregator.store.people import NoSuchPersonError, PersonError, find_person, grants_of, list_people
+from aggregator.store.reads import Session
+
+_PLACE: TypeAdapter[str] = TypeAdapter(PersonName)
+Who = Annotated[PersonName, Path(description="The name of a person.")]
+
+router = APIRouter(prefix="/people", tags=["access"])
+
+
+@router.get("", summary="List people", responses=problems(422))
+def read_people(
+    caller: AdminDep, session: SessionDep, query: Annotated[PageQuery, Query()], request: Request, response: Response
+) -> Page[Person]:
+    """People by name, those that are disabled included."""
+    after = place_of(query.cursor, _PLACE) or ""
+    theirs = [one for one in list_people(session) if one.name > after and caller.administers(grants_of(one.grants))]
+    kept, last = take(theirs, query.limit)
+    cursor = None if last is None else cursor_of(last.name)
+    link_next(request, response, cursor)
+    return Page(items=[Person.of(one) for one in kept], next=cursor)
+
+
+@router.post("", summary="Add a person", status_code=201, responses=problems(409, 422))
+def add(new: NewPerson, caller: AdminDep, centre: CentreDep, response: Response) -> Person:
+    """Add a person with a password, who from then on can log in."""
+    grants = tuple(grant.plain for grant in new.grants)
+    check_administers(caller, grants)
+    try:
+        people.add_person(centre.store, new.name, hash_password(new.password), grants, caller, centre.now())
+    except PersonError as error:
+        raise HTTPException(409, str(error)) from error
+    centre.authenticator.forget()
+    response.headers["Location"] = f"/api/v1/people/{new.name}"
+    with centre.store.session() as session:
+        return Person.of(_find(session, new.name, caller))
+
+
+@router.get("/{name}", summary="Look at one person", responses=problems(404, 422))
+def read_person(name: Who, caller: AdminDep, session: SessionDep) -> Person:
+    """What a person may do, and where."""
+    return Person.of(_find(session, name, caller))
+
+
+@router.patch("/{name}", summary="Change a person", responses=problems(404, 409, 422))
+def change(name: Who, change: PersonChange, caller: AdminDep, centre: CentreDep) -> Person:
+    """Give a person another password or other grants, or disable them; there is always an admin of all sites left."""
+    grants = None if change.grants is None else tuple(grant.plain for grant in change.grants)
+    if grants is not None:
+        check_administers(caller, grants)
+    password_hash = None if change.password is None else hash_password(change.password)
+    wanted = people.PersonChange(password_hash, grants, change.disabled)
+    try:
+        people.change_person(centre.store, name, wanted, caller, centre.now())
+    except NoSuchPersonError as error:
+        raise HTTPException(404, str(error)) from error
+    except PersonError as error:
+        raise HTTPException(409, str(error)) from error
+    centre.authenticator.forget()
+    with centre.store.session() as session:
+        return Person.of(_find(session, name, caller))
+
+
+def check_administers(caller: Caller, grants: tuple[AccessGrant, ...]) -> None:
+    """Make sure that somebody may give these grants.
+
+    Raises:
+        HTTPException: 403, some are for sites that they do not administer.
+    """
+    if not caller.administers(grants):
+        foreign = next((grant.site for grant in grants if not caller.may(Role.ADMIN, grant.site)), "*")
+        raise not_at(foreign, Role.ADMIN)
+
+
+def _find(session: Session, name: str, caller: Caller) -> tables.Person:
+    person = find_person(session, name)
+    if person is None or not caller.administers(grants_of(person.grants)):
+        raise HTTPException(404, f"There is no person {name} among those that you look after.")
+    return person

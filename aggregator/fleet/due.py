@@ -1,0 +1,116 @@
+"""Due dates: when an engine's useful life ends, from its remaining cycles and its utilisation, and how surely."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from aggregator.fleet.rul import Rul
+from aggregator.fleet.utilisation import Utilisation
+
+MOST_CAUTIOUS, LEAST_CAUTIOUS = 0.95, 0.05
+FARTHEST_DAYS = 36_500.0  # a date that no calendar has helps nobody
+
+
+class Verdict(StrEnum):
+    """Whether an engine is due before a date; ``undetermined`` where nobody can tell."""
+
+    DUE = "due"
+    NOT_DUE = "not_due"
+    UNDETERMINED = "undetermined"
+
+
+class Doubt(StrEnum):
+    """Why nobody can tell: no prediction, no utilisation, or a life beyond what the model tells apart."""
+
+    NO_PREDICTION = "no_prediction"
+    NO_UTILISATION = "no_utilisation"
+    AT_CAP = "at_cap"
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What is known of how long an engine lasts.
+
+    Attributes:
+        rul: its latest prediction.
+        utilisation: how fast it uses its cycles up.
+        flown_cycles: those since that prediction.
+        counted_from: until when it is known to have flown no further one.
+    """
+
+    rul: Rul | None
+    utilisation: Utilisation | None
+    flown_cycles: int
+    counted_from: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DueDate:
+    """When a life ends.
+
+    Attributes:
+        at: the instant; a century ahead where it would be later.
+        cycles: what is left until then.
+        not_before: true where the cycles are at the model's cap: it ends no sooner, and nobody knows when.
+    """
+
+    at: datetime
+    cycles: float
+    not_before: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with the due date it rests on, or with the reason why there is none."""
+
+    verdict: Verdict
+    due: DueDate | None = None
+    doubt: Doubt | None = None
+
+
+def cycles_at(rul: Rul, confidence: float) -> float:
+    """How many cycles an engine lasts with this probability, linear between the three stated quantiles.
+
+    Raises:
+        ValueError: the confidence is outside of what the quantiles state, 0.05 to 0.95.
+
+    >>> rul = Rul(mean=50, q05=30, q50=50, q95=80, cap=125)
+    >>> [round(cycles_at(rul, confidence), 6) for confidence in (0.95, 0.9, 0.5, 0.05)]
+    [30.0, 32.222222, 50.0, 80.0]
+    """
+    if not LEAST_CAUTIOUS <= confidence <= MOST_CAUTIOUS:
+        raise ValueError(f"a confidence of {confidence} is not from {LEAST_CAUTIOUS} to {MOST_CAUTIOUS}")
+    share = (MOST_CAUTIOUS - confidence) / (0.5 - LEAST_CAUTIOUS)
+    if share <= 1:
+        return rul.q05 + share * (rul.q50 - rul.q05)
+    return rul.q50 + (share - 1) * (rul.q95 - rul.q50)
+
+
+def due_date(life: Life, confidence: float) -> DueDate | None:
+    """When the life of an engine ends that lasts until then with this confidence, 0.05 to 0.95; None if nobody knows.
+
+    A life that is over is over at any rate of use; of one at the cap that is used up, nobody knows how much is left.
+    """
+    if life.rul is None:
+        return None
+    quantile = cycles_at(life.rul, confidence)
+    cycles = max(0.0, life.rul.clipped(quantile) - life.flown_cycles)
+    if cycles == 0:
+        return DueDate(life.counted_from, 0.0, life.rul.at_cap(quantile))
+    if life.utilisation is None:
+        return None
+    days = min(cycles / life.utilisation.cycles_per_day, FARTHEST_DAYS)
+    return DueDate(life.counted_from + timedelta(days=days), cycles, life.rul.at_cap(quantile))
+
+
+def judge(life: Life, confidence: float, before: datetime) -> Judgement:
+    """Whether an engine is due before a date, if it is to last until it is due with this confidence."""
+    due = due_date(life, confidence)
+    if due is None:
+        doubt = Doubt.NO_PREDICTION if life.rul is None else Doubt.NO_UTILISATION
+        return Judgement(Verdict.UNDETERMINED, doubt=doubt)
+    if due.at >= before:
+        return Judgement(Verdict.NOT_DUE, due)
+    if due.not_before:
+        return Judgement(Verdict.UNDETERMINED, due, Doubt.AT_CAP)
+    return Judgement(Verdict.DUE, due)

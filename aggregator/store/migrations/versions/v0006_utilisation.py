@@ -1,0 +1,14 @@
+"""How many cycles an engine flies per day: as somebody enters it, and as it is measured by some of its rows."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    """Add both; what was recorded so far is not measured again."""
+    op.add_column("engine", sa.Column("cycles_per_day", sa.Float(), nullable=True))
+    op.add_column("current_state", sa.Column("cycle_marks", sa.JSON(none_as_null=True), nullable=True))
+    op.add_column("current_state", sa.Column("cycles_per_day", sa.Float(), nullable=True))

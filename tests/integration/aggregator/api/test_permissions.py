@@ -1,0 +1,242 @@
+"""Every route × role × own or foreign site × no credentials, and the table in docs/."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from aggregator.access.roles import FULL_ACCESS, Caller, Grant, Role
+from aggregator.api.app import create_app
+from aggregator.api.permissions import permissions
+from aggregator.ingest.status import IngestStatus
+from aggregator.store.arrivals import ReplyArrival
+from aggregator.store.commit import commit
+from aggregator.store.database import Store
+from aggregator.store.people import add_person
+from shared.messages import Reply
+from shared.topics import GatewayTopic
+
+FOLDER = Path(__file__).parents[4]
+ROOT = Caller("root on this machine", FULL_ACCESS)
+OWN, FOREIGN = "hamburg", "bremen"
+
+
+class Case(NamedTuple):
+    """How a route is called for what is at a site.
+
+    Attributes:
+        path: with what is at ``{site}``.
+        json: makes the body.
+        status: where it may be.
+        foreign: what is at a site where the caller has no role is not found, refused, or simply not in the list.
+    """
+
+    path: str
+    json: object = None
+    status: int = 200
+    foreign: int | str = 404
+
+
+def _engine(site):
+    return {"serial": f"new-{site}", "site": site, "gateway": f"gw-new-{site}"}
+
+
+def _person(site):
+    grants = [{"role": "viewer", "site": site}]
+    return {"name": f"new-{site}", "password": "a long password", "grants": grants}
+
+
+def _key(site):
+    return {"purpose": "test", "role": "viewer", "sites": [site], "expires_in_days": 1}
+
+
+def _gateway(site):
+    return {"name": f"gw-new-{site}", "site": site}
+
+
+def _installation(site):
+    place = {"engine": f"E-{site}", "gateway": f"gw-{site}", "position": "old"}
+    return place | {"installed_from": "2020-01-01T00:00:00Z", "installed_to": "2020-02-01T00:00:00Z"}
+
+
+LIST = "not in the list"
+SAME = "the same for all"
+NUMBERS = "not counted"
+CASES = {
+    "GET /api/docs": Case("/api/docs", foreign=SAME),
+    "GET /api/openapi.json": Case("/api/openapi.json", foreign=SAME),
+    "GET /api/v1/api-keys": Case("/api/v1/api-keys", foreign=LIST),
+    "POST /api/v1/api-keys": Case("/api/v1/api-keys", _key, 201, 403),
+    "DELETE /api/v1/api-keys/{key_id}": Case("/api/v1/api-keys/{key}", status=204),
+    "GET /api/v1/audit": Case("/api/v1/audit", foreign=LIST),
+    "GET /api/v1/engines": Case("/api/v1/engines", foreign=LIST),
+    "POST /api/v1/engines": Case("/api/v1/engines", _engine, 201, 403),
+    "GET /api/v1/engines/{serial}": Case("/api/v1/engines/E-{site}"),
+    "PATCH /api/v1/engines/{serial}": Case("/api/v1/engines/E-{site}", lambda _: {"type": "pump"}),
+    "GET /api/v1/engines/{serial}/why": Case("/api/v1/engines/E-{site}/why"),
+    "GET /api/v1/engines/{serial}/telemetry/buckets": Case("/api/v1/engines/E-{site}/telemetry/buckets"),
+    "GET /api/v1/engines/{serial}/predictions/buckets": Case("/api/v1/engines/E-{site}/predictions/buckets"),
+    "GET /api/v1/engines/{serial}/telemetry.csv": Case("/api/v1/engines/E-{site}/telemetry.csv"),
+    "GET /api/v1/engines/{serial}/predictions.csv": Case("/api/v1/engines/E-{site}/predictions.csv"),
+    "GET /api/v1/engines/{serial}/predictions": Case("/api/v1/engines/E-{site}/predictions"),
+    "GET /api/v1/engines/{serial}/telemetry": Case("/api/v1/engines/E-{site}/telemetry"),
+    "GET /api/v1/fleet": Case("/api/v1/fleet", foreign=NUMBERS),
+    "GET /api/v1/fleet/due": Case("/api/v1/fleet/due?before=2099-01-01&verdict=undetermined", foreign=LIST),
+    "GET /api/v1/gateways": Case("/api/v1/gateways", foreign=LIST),
+    "POST /api/v1/gateways": Case("/api/v1/gateways", _gateway, 201, 403),
+    "GET /api/v1/installations": Case("/api/v1/installations", foreign=LIST),
+    "POST /api/v1/installations": Case("/api/v1/installations", _installation, 201),
+    "GET /api/v1/installations/{id}": Case("/api/v1/installations/{installation}"),
+    "PATCH /api/v1/installations/{id}": Case("/api/v1/installations/{installation}", lambda _: {"position": "2"}),
+    "GET /api/v1/models": Case("/api/v1/models", foreign=SAME),
+    "GET /api/v1/predictions": Case("/api/v1/predictions?model=turbofan", foreign=LIST),
+    "GET /api/v1/missing": Case("/api/v1/missing", foreign=LIST),
+    "GET /api/v1/people": Case("/api/v1/people", foreign=LIST),
+    "POST /api/v1/people": Case("/api/v1/people", _person, 201, 403),
+    "GET /api/v1/people/{name}": Case("/api/v1/people/p-{site}"),
+    "PATCH /api/v1/people/{name}": Case("/api/v1/people/p-{site}", lambda _: {"disabled": True}),
+    "GET /api/v1/quarantine": Case("/api/v1/quarantine", foreign=LIST),
+    "GET /api/v1/quarantine/{id}": Case("/api/v1/quarantine/{message}"),
+    "DELETE /api/v1/quarantine/{id}": Case("/api/v1/quarantine/{message}", status=204),
+    "POST /api/v1/quarantine/{id}/redrive": Case("/api/v1/quarantine/{message}/redrive", status=409),
+    "POST /api/v1/quarantine/redrive": Case("/api/v1/quarantine/redrive", lambda _: {}, foreign=NUMBERS),
+    "POST /api/v1/sessions": Case("/api/v1/sessions", lambda _: {"name": "x", "password": "y"}, 401, SAME),
+    "DELETE /api/v1/sessions/current": Case("/api/v1/sessions/current", status=204, foreign=SAME),
+    "GET /api/v1/sessions/current": Case("/api/v1/sessions/current", foreign=SAME),
+    "PUT /api/v1/sessions/current/password": Case(
+        "/api/v1/sessions/current/password", lambda _: {"old": "x", "new": "another long one"}, 403, SAME
+    ),
+    "POST /api/v1/sessions/refresh": Case("/api/v1/sessions/refresh", lambda _: {"refresh_token": "x"}, 401, SAME),
+    "GET /health/live": Case("/health/live", foreign=SAME),
+    "GET /health/ready": Case("/health/ready", foreign=SAME),
+}
+PERMISSIONS = permissions(create_app(Store("sqlite:///never-opened.db"), IngestStatus()))
+ROUTES = {f"{one.method} {one.path}": one.takes for one in PERMISSIONS}
+
+
+@pytest.fixture
+async def sites(client, recorder, store, clock, bearer):
+    """At each of two sites an engine with history, missing and quarantined records, a person and a key."""
+    ids = {}
+    admin = bearer()
+    for site in (OWN, FOREIGN):
+        recorder.engine(f"E-{site}", gateway=f"gw-{site}", site=site)
+        recorder.garbage(f"{site}{{".encode(), gateway=f"gw-{site}", site=site)
+        reply = Reply(command_id="c", outcome="done", stream_id=f"stream-gw-{site}", unavailable=[(900, 901)])
+        commit(store, [ReplyArrival(GatewayTopic(site, f"gw-{site}", "reply"), reply, clock())])
+        made = await client.post("/api/v1/api-keys", json=_key(site), headers=admin)
+        (message,) = (await client.get("/api/v1/quarantine", headers=bearer(f"viewer@{site}"))).json()["items"]
+        engine = (await client.get(f"/api/v1/engines/E-{site}", headers=admin)).json()
+        ids[site] = {
+            "key": made.json()["id"],
+            "message": message["id"],
+            "installation": engine["installation"]["id"],
+        }
+        add_person(store, f"p-{site}", "no hash", (Grant(Role.VIEWER, site),), ROOT, clock())
+    return ids
+
+
+@pytest.fixture
+def call(client, sites):
+    async def send(route, site, headers):
+        case = CASES[route]
+        path = case.path.format(site=site, **sites[site])
+        body = None if case.json is None else case.json(site)
+        return await client.request(route.split()[0], path, json=body, headers=headers)
+
+    return send
+
+
+def test_every_route_is_tried_here():
+    assert ROUTES.keys() == CASES.keys()
+
+
+def test_a_route_that_does_not_say_whom_it_takes_is_found(store, ingest):
+    app = create_app(store, ingest)
+    app.get("/api/v1/forgotten")(lambda: None)
+    with pytest.raises(ValueError, match="/api/v1/forgotten does not say whom it takes"):
+        permissions(app)
+    other = create_app(store, ingest)
+    other.mount("/files", other)
+    with pytest.raises(ValueError, match="/files does not say whom it takes"):
+        permissions(other)
+
+
+@pytest.mark.parametrize("route", sorted(CASES))
+async def test_p8_a_route_takes_whom_the_table_says_and_nobody_else(route, call, bearer):
+    case, takes = CASES[route], ROUTES[route]
+    unknown = await call(route, OWN, {"Authorization": "Bearer swk_00000000_x"})
+    nobody = await call(route, OWN, {})
+    expected = case.status if takes == "everybody" else 401
+    assert (nobody.status_code, unknown.status_code) == (expected, expected)
+    enough = [takes in ("everybody", "anybody") or role.includes(Role(takes)) for role in Role]
+    answers = [
+        await call(route, OWN, bearer(f"{role}@{OWN}")) for role, may in zip(Role, enough, strict=True) if not may
+    ]
+    assert {answer.status_code for answer in answers} <= {403}
+    lowest = list(Role)[enough.index(True)]
+    answer = await call(route, OWN, bearer(f"{lowest}@{OWN}"))
+    assert answer.status_code == case.status, answer.text
+    if case.foreign == LIST:
+        assert OWN in answer.text
+        assert FOREIGN not in answer.text
+
+
+@pytest.mark.parametrize("route", sorted(route for route, case in CASES.items() if isinstance(case.foreign, int)))
+async def test_p8_what_is_at_a_foreign_site_stays_out_of_reach(route, call, bearer):
+    case = CASES[route]
+    stranger = await call(route, FOREIGN, bearer(f"admin@{OWN}"))
+    # Who may less at the site of the thing than at home is no better off.
+    half = await call(route, FOREIGN, bearer(f"admin@{OWN}", f"viewer@{FOREIGN}"))
+    assert stranger.status_code == case.foreign
+    if ROUTES[route] != "viewer":
+        assert half.status_code == case.foreign
+    assert (await call(route, FOREIGN, bearer())).status_code == case.status
+
+
+async def test_a_stranger_is_told_the_same_of_what_is_elsewhere_and_of_what_is_not(call, client, bearer):
+    headers = bearer(f"viewer@{OWN}")
+    elsewhere = await call("GET /api/v1/engines/{serial}", FOREIGN, headers)
+    nowhere = await client.get("/api/v1/engines/E-nowhere", headers=headers)
+    assert elsewhere.json()["detail"].replace(FOREIGN, "nowhere") == nowhere.json()["detail"]
+
+
+@pytest.mark.usefixtures("sites")
+async def test_the_pages_of_a_list_stay_within_ones_sites(client, bearer, recorder):
+    recorder.engine("E-2", gateway="gw-2", site=OWN)
+    recorder.engine("E-a", gateway=f"gw-{FOREIGN}", site=FOREIGN, position="2")
+    headers, url, seen = bearer(f"viewer@{OWN}"), "/api/v1/engines?limit=1", []
+    while url:
+        page = await client.get(url, headers=headers)
+        seen += [engine["serial"] for engine in page.json()["items"]]
+        url = page.links["next"]["url"] if "next" in page.links else None
+    assert seen == ["E-2", f"E-{OWN}"]
+    asked_for = await client.get("/api/v1/engines", params={"site": FOREIGN}, headers=headers)
+    assert asked_for.json()["items"] == []
+
+
+async def test_only_what_is_at_ones_sites_is_counted_and_redriven(call, bearer):
+    viewer, engineer = bearer(f"viewer@{OWN}"), bearer(f"engineer@{OWN}", f"viewer@{FOREIGN}")
+    assert (await call("GET /api/v1/fleet", OWN, viewer)).json()["counts"]["total"] == 1
+    assert (await call("GET /api/v1/fleet", OWN, engineer)).json()["counts"]["total"] == 2
+    redriven = await call("POST /api/v1/quarantine/redrive", OWN, engineer)
+    assert redriven.json() == {"taken": 0, "refused": 1, "next": None}
+
+
+async def test_no_engine_is_moved_to_or_from_a_site_where_one_is_no_engineer(call, client, bearer):
+    headers = bearer(f"engineer@{OWN}", f"viewer@{FOREIGN}")
+    moved = await client.patch(f"/api/v1/engines/E-{OWN}", json={"site": FOREIGN}, headers=headers)
+    assert (moved.status_code, moved.json()["detail"]) == (403, f"This takes the role engineer at site {FOREIGN}.")
+    for engine, gateway, status in ((OWN, FOREIGN, 409), (FOREIGN, OWN, 404)):
+        place = _installation(engine) | {"gateway": f"gw-{gateway}"}
+        answer = await client.post("/api/v1/installations", json=place, headers=headers)
+        assert answer.status_code == status
+        assert "is not registered" in answer.json()["detail"]
+
+
+def test_the_table_in_docs_is_current(tmp_path):
+    subprocess.run([sys.executable, "-m", "aggregator.api.permissions", tmp_path / "now.md"], check=True)
+    written = (FOLDER / "docs" / "permissions.md").read_text(encoding="utf-8")
+    assert written == (tmp_path / "now.md").read_text(encoding="utf-8"), "run: make contracts"

@@ -1,0 +1,86 @@
+"""Each list and history is read by an index: no plan walks a whole table that grows with time."""
+
+import re
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import event
+
+from aggregator.store.reads.buckets import BucketSpan, sum_up_predictions, sum_up_telemetry
+from aggregator.store.reads.engine import end_rows, find_current, latest_curve, latest_rows
+from aggregator.store.reads.history import Span, list_predictions, list_telemetry
+from aggregator.store.reads.installations import InstallationFilter, list_installations
+from aggregator.store.reads.lineage import list_made, list_models
+from aggregator.store.reads.quarantine import QuarantineFilter, list_quarantine
+
+SPAN = Span(from_cycle=2, to_cycle=900, limit=100)
+GROWING = ("telemetry", "prediction", "quarantine", "installation", "receipt")
+
+
+def _of_current(read):
+    return lambda session: read(session, find_current(session, 1))
+
+
+def _by_bucket(read):
+    return lambda session: read(session, BucketSpan(1, find_current(session, 1).installation_id, 1, 900, 50))
+
+
+READS = {
+    "latest rows": _of_current(lambda session, current: latest_rows(session, current, 100)),
+    "latest curve": _of_current(lambda session, current: latest_curve(session, current, 100)),
+    "first rows": _of_current(lambda session, current: end_rows(session, current, 20, newest=False)),
+    "predictions": lambda session: list_predictions(session, 1, SPAN),
+    "telemetry": lambda session: list_telemetry(session, 1, SPAN),
+    "telemetry buckets": _by_bucket(lambda session, span: sum_up_telemetry(session, span, ["T24"])),
+    "prediction buckets": _by_bucket(sum_up_predictions),
+    "lineage": lambda session: list_made(session, None, list_models(session), limit=100),
+    "quarantine": lambda session: list_quarantine(session, None, limit=100),
+    "quarantine of a gateway": lambda session: list_quarantine(session, None, QuarantineFilter("gw-1"), limit=100),
+    "quarantine of an engine": lambda session: list_quarantine(
+        session, None, QuarantineFilter(engine="E1"), limit=100, oldest_first=True
+    ),
+    "installations": lambda session: list_installations(session, None, InstallationFilter(), limit=100),
+    "installations of an engine": lambda session: list_installations(
+        session, None, InstallationFilter("E1"), limit=100
+    ),
+}
+
+
+@contextmanager
+def seen(engine):
+    """Every statement that is run meanwhile, with its parameters."""
+    statements = []
+
+    def see(connection, cursor, statement, parameters, *_):
+        statements.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", see)
+    yield statements
+    event.remove(engine, "before_cursor_execute", see)
+
+
+def plans(store, statements):
+    """What the database would do for each statement; PostgreSQL is told that walking a table is dear."""
+    with store.engine.connect() as connection:
+        if not store.is_sqlite:
+            connection.exec_driver_sql("SET enable_seqscan = off")
+        for statement, parameters in statements:
+            explain = "EXPLAIN QUERY PLAN" if store.is_sqlite else "EXPLAIN"
+            rows = connection.exec_driver_sql(f"{explain} {statement}", parameters)
+            yield "\n".join(str(row[-1]) for row in rows)
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_list_is_read_by_an_index(name, store, recorder):
+    recorder.engine("E1")
+    recorder.garbage()
+    with seen(store.engine) as statements, store.session() as session:
+        READS[name](session)
+    tables = "|".join(GROWING)
+    # SQLite walks a table in the order of its ids for the newest of all: no sort follows then, and the limit ends it.
+    by_sqlite = rf"(?s)SCAN ({tables})(?! USING (COVERING )?INDEX).*TEMP B-TREE"
+    walked = by_sqlite if store.is_sqlite else rf"Seq Scan on ({tables})"
+    found = list(plans(store, statements))
+    assert any(re.search(rf"\b({tables})\b", plan) for plan in found)
+    for plan in found:
+        assert re.search(walked, plan) is None, plan

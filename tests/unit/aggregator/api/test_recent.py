@@ -1,0 +1,68 @@
+"""What many ask for at once is computed once."""
+
+import asyncio
+import threading
+
+import pytest
+
+from aggregator.api.recent import FRESH_S, KEPT, RecentAnswers
+
+
+@pytest.fixture
+async def clock(monkeypatch):
+    """The event loop's time, which stands still until the test moves it on."""
+
+    class Clock:
+        at = asyncio.get_running_loop().time()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: Clock.at)
+    return Clock
+
+
+async def test_who_asks_while_it_is_computed_waits_for_the_same_answer(clock):
+    recent, asked, go = RecentAnswers(), [], threading.Event()
+
+    def ask():
+        asked.append("question")
+        go.wait(60)
+        return b"answer"
+
+    waiting = [asyncio.create_task(recent.answer("question", ask)) for _ in range(10)]
+    await asyncio.sleep(0)
+    waiting.pop().cancel()
+    go.set()
+    assert await asyncio.gather(*waiting) == [b"answer"] * 9
+    assert await recent.answer("question", ask) == b"answer"
+    assert asked == ["question"]
+
+
+async def test_another_question_has_another_answer():
+    recent = RecentAnswers()
+    assert await recent.answer("one", lambda: b"1") == b"1"
+    assert await recent.answer("other", lambda: b"2") == b"2"
+
+
+async def test_what_is_older_than_a_second_is_asked_again(clock):
+    recent = RecentAnswers()
+    await recent.answer("question", lambda: b"old")
+    clock.at += FRESH_S
+    assert await recent.answer("question", lambda: b"new") == b"new"
+
+
+async def test_an_error_is_told_to_who_asked_and_asked_again_by_the_next():
+    recent = RecentAnswers()
+
+    def fail():
+        raise OSError("the store is away")
+
+    with pytest.raises(OSError, match="the store is away"):
+        await recent.answer("question", fail)
+    assert await recent.answer("question", lambda: b"back") == b"back"
+
+
+async def test_only_so_many_answers_are_kept(clock):
+    recent = RecentAnswers()
+    for number in range(KEPT + 1):
+        await recent.answer(number, lambda: b"first")
+    assert await recent.answer(KEPT, lambda: b"again") == b"first"
+    assert await recent.answer(0, lambda: b"again") == b"again"
