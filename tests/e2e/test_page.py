@@ -331,7 +331,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(browse, gateway, scheme):
 
 def test_the_documentation_of_the_api_needs_no_other_host(browse):
     page = browse("/api/docs")
-    expect(page.get_by_text("/api/v1/engines/{serial}/predictions")).to_be_visible()
+    expect(page.get_by_text("/api/v1/engines/{serial}/predictions", exact=True)).to_be_visible()
     assert page.wrong == []
 
 
@@ -380,7 +380,7 @@ def test_p8_the_pages_show_who_has_logged_in_the_sites_they_may_see(browse, aggr
     page.goto(f"{aggregator.url}/engines/E-2")
     expect(page.get_by_role("heading")).to_have_text("Engine E-2 is not registered")
     page.goto(f"{aggregator.url}/api/docs")
-    expect(page.get_by_text("/api/v1/engines/{serial}/predictions")).to_be_visible()
+    expect(page.get_by_text("/api/v1/engines/{serial}/predictions", exact=True)).to_be_visible()
     assert [text for text in page.wrong if "401" not in text and "404" not in text] == []  # which the browser notes
 
 
