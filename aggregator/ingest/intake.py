@@ -85,6 +85,8 @@ def _check_prediction(record: messages.Prediction) -> None:
         _check_time("observed_at", record.observed_at)
     if record.predicted_at.tzinfo is not UTC:
         _check_time("predicted_at", record.predicted_at)
+    if record.origin != "edge" or record.request_id is not None:
+        _check_origin(record)
     rul, window = record.rul_cycles, record.window
     if not rul.q05 <= rul.q50 <= rul.q95:
         raise MessageError(f"quantiles are out of order - at `$.rul_cycles`: {rul.q05}, {rul.q50}, {rul.q95}")
@@ -92,6 +94,13 @@ def _check_prediction(record: messages.Prediction) -> None:
         raise MessageError(
             f"{window.rows} rows do not fit cycles {window.first_cycle} to {window.last_cycle} - at `$.window`"
         )
+
+
+def _check_origin(record: messages.Prediction) -> None:
+    if record.origin not in ("edge", "command"):
+        raise MessageError(f"a gateway makes no prediction of the origin {record.origin!r} - at `$.origin`")
+    if (record.origin == "command") != bool(record.request_id):
+        raise MessageError("a prediction by command, and no other, has the id of the command - at `$.request_id`")
 
 
 def _check_gap(record: messages.Gap) -> None:

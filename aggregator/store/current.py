@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from aggregator.fleet.utilisation import Mark, measure, remember
@@ -20,9 +21,10 @@ Row = dict[str, Any]
 def advance(connection: Connection, placed: Iterable[Placed]) -> None:
     """Move the current states on to the records just placed, wherever those are later.
 
-    Later is: a later installation of the engine; within one, a later stream; within one, a later seq.
+    Later is: a later installation of the engine; within one, a later stream; within one, a later seq. A prediction that
+    somebody asked for is history, and never the state.
     """
-    latest = _latest(placed)
+    latest = _latest(unasked for one in placed if (unasked := _unasked(one)) is not None)
     states = _find_states(connection, {engine_id for engine_id, _ in latest})
     changed: dict[int, Row] = {}
     for (engine_id, half), one in latest.items():
@@ -41,6 +43,16 @@ def _latest(placed: Iterable[Placed]) -> dict[tuple[int, str], Placed]:
         if key not in latest or rank > latest[key][0]:
             latest[key] = (rank, one)
     return {key: one for key, (_, one) in latest.items()}
+
+
+def _unasked(one: Placed) -> Placed | None:
+    """The same but for the predictions by request, None where there is nothing else."""
+    if one.kind is messages.Telemetry:
+        return one
+    unasked = [entry for entry in one.entries if cast(messages.Prediction, entry.record).origin == "edge"]
+    if len(unasked) == len(one.entries):
+        return one
+    return replace(one, entries=unasked) if unasked else None
 
 
 def _find_states(connection: Connection, engine_ids: Iterable[int]) -> dict[int, Row]:

@@ -58,16 +58,20 @@ def sum_up_telemetry(session: Session, span: BucketSpan, channels: Sequence[str]
 
 
 def sum_up_predictions(session: Session, span: BucketSpan) -> list[Bucket]:
-    """Sum up mean and quantiles of an engine's predictions, in cycles, unclipped."""
-    return _sum_up(session, span, _prediction, {name: _prediction.c[name] for name in QUANTITIES})
+    """Sum up mean and quantiles of what the gateways predicted of an engine unasked, in cycles, unclipped."""
+    columns: dict[str, ColumnElement[Any]] = {name: _prediction.c[name] for name in QUANTITIES}
+    return _sum_up(session, span, _prediction, columns, _prediction.c.origin == "edge")
 
 
-def _sum_up(session: Session, span: BucketSpan, table: Any, columns: dict[str, ColumnElement[Any]]) -> list[Bucket]:
+def _sum_up(
+    session: Session, span: BucketSpan, table: Any, columns: dict[str, ColumnElement[Any]], *also: ColumnElement[bool]
+) -> list[Bucket]:
     connection, names = session.connection(), list(columns)
     wanted = (
         table.c.engine_id == span.engine_id,
         table.c.installation_id == span.installation_id,
         table.c.cycle.between(span.from_cycle, span.to_cycle),
+        *also,
     )
     first, last = connection.execute(select(func.min(table.c.cycle), func.max(table.c.cycle)).where(*wanted)).one()
     if first is None:

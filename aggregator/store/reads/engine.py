@@ -99,7 +99,7 @@ def end_rows(session: Session, current: CurrentState, limit: int, *, newest: boo
 
 
 def latest_curve(session: Session, current: CurrentState, limit: int) -> Sequence[tuple[int, Rul]]:
-    """Cycle and distribution of an engine's last predictions in its latest installation, newest first."""
+    """Cycle and distribution of what was last predicted unasked in an engine's latest installation, newest first."""
     table = core(Prediction).c
     statement = (
         sqlalchemy.select(
@@ -110,7 +110,11 @@ def latest_curve(session: Session, current: CurrentState, limit: int) -> Sequenc
             table.rul_q95_cycles,
             table.cap_cycles,
         )
-        .where(table.engine_id == current.engine_id, table.installation_id == current.installation_id)
+        .where(
+            table.engine_id == current.engine_id,
+            table.installation_id == current.installation_id,
+            table.origin == "edge",
+        )
         .order_by(table.cycle.desc(), table.id.desc())
         .limit(limit)
     )

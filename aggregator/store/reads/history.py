@@ -62,6 +62,7 @@ def latest_prediction(session: Session, current: CurrentState) -> tuple[Predicti
             Prediction.installation_id == current.installation_id,
             Prediction.cycle == current.prediction_cycle,
             Prediction.model_id == current.model_id,
+            Prediction.origin == "edge",
         )
         .order_by(col(Prediction.id).desc())
     )

@@ -6,7 +6,10 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import insert, select, update
 
-from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, Telemetry, core
+from aggregator.store.reads.buckets import BucketSpan, sum_up_predictions
+from aggregator.store.reads.engine import latest_curve
+from aggregator.store.reads.history import latest_prediction
+from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, Prediction, Telemetry, core
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +97,23 @@ def test_a_new_installation_begins_anew_and_the_old_one_no_longer_counts(deliver
     deliver({9: recorder.row("E1", 71)})
     assert state() == (1, None)
     assert rows(CurrentState)[0]["installation_id"] == "moved"
+
+
+def test_what_somebody_asked_for_is_history_and_never_the_state(store, deliver, recorder, rows, state):
+    asked = recorder.prediction("E1", 1, q50=5, origin="command", request_id="r-1")
+    deliver({1: recorder.prediction("E1", 1), 2: asked})
+    deliver({3: recorder.prediction("E1", 3, q50=5, origin="command", request_id="r-2")})
+    assert state() == (None, 1)
+    assert rows(CurrentState)[0]["rul_q50_cycles"] == 80
+    with store.session() as session:
+        current = session.get(CurrentState, 1)
+        prediction, _ = latest_prediction(session, current)
+        assert (prediction.origin, len(latest_curve(session, current, 9))) == ("edge", 1)
+        span = BucketSpan(1, current.installation_id, 1, 99, 10)
+        assert [bucket.rows for bucket in sum_up_predictions(session, span)] == [1]
+    assert len(rows(Prediction)) == 3
+
+
+def test_a_prediction_by_command_alone_makes_no_state(deliver, recorder, rows):
+    deliver({1: recorder.prediction("E1", 1, origin="command", request_id="r-1")})
+    assert rows(CurrentState) == []

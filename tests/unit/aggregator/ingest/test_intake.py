@@ -30,6 +30,11 @@ PREDICTION = (
 )
 
 
+def asked(fields):
+    """A prediction that says who asked for it."""
+    return (PREDICTION % (b"1", b"9"))[:-1] + b"," + fields + b"}"
+
+
 def entry_of(body):
     arrival = arrive(RECORDS, b'{"v":1,"stream_id":"s","records":[[7,%s]]}' % body, NOW)
     assert isinstance(arrival, EnvelopeArrival)
@@ -67,6 +72,7 @@ def test_a_good_envelope_yields_its_records_with_their_very_bytes():
 
 def test_a_good_prediction_passes():
     assert entry_of(PREDICTION % (b"1", b"9")).record.window.rows == 9
+    assert entry_of(asked(b'"origin":"command","request_id":"r"')).record.request_id == "r"
 
 
 @pytest.mark.parametrize(
@@ -85,6 +91,10 @@ def test_a_good_prediction_passes():
         ),
         (PREDICTION % (b"2.5", b"9"), "quantiles are out of order - at `$.rul_cycles`: 2.5, 2.0, 3.0"),
         (PREDICTION % (b"1", b"10"), "10 rows do not fit cycles 1 to 9 - at `$.window`"),
+        (asked(b'"origin":"centre","request_id":"r"'), "a gateway makes no prediction of the origin 'centre'"),
+        (asked(b'"origin":"replay","request_id":"r"'), "a gateway makes no prediction of the origin 'replay'"),
+        (asked(b'"origin":"command"'), "has the id of the command - at `$.request_id`"),
+        (asked(b'"request_id":"r"'), "has the id of the command - at `$.request_id`"),
     ],
 )
 def test_a_record_that_breaks_the_contract_stands_alone_with_its_reason(body, reason):
