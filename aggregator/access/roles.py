@@ -1,7 +1,7 @@
 """The rules of who may do what: roles that build on each other, granted for one site or for all."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -53,12 +53,14 @@ class Caller:
         grants: what they may do, where.
         address: where the request came from; None for this machine's own commands.
         login: the id of the login that it came with, if any.
+        is_key: whether it is an API key, which looks after nobody: it would outlive itself in keys of its making.
     """
 
     name: str
     grants: tuple[Grant, ...]
     address: str | None = None
     login: str | None = None
+    is_key: bool = False
 
     def sites(self, role: Role) -> Sites:
         """Where they have at least this role; an empty set is nowhere.
@@ -78,6 +80,11 @@ class Caller:
         """Whether a person or key with these grants is theirs to look after: one that acts at their sites alone."""
         sites = {grant.site for grant in grants} or {EVERYWHERE}
         return all(self.may(Role.ADMIN, site) for site in sites)
+
+
+def grants_of(stored: Sequence[tuple[str, str]]) -> tuple[Grant, ...]:
+    """Grants as the store keeps them, a pair of texts each."""
+    return tuple(Grant(Role(role), site) for role, site in stored)
 
 
 FULL_ACCESS = (Grant(Role.ADMIN, EVERYWHERE),)

@@ -63,10 +63,14 @@ class Needs:
     """The dependency by which a route says which role it takes, at any site; None takes everybody who is recognised.
 
     At which sites, the route sees to itself: it asks the store for no others, and ``may`` of its caller.
+
+    Args:
+        role: the role.
+        in_person: whether an API key is refused, whatever its role.
     """
 
-    def __init__(self, role: Role | None) -> None:
-        self.role = role
+    def __init__(self, role: Role | None, *, in_person: bool = False) -> None:
+        self.role, self.in_person = role, in_person
 
     async def __call__(
         self,
@@ -90,6 +94,10 @@ class Needs:
             await centre.rate.take(caller.name, route)
         if self.role is not None and caller.sites(self.role) == frozenset():
             raise HTTPException(403, f"This takes the role {self.role}, which {caller.name} has at no site.")
+        if self.in_person and caller.is_key:
+            raise HTTPException(
+                403, "People and keys are changed by a person: log in, and send the token of the login."
+            )
         return caller
 
 
@@ -111,6 +119,7 @@ ViewerDep = Annotated[Caller, Depends(Needs(Role.VIEWER))]
 TechnicianDep = Annotated[Caller, Depends(Needs(Role.TECHNICIAN))]
 EngineerDep = Annotated[Caller, Depends(Needs(Role.ENGINEER))]
 AdminDep = Annotated[Caller, Depends(Needs(Role.ADMIN))]
+AdminInPersonDep = Annotated[Caller, Depends(Needs(Role.ADMIN, in_person=True))]
 OPEN_TO_ALL = Depends(open_to_all)
 
 

@@ -27,7 +27,8 @@ Written from the code by `make contracts`; a test holds the two together, and an
 
 Each role may also do what those before it may: viewer, technician, engineer, admin. A role is granted for one site or
 for all (`*`). Lists show what is at the sites where one has the role; whatever is elsewhere answers 404, as if it were
-not there. Without credentials the answer is 401, without the role 403. As long as nobody has an account, the centre
+not there. Without credentials the answer is 401, without the role 403. "In person" takes no API key, whatever its
+role: people and keys are changed by somebody who has logged in. As long as nobody has an account, the centre
 serves loopback only, and everybody there may do everything.
 
 | route | takes |
@@ -36,11 +37,15 @@ serves loopback only, and everybody there may do everything.
 
 
 class Permission(NamedTuple):
-    """One route, and the role it takes: ``everybody``, ``anybody`` who is recognised, or a role."""
+    """One route, and the role it takes: ``everybody``, ``anybody`` who is recognised, or a role.
+
+    Where ``in_person`` holds, an API key is refused, whatever its role.
+    """
 
     method: str
     path: str
     takes: str
+    in_person: bool = False
 
 
 def permissions(app: FastAPI) -> list[Permission]:
@@ -50,7 +55,7 @@ def permissions(app: FastAPI) -> list[Permission]:
         ValueError: a route does not say whom it takes.
     """
     found = [
-        Permission(method, str(route.path), _declared(route))
+        Permission(method, str(route.path), *_declared(route))
         for route in iter_route_contexts(app.routes)
         if route.path not in WITHOUT_CONTENT
         for method in route.methods or ("ANY",)
@@ -58,17 +63,17 @@ def permissions(app: FastAPI) -> list[Permission]:
     return sorted(found, key=lambda permission: (permission.path, permission.method))
 
 
-def _declared(route: RouteContext) -> str:
+def _declared(route: RouteContext) -> tuple[str, bool]:
     dependant = getattr(route, "dependant", None)
     calls = [] if dependant is None else list(_calls(dependant))
-    needed = [call.role for call in calls if isinstance(call, Needs)]
-    roles = [role for role in needed if role is not None]
+    needs = [call for call in calls if isinstance(call, Needs)]
+    roles = [call.role for call in needs if call.role is not None]
     if roles:
-        return max(roles, key=list(Role).index)
-    if needed:
-        return "anybody"
+        return max(roles, key=list(Role).index), any(call.in_person for call in needs)
+    if needs:
+        return "anybody", False
     if open_to_all in calls:
-        return "everybody"
+        return "everybody", False
     raise ValueError(f"{route.path} does not say whom it takes; give it a dependency of aggregator.api.deps")
 
 
@@ -84,7 +89,10 @@ _IN_WORDS = {"everybody": "everybody", "anybody": "anybody with credentials"}
 def describe() -> str:
     """The table as it is kept in docs/."""
     app = create_app(Store("sqlite:///never-opened.db"), IngestStatus())
-    lines = [f"| `{one.method} {one.path}` | {_IN_WORDS.get(one.takes, one.takes)} |" for one in permissions(app)]
+    lines = [
+        f"| `{one.method} {one.path}` | {_IN_WORDS.get(one.takes, one.takes)}{', in person' if one.in_person else ''} |"
+        for one in permissions(app)
+    ]
     return PREAMBLE + "\n".join(lines) + "\n"
 
 

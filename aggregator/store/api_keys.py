@@ -8,10 +8,9 @@ from sqlmodel import Session, col, select
 
 from aggregator.access.opaque import ApiKey as KeyText
 from aggregator.access.opaque import digest_of, is_secret
-from aggregator.access.roles import Caller, Grant, site_of
+from aggregator.access.roles import Caller, Grant, grants_of, site_of
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
-from aggregator.store.people import grants_of
 from aggregator.store.tables import ApiKey
 
 
@@ -48,11 +47,22 @@ def revoke_key(store: Store, key_id: str, by: Caller, now: datetime) -> None:
         row = session.get(ApiKey, key_id)
         if row is None or row.revoked_at is not None:
             return
-        row.revoked_at = now
-        audit(
-            session, by, now, Change("key.revoke", f"key {key_id}", site_of(grants_of(row.grants)), before=_shown(row))
-        )
+        _revoke(session, row, by, now)
         session.commit()
+
+
+def revoke_keys_beyond(session: Session, maker: Caller, by: Caller, now: datetime) -> None:
+    """Revoke the keys that somebody made and, by what they may do now, could not make any more."""
+    made = select(ApiKey).where(ApiKey.added_by == maker.name, col(ApiKey.revoked_at).is_(None))
+    for row in session.exec(made):
+        if not maker.administers(grants_of(row.grants)):
+            _revoke(session, row, by, now)
+
+
+def _revoke(session: Session, row: ApiKey, by: Caller, now: datetime) -> None:
+    row.revoked_at = now
+    site = site_of(grants_of(row.grants))
+    audit(session, by, now, Change("key.revoke", f"key {row.id}", site, before=_shown(row)))
 
 
 def find_key(session: Session, key_id: str) -> ApiKey | None:
@@ -72,7 +82,7 @@ def recognise(session: Session, shown: KeyText, now: datetime) -> tuple[Caller, 
     genuine = is_secret(shown.text, row.digest if row is not None else digest_of(""))
     if row is None or not genuine or row.revoked_at is not None or row.expires_at <= now:
         return None
-    return Caller(f"key {row.id}", grants_of(row.grants)), row.expires_at
+    return Caller(f"key {row.id}", grants_of(row.grants), is_key=True), row.expires_at
 
 
 def _shown(row: ApiKey) -> dict[str, object]:

@@ -7,10 +7,9 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from aggregator.access.opaque import digest_of, draw_refresh_token, is_secret, parse_refresh_token
-from aggregator.access.roles import Caller
+from aggregator.access.roles import Caller, grants_of
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
-from aggregator.store.people import grants_of
 from aggregator.store.tables import Login, Person
 
 

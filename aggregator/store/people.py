@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from aggregator.access.roles import EVERYWHERE, PERSON_NAME, Caller, Grant, Role, site_of
+from aggregator.access.roles import EVERYWHERE, PERSON_NAME, Caller, Grant, Role, grants_of, site_of
+from aggregator.store.api_keys import revoke_keys_beyond
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
 from aggregator.store.tables import Login, Person
@@ -30,11 +31,6 @@ class PersonChange:
     password_hash: str | None = None
     grants: tuple[Grant, ...] | None = None
     disabled: bool | None = None
-
-
-def grants_of(stored: Sequence[tuple[str, str]]) -> tuple[Grant, ...]:
-    """Grants as the store keeps them, a pair of texts each."""
-    return tuple(Grant(Role(role), site) for role, site in stored)
 
 
 def is_open(store: Store) -> bool:
@@ -77,6 +73,8 @@ def add_person(
 def change_person(store: Store, name: str, wanted: PersonChange, by: Caller, now: datetime) -> None:
     """Change a person; a new password and being disabled end their logins.
 
+    Keys that they made and could not make any more are revoked: whoever makes a key has seen it.
+
     Raises:
         NoSuchPersonError: there is none of this name among those that ``by`` looks after.
         PersonError: nobody would be left to look after all sites.
@@ -88,21 +86,32 @@ def change_person(store: Store, name: str, wanted: PersonChange, by: Caller, now
         # Somebody may have given them more since whoever asks was looked at.
         if person is None or not by.administers(grants_of(person.grants)):
             raise NoSuchPersonError(f"there is no person {name} among those that you look after")
-        before, could_look_after = _shown(person), _looks_after_all(person)
-        _apply(person, wanted, now)
+        could_look_after = _looks_after_all(person)
+        _change(session, person, wanted, by, now)
         session.flush()
         if could_look_after and not any(_looks_after_all(each) for each in list_people(session)):
             raise PersonError(f"{name} is the last admin of all sites; give that role to somebody else first")
-        if wanted.password_hash is not None or person.disabled_at is not None:
-            _end_logins(session, person, now)
-        after = _shown(person) | ({"password": "changed"} if wanted.password_hash is not None else {})
-        audit(
-            session,
-            by,
-            now,
-            Change("person.change", f"person {name}", site_of(grants_of(person.grants)), before, after),
-        )
+        held = () if person.disabled_at is not None else grants_of(person.grants)
+        revoke_keys_beyond(session, Caller(f"person {name}", held), by, now)
         session.commit()
+
+
+def change_own_password(store: Store, by: Caller, name: str, password_hash: str, now: datetime) -> None:
+    """Give whoever asks another password, whatever they may do; all their logins end."""
+    with store.session(writes=True) as session:
+        person = session.get_one(Person, name)
+        _change(session, person, PersonChange(password_hash), by, now)
+        session.commit()
+
+
+def _change(session: Session, person: Person, wanted: PersonChange, by: Caller, now: datetime) -> None:
+    before = _shown(person)
+    _apply(person, wanted, now)
+    if wanted.password_hash is not None or person.disabled_at is not None:
+        _end_logins(session, person, now)
+    after = _shown(person) | ({"password": "changed"} if wanted.password_hash is not None else {})
+    site = site_of(grants_of(person.grants))
+    audit(session, by, now, Change("person.change", f"person {person.name}", site, before, after))
 
 
 def _apply(person: Person, wanted: PersonChange, now: datetime) -> None:

@@ -7,14 +7,14 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import TypeAdapter
 
 from aggregator.access.opaque import draw_api_key
-from aggregator.api.deps import AdminDep, CentreDep, SessionDep
+from aggregator.access.roles import grants_of
+from aggregator.api.deps import AdminDep, AdminInPersonDep, CentreDep, SessionDep
 from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_of, take
 from aggregator.api.problems import problems
 from aggregator.api.routes.people import check_administers
 from aggregator.api.schemas.access import ApiKey, MadeApiKey, NewApiKey
 from aggregator.api.schemas.names import AwareUtc
 from aggregator.store.api_keys import KeyWish, add_key, find_key, list_keys, revoke_key
-from aggregator.store.people import grants_of
 
 _PLACE: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[AwareUtc, str])
 KeyId = Annotated[str, Path(pattern="^[0-9a-f]{8}$", description="How the key begins, behind `swk_`.")]
@@ -40,8 +40,11 @@ def read_keys(
 
 
 @router.post("", summary="Make an API key", status_code=201, responses=problems(422))
-def make(new: NewApiKey, caller: AdminDep, centre: CentreDep, response: Response) -> MadeApiKey:
-    """Make a key for a program; the answer is the only place where it ever stands."""
+def make(new: NewApiKey, caller: AdminInPersonDep, centre: CentreDep, response: Response) -> MadeApiKey:
+    """Make a key for a program; the answer is the only place where it ever stands.
+
+    It ends when it expires, is revoked, or whoever made it could not make it any more.
+    """
     check_administers(caller, new.grants)
     now = centre.now()
     drawn = draw_api_key()
@@ -52,7 +55,7 @@ def make(new: NewApiKey, caller: AdminDep, centre: CentreDep, response: Response
 
 
 @router.delete("/{key_id}", summary="Revoke an API key", status_code=204, responses=problems(404, 422))
-def revoke(key_id: KeyId, caller: AdminDep, centre: CentreDep) -> None:
+def revoke(key_id: KeyId, caller: AdminInPersonDep, centre: CentreDep) -> None:
     """Make a key good for nothing from now on; it stays listed."""
     with centre.store.session() as session:
         key = find_key(session, key_id)

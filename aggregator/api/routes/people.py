@@ -6,14 +6,14 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import TypeAdapter
 
 from aggregator.access.passwords import hash_password
-from aggregator.access.roles import Caller, Role
+from aggregator.access.roles import Caller, Role, grants_of
 from aggregator.access.roles import Grant as AccessGrant
-from aggregator.api.deps import AdminDep, CentreDep, SessionDep
+from aggregator.api.deps import AdminDep, AdminInPersonDep, CentreDep, SessionDep
 from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_of, take
 from aggregator.api.problems import not_at, problems
 from aggregator.api.schemas.access import NewPerson, Person, PersonChange, PersonName
 from aggregator.store import people, tables
-from aggregator.store.people import NoSuchPersonError, PersonError, find_person, grants_of, list_people
+from aggregator.store.people import NoSuchPersonError, PersonError, find_person, list_people
 from aggregator.store.reads import Session
 
 _PLACE: TypeAdapter[str] = TypeAdapter(PersonName)
@@ -36,7 +36,7 @@ def read_people(
 
 
 @router.post("", summary="Add a person", status_code=201, responses=problems(409, 422))
-def add(new: NewPerson, caller: AdminDep, centre: CentreDep, response: Response) -> Person:
+def add(new: NewPerson, caller: AdminInPersonDep, centre: CentreDep, response: Response) -> Person:
     """Add a person with a password, who from then on can log in."""
     grants = tuple(grant.plain for grant in new.grants)
     check_administers(caller, grants)
@@ -57,8 +57,11 @@ def read_person(name: Who, caller: AdminDep, session: SessionDep) -> Person:
 
 
 @router.patch("/{name}", summary="Change a person", responses=problems(404, 409, 422))
-def change(name: Who, change: PersonChange, caller: AdminDep, centre: CentreDep) -> Person:
-    """Give a person another password or other grants, or disable them; there is always an admin of all sites left."""
+def change(name: Who, change: PersonChange, caller: AdminInPersonDep, centre: CentreDep) -> Person:
+    """Give a person another password or other grants, or disable them; there is always an admin of all sites left.
+
+    The API keys that they made end where they could not make them any more.
+    """
     grants = None if change.grants is None else tuple(grant.plain for grant in change.grants)
     if grants is not None:
         check_administers(caller, grants)

@@ -9,7 +9,7 @@ from aggregator.api.deps import OPEN_TO_ALL, AddressDep, AnybodyDep, CentreDep
 from aggregator.api.problems import problems, unauthorized
 from aggregator.api.schemas.access import Credentials, Me, PasswordChange, Renewal, Session
 from aggregator.store.logins import end_login
-from aggregator.store.people import PersonChange, change_person
+from aggregator.store.people import change_own_password
 
 router = APIRouter(prefix="/sessions", tags=["access"])
 
@@ -64,8 +64,7 @@ async def change_password(change: PasswordChange, caller: AnybodyDep, centre: Ce
     except CredentialsError as error:
         raise HTTPException(403, "The old password is another one.") from error
     password_hash = await run_in_threadpool(hash_password, change.new)
-    wanted = PersonChange(password_hash)
-    await run_in_threadpool(change_person, centre.store, name, wanted, caller, centre.now())
+    await run_in_threadpool(change_own_password, centre.store, caller, name, password_hash, centre.now())
     centre.authenticator.forget()
 
 

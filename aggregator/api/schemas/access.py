@@ -6,12 +6,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from aggregator.access.passwords import MAX_LENGTH, MIN_LENGTH
-from aggregator.access.roles import PERSON_NAME, Caller, Role
+from aggregator.access.roles import PERSON_NAME, Caller, Role, grants_of
 from aggregator.access.roles import Grant as AccessGrant
 from aggregator.api.schemas.names import Name
 from aggregator.api.sign_in import LoggedIn
 from aggregator.store import tables
-from aggregator.store.people import grants_of
 
 PersonName = Annotated[
     str,

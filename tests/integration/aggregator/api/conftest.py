@@ -1,16 +1,19 @@
 """The API over a real store, asked as a client asks it, without a socket."""
 
+from itertools import count
+
 import httpx
 import pytest
 from sqlalchemy import event
 
 from aggregator.access.opaque import draw_api_key
-from aggregator.access.roles import EVERYWHERE, FULL_ACCESS, Caller, Grant, Role
+from aggregator.access.roles import FULL_ACCESS, Caller, Grant, Role
 from aggregator.access.tokens import TokenKey
 from aggregator.api.app import create_app
 from aggregator.ingest.status import IngestStatus
 from aggregator.settings import ApiSettings
 from aggregator.store.api_keys import KeyWish, add_key
+from aggregator.store.logins import begin_login
 from aggregator.store.people import add_person
 
 ROOT = Caller("root on this machine", FULL_ACCESS)
@@ -50,13 +53,31 @@ def bearer(store, clock, secured):
     """Headers of a program with some roles, given as ``engineer@hamburg``; of an admin of everything without."""
 
     def make(*texts):
-        grants = tuple(Grant(Role(role), site) for role, _, site in (text.partition("@") for text in texts))
         key = draw_api_key()
-        wanted = KeyWish("test", grants or (Grant(Role.ADMIN, EVERYWHERE),), clock.in_(1_000_000))
+        wanted = KeyWish("test", _grants(texts), clock.in_(1_000_000))
         add_key(store, key, wanted, ROOT, clock())
         return {"Authorization": f"Bearer {key.text}"}
 
     return make
+
+
+@pytest.fixture
+def logged_in(store, clock, token_key):
+    """Headers of a new person with some roles, told like those of ``bearer``; they are called zoe0, zoe1 and so on."""
+    numbers = count()
+
+    def make(*texts):
+        name = f"zoe{next(numbers)}"
+        add_person(store, name, "no hash", _grants(texts), ROOT, clock())
+        begin_login(store, name, f"login of {name}", "127.0.0.1", clock(), clock.in_(1_000_000))
+        token = token_key.issue(f"login of {name}", "api", clock(), 1_000_000)
+        return {"Authorization": f"Bearer {token}"}
+
+    return make
+
+
+def _grants(texts):
+    return tuple(Grant(Role(role), site) for role, _, site in (text.partition("@") for text in texts)) or FULL_ACCESS
 
 
 @pytest.fixture

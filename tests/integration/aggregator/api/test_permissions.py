@@ -114,13 +114,14 @@ CASES = {
 }
 PERMISSIONS = permissions(create_app(Store("sqlite:///never-opened.db"), IngestStatus()))
 ROUTES = {f"{one.method} {one.path}": one.takes for one in PERMISSIONS}
+IN_PERSON = {f"{one.method} {one.path}" for one in PERMISSIONS if one.in_person}
 
 
 @pytest.fixture
-async def sites(client, recorder, store, clock, bearer):
+async def sites(client, recorder, store, clock, bearer, logged_in):
     """At each of two sites an engine with history, missing and quarantined records, a person and a key."""
     ids = {}
-    admin = bearer()
+    admin = logged_in()
     for site in (OWN, FOREIGN):
         recorder.engine(f"E-{site}", gateway=f"gw-{site}", site=site)
         recorder.garbage(f"{site}{{".encode(), gateway=f"gw-{site}", site=site)
@@ -165,7 +166,7 @@ def test_a_route_that_does_not_say_whom_it_takes_is_found(store, ingest):
 
 
 @pytest.mark.parametrize("route", sorted(CASES))
-async def test_p8_a_route_takes_whom_the_table_says_and_nobody_else(route, call, bearer):
+async def test_p8_a_route_takes_whom_the_table_says_and_nobody_else(route, call, bearer, logged_in):
     case, takes = CASES[route], ROUTES[route]
     unknown = await call(route, OWN, {"Authorization": "Bearer swk_00000000_x"})
     nobody = await call(route, OWN, {})
@@ -177,7 +178,11 @@ async def test_p8_a_route_takes_whom_the_table_says_and_nobody_else(route, call,
     ]
     assert {answer.status_code for answer in answers} <= {403}
     lowest = list(Role)[enough.index(True)]
-    answer = await call(route, OWN, bearer(f"{lowest}@{OWN}"))
+    if route in IN_PERSON:
+        by_key = await call(route, OWN, bearer())
+        assert (by_key.status_code, "by a person" in by_key.json()["detail"]) == (403, True)
+    shows = logged_in if route in IN_PERSON else bearer
+    answer = await call(route, OWN, shows(f"{lowest}@{OWN}"))
     assert answer.status_code == case.status, answer.text
     if case.foreign == LIST:
         assert OWN in answer.text
@@ -185,15 +190,15 @@ async def test_p8_a_route_takes_whom_the_table_says_and_nobody_else(route, call,
 
 
 @pytest.mark.parametrize("route", sorted(route for route, case in CASES.items() if isinstance(case.foreign, int)))
-async def test_p8_what_is_at_a_foreign_site_stays_out_of_reach(route, call, bearer):
-    case = CASES[route]
-    stranger = await call(route, FOREIGN, bearer(f"admin@{OWN}"))
+async def test_p8_what_is_at_a_foreign_site_stays_out_of_reach(route, call, bearer, logged_in):
+    case, shows = CASES[route], logged_in if route in IN_PERSON else bearer
+    stranger = await call(route, FOREIGN, shows(f"admin@{OWN}"))
     # Who may less at the site of the thing than at home is no better off.
-    half = await call(route, FOREIGN, bearer(f"admin@{OWN}", f"viewer@{FOREIGN}"))
+    half = await call(route, FOREIGN, shows(f"admin@{OWN}", f"viewer@{FOREIGN}"))
     assert stranger.status_code == case.foreign
     if ROUTES[route] != "viewer":
         assert half.status_code == case.foreign
-    assert (await call(route, FOREIGN, bearer())).status_code == case.status
+    assert (await call(route, FOREIGN, shows())).status_code == case.status
 
 
 async def test_a_stranger_is_told_the_same_of_what_is_elsewhere_and_of_what_is_not(call, client, bearer):

@@ -29,7 +29,7 @@ def known(store, clock):
 
 
 def test_a_key_stands_for_its_grants_until_it_expires(key, known, clock):
-    assert known(key.text) == (Caller(f"key {key.id}", GRANTS), clock.in_(60))
+    assert known(key.text) == (Caller(f"key {key.id}", GRANTS, is_key=True), clock.in_(60))
     clock.advance(60)
     assert known(key.text) is None
 

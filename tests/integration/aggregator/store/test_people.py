@@ -2,7 +2,7 @@
 
 import pytest
 
-from aggregator.access.roles import EVERYWHERE, FULL_ACCESS, Caller, Grant, Role
+from aggregator.access.roles import EVERYWHERE, FULL_ACCESS, Caller, Grant, Role, grants_of
 from aggregator.store.audit import list_audit
 from aggregator.store.logins import begin_login, find_login
 from aggregator.store.people import (
@@ -12,7 +12,6 @@ from aggregator.store.people import (
     add_person,
     change_person,
     find_person,
-    grants_of,
     is_open,
 )
 
