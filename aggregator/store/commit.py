@@ -17,6 +17,7 @@ from aggregator.store.arrivals import (
     StatusArrival,
 )
 from aggregator.store.database import Store
+from aggregator.store.taken_cycles import TakenError
 from aggregator.store.transaction import write
 from shared import messages
 
@@ -55,7 +56,7 @@ def commit(store: Store, arrivals: Sequence[Arrival]) -> Outcome:
 
 def is_outage(error: Exception) -> bool:
     """Whether an error is the state of the database or the machine and not what was to be written."""
-    if isinstance(error, (OSError, MemoryError)):
+    if isinstance(error, (OSError, MemoryError, TakenError)):
         return True
     if isinstance(error, DBAPIError):
         sqlstate = getattr(error.orig, "sqlstate", None) or ""
@@ -75,12 +76,13 @@ def against_races(store: Store, work: Callable[[Connection, int], Result]) -> Re
         try:
             with store.writing() as connection:
                 return work(connection, attempt)
-        except (IntegrityError, OperationalError) as error:
-            raced = isinstance(error, IntegrityError) or getattr(error.orig, "sqlstate", None) == DEADLOCK
+        except (TakenError, IntegrityError, OperationalError) as error:
+            cause = getattr(error, "orig", error)
+            raced = not isinstance(error, OperationalError) or getattr(cause, "sqlstate", None) == DEADLOCK
             if not raced or attempt == ATTEMPTS:
                 raise
             attempt += 1
-            log.debug("transaction_tried_again", attempt=attempt, error=str(error.orig))
+            log.debug("transaction_tried_again", attempt=attempt, error=str(cause))
 
 
 def _apart(arrivals: Sequence[Arrival], reason: str) -> list[list[Arrival]]:

@@ -69,11 +69,15 @@ class Store:
         """
         with self.writing() as connection:
             if not self.is_sqlite:
+                connection.execute(text("SET LOCAL statement_timeout = 0"))  # it may have to copy many records
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
             config = _alembic()
             config.attributes["connection"] = connection
             try:
-                command.upgrade(config, version)
+                if _is_older(connection, version):
+                    command.downgrade(config, version)
+                else:
+                    command.upgrade(config, version)
             except CommandError as error:
                 raise StoreError(
                     f"the store {self.engine.url!r} cannot be migrated ({error}); "
@@ -223,6 +227,12 @@ def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return config
+
+
+def _is_older(connection: Connection, version: str) -> bool:
+    """Whether a version, which are numbered with leading zeros, is before the one that the tables have."""
+    found = MigrationContext.configure(connection).get_current_revision() or ""
+    return version == "base" or (version != "head" and version < found)
 
 
 def _to_json(value: object) -> str:

@@ -21,6 +21,7 @@ from aggregator.store.quarantine import IDENTITY
 from aggregator.store.rows import write_records
 from aggregator.store.subjects import sort_out_known
 from aggregator.store.tables import Quarantine, Receipt, core
+from aggregator.store.taken_cycles import take_cycles
 from shared.messages import as_reason
 
 _quarantine, _receipt = core(Quarantine), core(Receipt)
@@ -113,6 +114,7 @@ def _take(connection: Connection, wanted: Sequence[Kept]) -> tuple[dict[Key, str
     seqs = [(parcel.stream.id, entry.seq) for parcel in placed for entry in parcel.entries]
     set_aside = tuple_(_receipt.c.stream, _receipt.c.last_seq).in_(seqs), _receipt.c.quarantine_reason.is_not(None)
     connection.execute(delete(_receipt).where(*set_aside))
+    take_cycles(connection, result.placed)
     write_records(connection, result)
     write_receipts(connection, placed, [])
     miss_dropped(connection, result.gaps)

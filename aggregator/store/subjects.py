@@ -1,8 +1,8 @@
-"""The second key: tells records about something new from those about what is stored already, and compares these."""
+"""Tells records about something new from those about what is stored already, and compares these."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select
@@ -11,6 +11,7 @@ from aggregator.store.arrivals import Entry
 from aggregator.store.ledger import Item
 from aggregator.store.placements import Measured, Placed, Sorted
 from aggregator.store.tables import Prediction, Telemetry, core
+from aggregator.store.taken_cycles import Line, Taken, find_taken
 from shared import messages
 from shared.ranges import as_ranges
 
@@ -33,15 +34,8 @@ _CONTENT = {
 }
 
 
-class Subject(NamedTuple):
-    """What a record is about: the second key. The last three are empty for telemetry."""
-
-    engine_id: int
-    installation_id: str
-    cycle: int
-    model_id: int = 0
-    origin: str = ""
-    request_id: str = ""
+Subject = tuple[Line, int]
+"""What a record is about: the second key."""
 
 
 def sort_out_known(connection: Connection, result: Sorted) -> None:
@@ -49,17 +43,20 @@ def sort_out_known(connection: Connection, result: Sorted) -> None:
     candidates, result.placed = result.placed, []
     for kind, table in _TABLES.items():
         of_kind = [one for one in candidates if one.kind is kind]
-        known = _find_known(connection, table, of_kind)
+        taken, known = find_taken(connection, of_kind), _find_known(connection, table, of_kind)
         for one in of_kind:
-            new = [entry for entry in one.entries if _is_new(one, entry, known, result)]
+            new = [entry for entry in one.entries if _is_new(one, entry, taken, known, result)]
             if new:
                 result.placed.append(replace(one, entries=new))
 
 
-def _is_new(one: Placed, entry: Entry, known: dict[Subject, Content], result: Sorted) -> bool:
+def _is_new(one: Placed, entry: Entry, taken: Taken, known: dict[Subject, Content], result: Sorted) -> bool:
     record: Any = entry.record
-    content = _content(record)
-    stored = known.setdefault(_subject(one, record), content)
+    content, subject = _content(record), (Line.of(one, record), record.cycle)
+    if subject not in known and taken.has(*subject):  # it was pruned, and with it what it could be compared with
+        result.present.append(Item(one.stream, entry))
+        return False
+    stored = known.setdefault(subject, content)
     if stored is content:
         return True
     if stored == content:
@@ -67,13 +64,6 @@ def _is_new(one: Placed, entry: Entry, known: dict[Subject, Content], result: So
     else:
         result.refused.append((Item(one.stream, entry), _contradiction(record)))
     return False
-
-
-def _subject(one: Placed, record: Measured) -> Subject:
-    place = one.place
-    if isinstance(record, messages.Telemetry):
-        return Subject(place.engine_id, place.id, record.cycle)
-    return Subject(place.engine_id, place.id, record.cycle, one.model_id, record.origin, record.request_id or "")
 
 
 def _content(record: Measured) -> Content:
@@ -106,9 +96,9 @@ def _find_known(connection: Connection, table: Table, candidates: Sequence[Place
         for (engine_id, installation_id), of_place in cycles.items()
         for first, last in as_ranges(of_place)
     )
-    key = [table.c[name] for name in Subject._fields if name in table.c]
+    key = [table.c[name] for name in ("cycle", *Line._fields) if name in table.c]
     return {
-        Subject(*row[: len(key)]): tuple(row[len(key) :])
+        (Line(*row[1 : len(key)]), row[0]): tuple(row[len(key) :])
         for condition in _any_of(terms)
         for row in connection.execute(select(*key, *_CONTENT[table]).where(condition))
     }

@@ -165,14 +165,16 @@ class Receipt(Table, table=True):
 
 
 # The two tables that every record goes into have no foreign keys: what they point to is looked up in the same
-# transaction and never deleted, and PostgreSQL would lock and check each of four rows for each record.
+# transaction and never deleted, and PostgreSQL would lock and check each of four rows for each record. There they are
+# partitioned by the month of received_at (``partitions``), which is therefore part of their primary keys. That there
+# is one record about one thing is seen to by ``taken_cycles``.
 
 
 class Telemetry(Table, table=True):
     """One cycle row of one engine."""
 
     __tablename__ = "telemetry"
-    __table_args__ = (UniqueConstraint("engine_id", "installation_id", "cycle", name="uq_telemetry_subject"),)
+    __table_args__ = (Index(None, "engine_id", "cycle", "received_at"),)
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BigInt)
     engine_id: int
@@ -205,15 +207,7 @@ class Prediction(Table, table=True):
 
     __tablename__ = "prediction"
     __table_args__ = (
-        UniqueConstraint(
-            "engine_id",
-            "installation_id",
-            "cycle",
-            "model_id",
-            "origin",
-            "request_id",
-            name="uq_prediction_subject",
-        ),
+        Index(None, "engine_id", "cycle", "received_at"),
         Index(None, "model_id", "id"),
     )
 

@@ -23,6 +23,7 @@ from aggregator.store.quarantine import keep_records, record_set_aside
 from aggregator.store.rows import write_records
 from aggregator.store.statuses import take_status
 from aggregator.store.subjects import sort_out_known
+from aggregator.store.taken_cycles import take_cycles
 
 
 def write(connection: Connection, arrivals: Sequence[Arrival], *, wary: bool = False) -> Outcome:
@@ -35,7 +36,8 @@ def write(connection: Connection, arrivals: Sequence[Arrival], *, wary: bool = F
             fails the transaction by its second key, and whoever failed tries again warily.
 
     Raises:
-        IntegrityError: another replica wrote the same, or a subject is stored already.
+        TakenError: a subject is stored already, or another replica stores it at this moment.
+        IntegrityError: another replica wrote the same.
     """
     outcome = Outcome()
     # Statuses first: a birth is judged by what was taken before it.
@@ -63,6 +65,7 @@ def _take_envelopes(
     if wary:
         sort_out_known(connection, result)
     taken = result.taken()
+    take_cycles(connection, result.placed)
     write_records(connection, result)
     write_receipts(connection, taken, result.refused)
     keep_records(

@@ -1,5 +1,7 @@
 """The store itself: migration, epoch, probe, and what it says when it cannot be used."""
 
+import re
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -7,14 +9,19 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregator.store.database import Store, StoreError, open_store
+from aggregator.store.partitions import PARTITIONED
 from aggregator.store.tables import Receipt, Table, UtcDateTime, core
 from shared.errors import SettingsError
 
 
 def test_the_migrations_make_exactly_the_tables(store):
     with store.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "include_name": _is_no_partition})
         assert compare_metadata(context, Table.metadata) == []
+
+
+def _is_no_partition(name, kind, _):
+    return kind != "table" or not re.fullmatch(rf"({'|'.join(PARTITIONED)})_(\d{{4}}_\d\d|default)", name)
 
 
 def test_to_migrate_twice_changes_nothing(store):
@@ -43,7 +50,7 @@ def test_receipts_of_the_first_version_become_runs_of_one(database_url):
 def test_a_store_that_is_not_migrated_says_how_to(database_url):
     store = Store(database_url)
     with pytest.raises(
-        StoreError, match="at version none, this program needs 0008; run: spoolwatch-aggregator migrate"
+        StoreError, match="at version none, this program needs 0009; run: spoolwatch-aggregator migrate"
     ):
         store.check_migrated()
     store.close()
