@@ -27,11 +27,13 @@ demo: $(if $(wildcard $(VENV)/.dev),$(VENV)/.dev,$(VENV)/.run) ## watch 12 simul
 	@$(BIN)/spoolwatch-simulate fleet $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
 .PHONY: check
-check: $(VENV)/.dev ## format, lint, types, import rules
+check: $(VENV)/.dev ## format, lint, types, import rules, security
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive shared edge_agent aggregator simulators models
+	$(BIN)/python requirements/audit.py
 
 .PHONY: test
 test: $(VENV)/.dev ## every test of CI, with coverage; installs Debian packages that it needs
