@@ -11,7 +11,7 @@ from aggregator.access.issuer import Issuer
 from aggregator.access.tokens import TokenKey
 from aggregator.api import docs, problems
 from aggregator.api.authentication import Authenticator
-from aggregator.api.deps import Centre
+from aggregator.api.deps import Centre, check_caller
 from aggregator.api.headers import SecurityHeaders
 from aggregator.api.limits import BodyLimit, RateLimit
 from aggregator.api.recent import RecentAnswers
@@ -104,7 +104,7 @@ def create_app(
         app.include_router(resource.router, prefix="/api/v1")
     app.include_router(health.router)
     docs.serve(app)
-    problems.register(app)
+    problems.register(app, check_caller)
     _add_middleware(app, settings)
     return app
 

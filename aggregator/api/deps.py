@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, cast
 
-from fastapi import Depends, HTTPException, Path
+from fastapi import Depends, HTTPException, Path, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import HTTPConnection
 
@@ -103,6 +104,25 @@ class Needs:
 
 async def open_to_all() -> None:
     """The dependency by which a route says that it takes everybody."""
+
+
+async def check_caller(request: Request) -> None:
+    """Do what a request's route asks of its caller, where the request fails before the route could.
+
+    Raises:
+        HTTPException: 401, 403 or 429.
+    """
+    dependant = getattr(request.scope.get("route"), "dependant", None)
+    for call in () if dependant is None else calls_of(dependant):
+        if isinstance(call, Needs):
+            await call(request, await centre_of(request), await _address(request), await _BEARER(request))
+
+
+def calls_of(dependant: Dependant) -> Iterator[object]:
+    """What is called for a route: itself, and every dependency."""
+    yield dependant.call
+    for child in dependant.dependencies:
+        yield from calls_of(child)
 
 
 async def _recognise(connection: HTTPConnection, centre: Centre, shown: HTTPAuthorizationCredentials | None) -> Caller:

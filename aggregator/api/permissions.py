@@ -1,18 +1,16 @@
 """Writes who may call what, from the code: ``python -m aggregator.api.permissions docs/permissions.md``."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from fastapi import FastAPI
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
 
 from aggregator.access.roles import Role
 from aggregator.api import docs
 from aggregator.api.app import create_app
-from aggregator.api.deps import Needs, open_to_all
+from aggregator.api.deps import Needs, calls_of, open_to_all
 from aggregator.api.problems import PREFIXES
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.database import Store
@@ -65,7 +63,7 @@ def permissions(app: FastAPI) -> list[Permission]:
 
 def _declared(route: RouteContext) -> tuple[str, bool]:
     dependant = getattr(route, "dependant", None)
-    calls = [] if dependant is None else list(_calls(dependant))
+    calls = [] if dependant is None else list(calls_of(dependant))
     needs = [call for call in calls if isinstance(call, Needs)]
     roles = [call.role for call in needs if call.role is not None]
     if roles:
@@ -75,12 +73,6 @@ def _declared(route: RouteContext) -> tuple[str, bool]:
     if open_to_all in calls:
         return "everybody", False
     raise ValueError(f"{route.path} does not say whom it takes; give it a dependency of aggregator.api.deps")
-
-
-def _calls(dependant: Dependant) -> Iterator[object]:
-    yield dependant.call
-    for child in dependant.dependencies:
-        yield from _calls(child)
 
 
 _IN_WORDS = {"everybody": "everybody", "anybody": "anybody with credentials"}

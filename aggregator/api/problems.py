@@ -1,6 +1,6 @@
 """Turns every error of the API into problem details, and documents them in the OpenAPI description."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -66,24 +66,52 @@ def not_at(site: str, role: str) -> HTTPException:
     return HTTPException(403, f"This takes the role {role} {where}.")
 
 
+def problem_of(request: Request, error: HTTPException | RequestValidationError) -> Problem:
+    """The problem details of an error that a request has run into."""
+    if isinstance(error, HTTPException):
+        return _problem(request, error.status_code, error.detail)
+    errors = [
+        FieldProblem(location=".".join(str(part) for part in found["loc"]), detail=found["msg"])
+        for found in error.errors()
+    ]
+    return _problem(request, 422, "The request is not valid; see errors.", errors)
+
+
+def _problem(request: Request, status: int, detail: str, errors: list[FieldProblem] | None = None) -> Problem:
+    title = HTTPStatus(status).phrase
+    return Problem(title=title, status=status, detail=detail, instance=request.url.path, errors=errors)
+
+
 def problem_response(
-    request: Request,
-    status: int,
-    detail: str,
-    errors: list[FieldProblem] | None = None,
-    headers: Mapping[str, str] | None = None,
+    request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """Answer a request with problem details."""
-    problem = Problem(
-        title=HTTPStatus(status).phrase, status=status, detail=detail, instance=request.url.path, errors=errors
-    )
-    return JSONResponse(problem.model_dump(exclude_none=True), status, headers, media_type=MEDIA_TYPE)
+    return _respond(_problem(request, status, detail), headers)
 
 
-def register(app: FastAPI) -> None:
-    """Make an app answer every error, unknown routes under its own prefixes included, with problem details."""
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+def _respond(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(problem.model_dump(exclude_none=True), problem.status, headers, media_type=MEDIA_TYPE)
+
+
+def register(app: FastAPI, check_caller: Callable[[Request], Awaitable[None]]) -> None:
+    """Make an app answer every error, unknown routes under its own prefixes included, with problem details.
+
+    Args:
+        app: the app.
+        check_caller: raises what a request's route has against its caller; asked where a body could not be read, which
+            is tried before: what is wrong with a body is told only to who may send one.
+    """
+
+    async def on_error(request: Request, error: Exception) -> JSONResponse:
+        if _is_unread(error):
+            try:
+                await check_caller(request)
+            except HTTPException as refused:
+                return _answer(request, refused)
+        return _answer(request, error)
+
+    app.add_exception_handler(HTTPException, on_error)
+    app.add_exception_handler(RequestValidationError, on_error)
     app.add_exception_handler(Exception, _on_defect)
     # The pages are mounted at "/" and would answer these in their own way.
     for prefix in PREFIXES:
@@ -107,21 +135,26 @@ class _NoSuchRoute:
         raise HTTPException(404, f"There is nothing at {scope['path']}; see /api/docs.")
 
 
-async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101 (what it is registered for)
+def _is_unread(error: Exception) -> bool:
+    if isinstance(error, RequestValidationError):
+        return any(found.get("type") == "json_invalid" for found in error.errors())
+    return isinstance(error, HTTPException) and error.status_code in (400, 413)
+
+
+def _answer(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, RequestValidationError):
+        return _answer_invalid(request, error)
+    assert isinstance(error, HTTPException)  # noqa: S101 (the only other one that it is registered for)
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        return _answer_invalid(request, invalid("body", "cannot be read"))
     detail = error.detail
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{request.method} is not possible here; see /api/docs."
     return problem_response(request, error.status_code, detail, headers=error.headers)
 
 
-async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 (what it is registered for)
-    errors = [
-        FieldProblem(location=".".join(str(part) for part in found["loc"]), detail=found["msg"])
-        for found in error.errors()
-    ]
-    return problem_response(request, 422, "The request is not valid; see errors.", errors)
+def _answer_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    return _respond(problem_of(request, error))
 
 
 async def _on_defect(request: Request, _: Exception) -> JSONResponse:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import TypeAdapter
+from pydantic import FiniteFloat, TypeAdapter
 
 from aggregator.access.roles import Role, Sites
 from aggregator.api.deps import Centre, CentreDep, EngineerDep, NowDep, Serial, SessionDep, VisibleSites
@@ -32,8 +32,8 @@ router = APIRouter(prefix="/engines", tags=["engines"])
 
 _PLACES: dict[SortKey, TypeAdapter[tuple[SortValue, str]]] = {
     "serial": TypeAdapter(tuple[Name, Name]),
-    "rul": TypeAdapter(tuple[float, Name]),
-    "risk": TypeAdapter(tuple[float, Name]),
+    "rul": TypeAdapter(tuple[FiniteFloat, Name]),
+    "risk": TypeAdapter(tuple[FiniteFloat, Name]),
     "last_seen": TypeAdapter(tuple[AwareUtc, Name]),
 }
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
@@ -14,7 +15,7 @@ from aggregator.api.problems import no_such_engine, problems
 from aggregator.api.schemas.history import SpanQuery, TelemetryFileQuery
 from aggregator.store.reads import Session
 from aggregator.store.reads.engine import find_engine_id
-from aggregator.store.reads.history import Span, list_channels, list_predictions, list_telemetry
+from aggregator.store.reads.history import Span, latest_telemetry_id, list_channels, list_predictions, list_telemetry
 from aggregator.store.tables import Model, Prediction, Telemetry
 
 PORTION = 1000
@@ -37,17 +38,24 @@ router = APIRouter(prefix="/engines/{serial}", tags=["history"])
 def read_telemetry_file(
     serial: Serial, centre: CentreDep, sites: VisibleSites, query: Annotated[TelemetryFileQuery, Query()]
 ) -> StreamingResponse:
-    """One line per cycle row, by cycle; a channel without a value is empty."""
+    """One line per cycle row, by cycle; a channel without a value is empty.
+
+    Rows that are stored while the file is read are not in it.
+    """
 
     def read(session: Session, engine_id: int, span: Span) -> list[tuple[tuple[int, int], Telemetry]]:
         return [((row.cycle, row.id or 0), row) for row in list_telemetry(session, engine_id, span)]
 
     engine_id = _engine_id(centre, sites, serial)
-    channels = query.channel or _channels(centre, engine_id, query)
+    with centre.store.session() as session:
+        # The columns stand in the first line: a row that comes later might have a channel that is none of them.
+        until_id = latest_telemetry_id(session)
+        span = Span(query.from_cycle, query.to_cycle, query.installation_id, until_id=until_id)
+        channels = query.channel or list_channels(session, engine_id, span)
 
     def lines() -> Iterator[list[Line]]:
         yield [("cycle", "installation_id", "observed_at", "received_at", "clock_unsynced", *map(_harmless, channels))]
-        for portion in _portions(centre, engine_id, query, read):
+        for portion in _portions(centre, engine_id, span, read):
             yield [
                 (
                     *(row.cycle, row.installation_id, row.observed_at.isoformat(), row.received_at.isoformat()),
@@ -74,7 +82,8 @@ def read_prediction_file(
     def read(session: Session, engine_id: int, span: Span) -> list[tuple[tuple[int, int], tuple[Prediction, Model]]]:
         return [((row[0].cycle, row[0].id or 0), row) for row in list_predictions(session, engine_id, span)]
 
-    portions = _portions(centre, _engine_id(centre, sites, serial), query, read)
+    span = Span(query.from_cycle, query.to_cycle, query.installation_id)
+    portions = _portions(centre, _engine_id(centre, sites, serial), span, read)
 
     def lines() -> Iterator[list[Line]]:
         yield [_PREDICTION_COLUMNS]
@@ -108,27 +117,20 @@ def _engine_id(centre: Centre, sites: Sites, serial: str) -> int:
     return engine_id
 
 
-def _channels(centre: Centre, engine_id: int, query: SpanQuery) -> list[str]:
-    """Those of all rows, which are read once for it before: the columns stand in the first line."""
-    with centre.store.session() as session:
-        return list_channels(session, engine_id, Span(query.from_cycle, query.to_cycle, query.installation_id))
-
-
 def _portions(
     centre: Centre,
     engine_id: int,
-    query: SpanQuery,
+    span: Span,
     read: Callable[[Session, int, Span], list[tuple[tuple[int, int], Read]]],
 ) -> Iterator[list[Read]]:
     """The history a portion at a time, each in a session of its own: a slow reader holds no transaction open."""
-    after: tuple[int, int] | None = None
+    span = replace(span, limit=PORTION)
     while True:
-        span = Span(query.from_cycle, query.to_cycle, query.installation_id, after=after, limit=PORTION)
         with centre.store.session() as session:
             found = read(session, engine_id, span)
         if found:
             yield [row for _, row in found]
-            after = found[-1][0]
+            span = replace(span, after=found[-1][0])
         if len(found) < PORTION:
             return
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlmodel import Session, col, select, tuple_
+from sqlmodel import Session, col, func, select, tuple_
 from sqlmodel.sql.expression import Select, SelectOfScalar
 
 from aggregator.fleet.rul import Rul
@@ -21,6 +21,7 @@ class Span:
     Attributes:
         installation_id: only what was recorded in this installation.
         after: cycle and row id to go on behind.
+        until_id: the id of the last row that is wanted, in the order in which they were stored.
         limit: how many at most.
     """
 
@@ -29,6 +30,7 @@ class Span:
     installation_id: str | None = None
     descending: bool = False
     after: tuple[int, int] | None = None
+    until_id: int | None = None
     limit: int | None = None
 
 
@@ -50,6 +52,11 @@ def list_channels(session: Session, engine_id: int, span: Span) -> list[str]:
     for channels in session.exec(statement.execution_options(yield_per=ROWS_AT_ONCE)):
         found.update(dict.fromkeys(channels))
     return list(found)
+
+
+def latest_telemetry_id(session: Session) -> int:
+    """The id of the row that was stored last, of whatever engine; 0 where there is none."""
+    return session.exec(select(func.max(col(Telemetry.id)))).one() or 0
 
 
 def latest_prediction(session: Session, current: CurrentState) -> tuple[Prediction, Model] | None:
@@ -90,6 +97,8 @@ def _within(statement: S, table: type[Prediction] | type[Telemetry], engine_id: 
         statement = statement.where(cycle <= span.to_cycle)
     if span.installation_id is not None:
         statement = statement.where(col(table.installation_id) == span.installation_id)
+    if span.until_id is not None:
+        statement = statement.where(row_id <= span.until_id)
     if span.after is not None:
         after = tuple_(*span.after)
         statement = statement.where(place < after if span.descending else place > after)

@@ -1,5 +1,7 @@
 """GET and POST /engines."""
 
+import base64
+
 import pytest
 
 NEW = {"serial": "E-1", "site": "hamburg", "gateway": "gw-1", "position": "left"}
@@ -157,6 +159,14 @@ async def test_a_query_that_means_nothing_is_refused_with_its_place(client, quer
 
 
 @pytest.mark.usefixtures("fleet")
+@pytest.mark.parametrize("sort", ["rul", "-risk"])
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
+async def test_a_cursor_that_stands_nowhere_in_the_order_is_refused(client, sort, number):
+    cursor = base64.urlsafe_b64encode(b'[%s,"E-1"]' % number).decode()
+    answer = await client.get("/api/v1/engines", params={"sort": sort, "cursor": cursor})
+    assert answer.status_code == 422
+
+
 async def test_a_cursor_of_another_order_is_refused(client):
     by_serial = (await client.get("/api/v1/engines", params={"limit": 1})).json()["next"]
     answer = await client.get("/api/v1/engines", params={"sort": "rul", "cursor": by_serial})

@@ -4,6 +4,7 @@ import csv
 import io
 
 import pytest
+from sqlalchemy import event
 
 from aggregator.api.routes import files
 
@@ -73,6 +74,23 @@ async def test_a_channel_that_only_later_rows_have_is_a_column_too(client, recor
     lines = list(csv.DictReader(io.StringIO((await read(client, "telemetry.csv")).text)))
     assert [(line["T24"], line["P30"]) for line in lines[-2:]] == [("1.0", ""), ("2.0", "550.0")]
     assert "P30" not in (await read(client, "telemetry.csv", to_cycle=files.PORTION)).text
+
+
+async def test_no_row_comes_in_between_with_a_channel_that_is_no_column(client, recorder, store):
+    recorder.register("E-1")
+    recorder.send(*(recorder.row("E-1", cycle, {"T24": 1.0}) for cycle in range(1, files.PORTION + 2)))
+    late = []
+
+    def come_between(connection, cursor, statement, parameters, *_):
+        if "LIMIT" in statement and "FROM telemetry" in statement and not late:
+            late.append(recorder.row("E-1", files.PORTION + 2, {"T24": 2.0, "P30": 550.0}))
+            recorder.send(*late)
+
+    event.listen(store.engine, "before_cursor_execute", come_between)
+    lines = (await read(client, "telemetry.csv")).text.splitlines()
+    assert late
+    assert len(lines) == 1 + files.PORTION + 1
+    assert "P30" in (await read(client, "telemetry.csv")).text
 
 
 @pytest.mark.usefixtures("life")

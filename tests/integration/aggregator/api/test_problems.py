@@ -45,6 +45,15 @@ async def test_a_body_that_is_not_json_is_refused(client):
     assert check_problem(answer, 422)["errors"]
 
 
+@pytest.mark.parametrize("body", [b'{"serial": ', b"\xff\xfe", b"[" * 100_000, b"{}"])
+async def test_p8_what_is_wrong_with_a_body_is_told_only_to_who_may_send_one(client, bearer, body):
+    json = {"content-type": "application/json"}
+    for shown, status in (({}, 401), (bearer("viewer@hamburg"), 403)):
+        check_problem(await client.post("/api/v1/engines", content=body, headers=shown | json), status)
+    refused = await client.post("/api/v1/engines", content=body, headers=bearer() | json)
+    assert check_problem(refused, 422)["errors"][0]["location"].startswith("body")
+
+
 async def test_a_defect_tells_nothing_of_the_inside(client, store):
     with store.writing() as connection:
         connection.exec_driver_sql("ALTER TABLE current_state RENAME TO lost")
