@@ -17,6 +17,7 @@ from aggregator.access.tokens import TokenKey
 from aggregator.api.app import create_app
 from aggregator.broker import embedded_broker
 from aggregator.dashboard.pages import mount
+from aggregator.inference import Inference
 from aggregator.ingest.connection import Identity
 from aggregator.ingest.pipeline import Ingest
 from aggregator.settings import AggregatorSettings, ApiSettings
@@ -66,7 +67,13 @@ async def serve(settings: AggregatorSettings) -> None:
         token_key = TokenKey.open(settings.token_key_path())
         thresholds = settings.fleet.thresholds()
         api = create_app(
-            store, ingest.status, key=token_key, issuer=issuer, settings=settings.api, thresholds=thresholds
+            store,
+            ingest.status,
+            key=token_key,
+            issuer=issuer,
+            settings=settings.api,
+            thresholds=thresholds,
+            inference=Inference(settings.data_dir / "trusted-models.txt"),
         )
         mount(api, _store_flag(settings, store))
         server = _Server(

@@ -26,4 +26,4 @@ def choose_runtime(wanted: Runtime) -> str:
         if wanted in ("auto", runtime.partition(" ")[0]):
             return runtime
     names = " or ".join(MODULES) if wanted == "auto" else wanted
-    raise BundleError(f"the TFLite runtime is not installed ({names}); install spoolwatch[agent]")
+    raise BundleError(f"the TFLite runtime is not installed ({names}); install spoolwatch[agent] or [aggregator]")

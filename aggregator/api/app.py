@@ -29,13 +29,16 @@ from aggregator.api.routes import (
     lineage,
     missing,
     people,
+    predict,
     quarantine,
     sessions,
     why,
 )
 from aggregator.api.sign_in import SignIn
 from aggregator.fleet.bands import THRESHOLDS, Thresholds
+from aggregator.inference import Inference
 from aggregator.ingest.status import IngestStatus
+from aggregator.predicting import Predicting
 from aggregator.settings import ApiSettings
 from aggregator.store.database import Store
 
@@ -51,7 +54,7 @@ a token of the outside issuer, or an API key. What is at a site that one may not
 """
 DEFAULTS = ApiSettings()
 ROUTERS = (
-    *(fleet, engines, why, history, buckets, files, lineage, installations, gateways, missing, quarantine),
+    *(fleet, engines, why, history, buckets, files, predict, lineage, installations, gateways, missing, quarantine),
     *(sessions, people, api_keys, audit),
 )
 
@@ -69,6 +72,7 @@ def create_app(
     issuer: Issuer | None = None,
     settings: ApiSettings = DEFAULTS,
     thresholds: Thresholds = THRESHOLDS,
+    inference: Inference | None = None,
 ) -> FastAPI:
     """Build the API over a migrated store; whoever gives the store closes it.
 
@@ -80,6 +84,7 @@ def create_app(
         issuer: an outside issuer whose tokens are taken as well.
         settings: how much is taken from whom.
         thresholds: what health bands go by.
+        inference: runs the models; without it one that proves each anew.
     """
     key = key or TokenKey.draw()
     app = FastAPI(
@@ -99,6 +104,7 @@ def create_app(
         RateLimit(settings.rate),
         thresholds,
         RecentAnswers(),
+        Predicting(store, inference or Inference(), now),
     )
     for resource in ROUTERS:
         app.include_router(resource.router, prefix="/api/v1")

@@ -20,6 +20,7 @@ from aggregator.api.schemas.names import Name
 from aggregator.api.sign_in import SignIn
 from aggregator.fleet.bands import Thresholds
 from aggregator.ingest.status import IngestStatus
+from aggregator.predicting import Predicting
 from aggregator.store.database import Store
 from aggregator.store.reads import Session
 
@@ -39,6 +40,7 @@ class Centre:
     rate: RateLimit
     thresholds: Thresholds
     recent: RecentAnswers
+    predicting: Predicting
 
 
 # Where nothing waits, these are async: what is not, goes to another thread and back, which takes longest beside ingest.

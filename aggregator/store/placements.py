@@ -121,7 +121,7 @@ def _sort_gaps(connection: Connection, gaps: list[tuple[Item, messages.Gap]], re
 def _sort_measured(connection: Connection, groups: Sequence[_Group], result: Sorted) -> None:
     engines = _find_engines(connection, {address.engine for _, address, _ in groups})
     places = _find_places(connection, engines.values())
-    models = _ensure_models(connection, {address.model for _, address, _ in groups if address.model is not None})
+    models = ensure_models(connection, {address.model for _, address, _ in groups if address.model is not None})
     for stream, address, entries in groups:
         engine_id = engines.get(address.engine)
         if engine_id is None:
@@ -208,7 +208,12 @@ def _find_places(connection: Connection, engine_ids: Iterable[int]) -> dict[tupl
     return places
 
 
-def _ensure_models(connection: Connection, wanted: set[ModelRef]) -> dict[ModelRef, int]:
+def ensure_models(connection: Connection, wanted: set[ModelRef]) -> dict[ModelRef, int]:
+    """The keys of models, each of which is made known where it is not.
+
+    Raises:
+        IntegrityError: another replica made it known at the same moment.
+    """
     if not wanted:
         return {}
     query = select(_model).where(_model.c.sha256.in_({ref.sha256 for ref in wanted}))

@@ -76,6 +76,7 @@ class PredictionWindow(BaseModel):
 class PredictionRecord(BaseModel):
     """One prediction with its lineage."""
 
+    id: int = Field(description="Names it among the engine's predictions.")
     cycle: int = Field(description="The cycle after which it was made.")
     installation_id: str
     observed_at: datetime = Field(description="When the row of that cycle was taken, by the gateway's clock.")
@@ -86,7 +87,11 @@ class PredictionRecord(BaseModel):
     runtime: str = Field(description="What ran the model.", examples=["tflite-runtime 2.14.0"])
     window: PredictionWindow
     flags: Flags
-    origin: str = Field(examples=["edge", "command", "centre", "replay"], description="Where it was made and why.")
+    origin: str = Field(
+        examples=["edge", "command", "centre", "replay"],
+        description="`edge`: its gateway, unasked. By request: `command`, its gateway; `centre`; `replay`, the centre, "
+        "of another prediction. Only `edge` counts for the state of the fleet and in `buckets`.",
+    )
     request_id: str | None = Field(description="The request that it answers, where it answers one.")
     input: str | None = Field(
         default=None,
@@ -98,6 +103,7 @@ class PredictionRecord(BaseModel):
     def of(cls, prediction: Prediction, model: Model, *, with_input: bool = False) -> Self:
         """Show a prediction of the store."""
         return cls(
+            id=prediction.id or 0,
             cycle=prediction.cycle,
             installation_id=prediction.installation_id,
             observed_at=prediction.observed_at,

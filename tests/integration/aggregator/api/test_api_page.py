@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import uvicorn
 
 from aggregator.api.app import create_app
 from aggregator.store.registry import Registration, register_engine
+from shared.cmapss import CHANNELS
+from simulators.engine_model import SimulatedEngine
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -26,8 +29,8 @@ def fleet(recorder, clock, store):
     for serial in ("ESN-1001", "ESN-1002"):
         recorder.register(serial)
     register_engine(store, Registration("ESN-1003", "hamburg"), clock())
-    for day in range(11):
-        channels = {"T30": 1590.0 + day, "P30": 553.0 - day}
+    rows = [dict(zip(CHANNELS, row.values, strict=True)) for row in islice(SimulatedEngine("E", seed=1).rows(), 11)]
+    for day, channels in enumerate(rows):
         recorder.send(*(recorder.row(f"ESN-100{each}", 1 + 4 * day, channels) for each in (1, 2)))
         clock.advance(DAY_S if day < 10 else 0)
     recorder.send(recorder.prediction("ESN-1001", 41, q50=30, spread=14), recorder.prediction("ESN-1002", 41, q50=90))
@@ -64,4 +67,6 @@ def test_the_snippets_run_and_do_what_the_page_says(url, tmp_path):
     assert '"serial":"ESN-1001"' in said[0]
     assert said[1] == "ESN-1001 due 2026-12-05T12:00:00Z ORDER NOW\n"
     assert any('{"taken":1,"refused":0,"next":null}' in one for one in said)
+    assert any('"origin":"centre"' in one for one in said)
+    assert any(re.search(r"^ESN-1002 \d+\.\d+ None\nESN-1003 None engine ESN-1003 is installed nowhere", one) for one in said)
     assert (tmp_path / "ESN-1001.csv").read_text(encoding="utf-8").count("\n") == 2

@@ -61,6 +61,10 @@ def _installation(site):
     return place | {"installed_from": "2020-01-01T00:00:00Z", "installed_to": "2020-02-01T00:00:00Z"}
 
 
+def _engines(site):
+    return {"engines": [{"engine": f"E-{site}"}]}
+
+
 LIST = "not in the list"
 SAME = "the same for all"
 NUMBERS = "not counted"
@@ -75,6 +79,8 @@ CASES = {
     "POST /api/v1/engines": Case("/api/v1/engines", _engine, 201, 403),
     "GET /api/v1/engines/{serial}": Case("/api/v1/engines/E-{site}"),
     "PATCH /api/v1/engines/{serial}": Case("/api/v1/engines/E-{site}", lambda _: {"type": "pump"}),
+    # The model that it was last predicted with is not installed here.
+    "POST /api/v1/engines/{serial}/predict": Case("/api/v1/engines/E-{site}/predict", lambda _: {}, 409),
     "GET /api/v1/engines/{serial}/why": Case("/api/v1/engines/E-{site}/why"),
     "GET /api/v1/engines/{serial}/telemetry/buckets": Case("/api/v1/engines/E-{site}/telemetry/buckets"),
     "GET /api/v1/engines/{serial}/predictions/buckets": Case("/api/v1/engines/E-{site}/predictions/buckets"),
@@ -92,6 +98,7 @@ CASES = {
     "PATCH /api/v1/installations/{id}": Case("/api/v1/installations/{installation}", lambda _: {"position": "2"}),
     "GET /api/v1/models": Case("/api/v1/models", foreign=SAME),
     "GET /api/v1/predictions": Case("/api/v1/predictions?model=turbofan", foreign=LIST),
+    "POST /api/v1/predictions": Case("/api/v1/predictions", _engines, foreign=LIST),
     "GET /api/v1/missing": Case("/api/v1/missing", foreign=LIST),
     "GET /api/v1/people": Case("/api/v1/people", foreign=LIST),
     "POST /api/v1/people": Case("/api/v1/people", _person, 201, 403),

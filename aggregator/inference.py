@@ -1,0 +1,102 @@
+"""Runs released models at the centre, by the very code of the agents: off the event loop, one row of work at a time."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from aggregator.released import find_released
+from shared.errors import SpoolwatchError
+from shared.messages import Flags, ModelRef
+from shared.predictor import Outcome, Predictor, load_bundle
+from shared.rows import SensorRow
+
+Result = TypeVar("Result")
+
+WAITING_MAX = 500
+LOADED_MAX = 4
+
+
+class BusyError(SpoolwatchError):
+    """So much waits for the models already that no more is taken."""
+
+
+class RefusedError(SpoolwatchError):
+    """The model says nothing of these rows, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What the last of some rows gave.
+
+    Attributes:
+        row: that one.
+        flags: what is wrong with it.
+        runtime: name and version of what ran the model.
+    """
+
+    row: SensorRow
+    flags: Flags
+    outcome: Outcome
+    model: ModelRef
+    runtime: str
+    cap_cycles: float
+
+
+class Inference:
+    """The released models, each loaded and proved when it is first wanted; of one event loop.
+
+    Args:
+        trusted_cache: file that remembers which model files were proved on which runtime.
+    """
+
+    def __init__(self, trusted_cache: Path | None = None) -> None:
+        self._trusted_cache = trusted_cache
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._predictors: OrderedDict[ModelRef, Predictor] = OrderedDict()
+        self._waiting = 0
+
+    async def forecast(self, model: ModelRef, rows: Sequence[SensorRow]) -> Forecast:
+        """Predict after the last of the rows, of which there is one at least, as of an engine without any before.
+
+        Raises:
+            BusyError: too much waits already.
+            NotReleasedError: the model is not installed here.
+            BundleError: it cannot be loaded, or the runtime is not installed.
+            RowError: a row cannot follow the one before.
+            RefusedError: the model says nothing of the last row.
+        """
+        return await self._run(lambda: self._forecast(self._predictor(model), rows))
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        if self._waiting >= WAITING_MAX:
+            raise BusyError(f"{self._waiting} predictions wait at the centre already; try again in a moment")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._waiting -= 1
+
+    def _predictor(self, model: ModelRef) -> Predictor:
+        predictor = self._predictors.get(model)
+        if predictor is None:
+            predictor = load_bundle(find_released(model)[0], trusted_cache=self._trusted_cache)
+            self._predictors[model] = predictor
+        self._predictors.move_to_end(model)
+        if len(self._predictors) > LOADED_MAX:
+            self._predictors.popitem(last=False)
+        return predictor
+
+    @staticmethod
+    def _forecast(predictor: Predictor, rows: Sequence[SensorRow]) -> Forecast:
+        state = predictor.new_state()
+        for row in rows:
+            step = predictor.step(state, row)
+        if step.outcome is None:
+            raise RefusedError(f"engine {row.engine}, cycle {row.cycle}: {step.refusal}")
+        return Forecast(
+            row, step.flags, step.outcome, predictor.model_ref, predictor.runtime, predictor.manifest.cap_cycles
+        )
