@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from aggregator.released import find_released
 from shared.errors import SpoolwatchError
-from shared.messages import Flags, ModelRef
+from shared.messages import Flags, ModelRef, RulCycles
 from shared.predictor import Outcome, Predictor, load_bundle
+from shared.replay import Replay, replay
 from shared.rows import SensorRow
 
 Result = TypeVar("Result")
@@ -70,6 +71,20 @@ class Inference:
             RefusedError: the model says nothing of the last row.
         """
         return await self._run(lambda: self._forecast(self._predictor(model), rows))
+
+    async def replay(self, model: ModelRef, tensor: bytes, flags: Flags, stored: RulCycles) -> tuple[Replay, str]:
+        """Predict again from a stored input tensor. Returns what came out, and the runtime.
+
+        Raises:
+            BusyError, NotReleasedError, BundleError: as ``forecast`` does.
+            ReplayError: the model cannot have made the stored prediction.
+        """
+
+        def work() -> tuple[Replay, str]:
+            predictor = self._predictor(model)
+            return replay(predictor, tensor, flags, stored), predictor.runtime
+
+        return await self._run(work)
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         if self._waiting >= WAITING_MAX:

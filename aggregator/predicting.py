@@ -12,15 +12,16 @@ from aggregator.access.roles import Caller, Role
 from aggregator.inference import Forecast, Inference, RefusedError
 from aggregator.released import find_released, model_named
 from aggregator.store.database import Store
-from aggregator.store.predictions import keep
+from aggregator.store.predictions import find_prediction, keep
 from aggregator.store.reads import Session
-from aggregator.store.reads.engine import EngineDetail, find_engine
+from aggregator.store.reads.engine import EngineDetail, find_engine, find_engine_id
 from aggregator.store.reads.history import Span, list_telemetry
 from aggregator.store.registry import NoSuchEngineError
 from aggregator.store.tables import Model, Prediction, Telemetry
 from shared import messages
 from shared.errors import RowError, SpoolwatchError
-from shared.messages import ModelRef
+from shared.messages import ModelRef, RulCycles, Window
+from shared.replay import Agreement, Replay
 from shared.rows import SensorRow
 
 # Of a long life its first rows, which the features compare with, and as many of the last as any feature still feels.
@@ -29,6 +30,10 @@ FIRST_ROWS, LAST_ROWS = 100, 2000
 
 class NotPossibleError(SpoolwatchError):
     """As things stand with the engine, nothing can be predicted; says what to do."""
+
+
+class NoSuchPredictionError(SpoolwatchError):
+    """An engine has no prediction of this id."""
 
 
 class InvalidWishError(SpoolwatchError):
@@ -63,11 +68,19 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a wish; ``reason`` says why it came out differently from what was asked for."""
+    """What came of a wish."""
 
     request_id: str
-    prediction: tuple[Prediction, Model] | None
-    reason: str | None = None
+    prediction: tuple[Prediction, Model]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A stored prediction made again: how far both agree, the new one, and the old one."""
+
+    agreement: Agreement
+    prediction: tuple[Prediction, Model]
+    stored: tuple[Prediction, Model]
 
 
 class Predicting:
@@ -103,6 +116,33 @@ class Predicting:
         now = self._now()
         made = _spell(forecast, found.installation_id, request_id, now)
         return Answer(request_id, await asyncio.to_thread(keep, self._store, made, now, by=by))
+
+    async def replay(self, serial: str, id: int, *, by: Caller) -> Replayed:
+        """Make a stored prediction again from its input tensor, and store what comes out with the origin ``replay``.
+
+        Raises:
+            NoSuchEngineError: there is none where whoever asks is a technician.
+            NoSuchPredictionError: the engine has none of this id.
+            ReplayError: the model cannot have made it.
+            NotReleasedError, BusyError, BundleError: as ``answer`` does.
+        """
+        stored, model = await asyncio.to_thread(self._find, serial, id, by)
+        ref = ModelRef(name=model.name, version=model.version, sha256=model.sha256)
+        again, runtime = await self._inference.replay(ref, stored.input, stored.flags, _rul_of(stored))
+        now = self._now()
+        made = _spell_again(serial, stored, ref, again, runtime, str(uuid4()), now)
+        kept = await asyncio.to_thread(keep, self._store, made, now, by=by)
+        return Replayed(again.agreement, kept, (stored, model))
+
+    def _find(self, serial: str, id: int, by: Caller) -> tuple[Prediction, Model]:
+        sites = by.sites(Role.TECHNICIAN)
+        with self._store.session() as session:
+            if find_engine_id(session, sites, serial) is None:
+                raise NoSuchEngineError(f"engine {serial} is not registered")
+            found = find_prediction(session, sites, serial, id)
+        if found is None:
+            raise NoSuchPredictionError(f"engine {serial} has no prediction {id}")
+        return found
 
     def _look_up(self, wish: Wish, by: Caller) -> "_Found":
         with self._store.session() as session:
@@ -190,5 +230,34 @@ def _spell(forecast: Forecast, installation_id: str, request_id: str, now: datet
         flags=forecast.flags,
         input=forecast.outcome.input,
         origin="centre",
+        request_id=request_id,
+    )
+
+
+def _rul_of(stored: Prediction) -> RulCycles:
+    return RulCycles(
+        mean=stored.rul_mean_cycles, q05=stored.rul_q05_cycles, q50=stored.rul_q50_cycles, q95=stored.rul_q95_cycles
+    )
+
+
+def _spell_again(
+    serial: str, stored: Prediction, model: ModelRef, again: Replay, runtime: str, request_id: str, now: datetime
+) -> messages.Prediction:
+    return messages.Prediction(
+        engine=serial,
+        installation_id=stored.installation_id,
+        cycle=stored.cycle,
+        observed_at=stored.observed_at,
+        predicted_at=now,
+        rul_cycles=again.rul_cycles,
+        cap_cycles=stored.cap_cycles,
+        model=model,
+        runtime=runtime,
+        window=Window(
+            first_cycle=stored.window_first_cycle, last_cycle=stored.window_last_cycle, rows=stored.window_rows
+        ),
+        flags=stored.flags,
+        input=stored.input,
+        origin="replay",
         request_id=request_id,
     )

@@ -140,15 +140,15 @@ class Predictor:
         setting = np.nan if spec.regime_channel in flags else row.channels[spec.regime_channel]
         features = self._features.step(state.past, row.cycle, setting, values, age_known=age_known)
         self._flag_history(flags, state.past, age_known)
-        if refusal := self._refusal(flags):
+        if refusal := self.refusal(flags):
             return Step(flags, refusal=refusal)
         tensor = self.network.quantise(features)
-        rul_cycles = self._interpret(self.network.run(tensor), flags)
+        rul_cycles = self.interpret(self.network.run(tensor), flags)
         return Step(flags, Outcome(rul_cycles, _window(state.past), tensor.tobytes()))
 
     def predict_input(self, tensor: bytes, flags: Flags) -> RulCycles:
         """Predict again from the input tensor and the flags that a prediction was stored with."""
-        return self._interpret(self.network.run(np.frombuffer(tensor, np.int8)), flags)
+        return self.interpret(self.network.run(np.frombuffer(tensor, np.int8)), flags)
 
     def check_golden(self) -> None:
         """Run the manifest's golden vectors.
@@ -206,16 +206,16 @@ class Predictor:
         if any(found.values()):
             flags.setdefault(CYCLE, []).extend(flag for flag, holds in found.items() if holds)
 
-    def _interpret(self, output: Int8, flags: Flags) -> RulCycles:
-        """Stored outputs → calibrated cycles, q05 ≤ q50 ≤ q95."""
+    def interpret(self, output: Int8, flags: Flags) -> RulCycles:
+        """What the network gave for a row with these flags → calibrated cycles, q05 ≤ q50 ≤ q95."""
         quantisation, unit = self.manifest.output, self.manifest.head_scale_cycles
         step_cycles = quantisation.scale * unit
         mean, q05, q50, q95 = [(stored - quantisation.zero_point) * step_cycles for stored in output.tolist()]
         calibrated = calibrate(self.manifest.calibration, RulCycles(mean=mean, q05=q05, q50=q50, q95=q95))
         return widen(self.manifest.widening, len(flags.keys() & self._needed), flags, calibrated)
 
-    def _refusal(self, flags: Flags) -> str | None:
-        """Why the model says nothing for a row with these flags."""
+    def refusal(self, flags: Flags) -> str | None:
+        """Why the model says nothing for a row with these flags; None where it does."""
         spec, allowed = self.manifest.features, len(self.manifest.widening.unusable_channels)
         if wrong := flags.get(spec.regime_channel):
             known = ", ".join(f"{regime.nominal:g}" for regime in spec.regimes)

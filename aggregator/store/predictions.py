@@ -7,7 +7,7 @@ from sqlmodel import Session, col
 from sqlmodel import select as read
 from sqlmodel.sql.expression import Select
 
-from aggregator.access.roles import THIS_MACHINE, Caller
+from aggregator.access.roles import THIS_MACHINE, Caller, Sites
 from aggregator.store import tables
 from aggregator.store.audit import Change, audit
 from aggregator.store.commit import against_races
@@ -27,6 +27,15 @@ def keep(store: Store, made: Prediction, now: datetime, *, by: Caller = THIS_MAC
     kept = against_races(store, lambda connection, _: _keep(connection, made, now, by))
     with store.session() as session:
         return session.exec(_with_models().where(tables.Prediction.id == kept)).one()
+
+
+def find_prediction(session: Session, sites: Sites, serial: str, id: int) -> Kept | None:
+    """Read one prediction of an engine of these sites."""
+    query = _with_models().join(Engine, col(Engine.id) == col(tables.Prediction.engine_id))
+    query = query.where(tables.Prediction.id == id, Engine.serial == serial)
+    if sites is not None:
+        query = query.where(col(Engine.site).in_(sorted(sites)))
+    return session.exec(query).first()
 
 
 def _with_models() -> Select[tables.Prediction, Model]:

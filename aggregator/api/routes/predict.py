@@ -1,9 +1,9 @@
 """Predictions that somebody asks for: of one engine, or of many."""
 
 import asyncio
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
@@ -16,14 +16,17 @@ from aggregator.api.schemas.predict import (
     BatchWish,
     EngineWish,
     PredictionWish,
+    ReplayedPrediction,
     RequestedPrediction,
 )
 from aggregator.inference import BusyError
-from aggregator.predicting import InvalidWishError
+from aggregator.predicting import InvalidWishError, NoSuchPredictionError
 from aggregator.store.registry import NoSuchEngineError
 from shared.errors import BundleError, SpoolwatchError
 
 RETRY_AFTER_S = "1"
+
+PredictionId = Annotated[int, Path(ge=1, lt=2**63, description="The `id` of one of the engine's predictions.")]
 
 router = APIRouter(tags=["predictions"])
 
@@ -53,6 +56,20 @@ async def predict_many(wanted: BatchWish, caller: TechnicianDep, centre: CentreD
     return BatchAnswer(items=await asyncio.gather(*[one(wish) for wish in wanted.engines]))
 
 
+@router.post(
+    "/engines/{serial}/predictions/{id}/replay",
+    summary="Make a stored prediction again",
+    responses=problems(404, 409, 422, 503),
+)
+async def replay(serial: Serial, id: PredictionId, caller: TechnicianDep, centre: CentreDep) -> ReplayedPrediction:
+    """Run the model that made a prediction on the input tensor that it was stored with, and compare."""
+    try:
+        replayed = await centre.predicting.replay(serial, id, by=caller)
+    except SpoolwatchError as error:
+        _refuse(serial, error)
+    return ReplayedPrediction.of(replayed)
+
+
 async def _predict(centre: Centre, caller: Caller, serial: str, wish: PredictionWish) -> RequestedPrediction:
     try:
         answer = await centre.predicting.answer(wish.as_wish(serial), by=caller)
@@ -65,6 +82,8 @@ def _refuse(serial: str, error: SpoolwatchError) -> NoReturn:
     match error:
         case NoSuchEngineError():
             raise no_such_engine(serial) from error
+        case NoSuchPredictionError():
+            raise HTTPException(404, str(error)) from error
         case InvalidWishError(field=field):
             raise invalid(f"body.{field}", str(error)) from error
         case BusyError():

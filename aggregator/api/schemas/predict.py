@@ -8,6 +8,7 @@ from aggregator import predicting
 from aggregator.api.schemas.history import CYCLE_MAX, PredictionRecord
 from aggregator.api.schemas.names import AwareUtc, Name
 from aggregator.api.schemas.problem import Problem
+from shared.replay import Agreement
 
 ROWS_MAX = 1000
 CHANNELS_MAX = 100
@@ -80,6 +81,27 @@ class RequestedPrediction(BaseModel):
     def of(cls, serial: str, answer: predicting.Answer) -> Self:
         """Show an answer."""
         return cls(request_id=answer.request_id, engine=serial, prediction=PredictionRecord.of(*answer.prediction))
+
+
+class ReplayedPrediction(BaseModel):
+    """A stored prediction made again from its input tensor."""
+
+    agreement: Agreement = Field(
+        description="`identical`: every number is the same, as it is on the same runtime and architecture. `one_step`: "
+        "at most one quantisation step of the network's outputs apart. `different`: farther, so this model, with this "
+        "input, has not said what is stored."
+    )
+    prediction: PredictionRecord = Field(description="What came out now, stored with the origin `replay`.")
+    stored: PredictionRecord = Field(description="What was stored.")
+
+    @classmethod
+    def of(cls, replayed: predicting.Replayed) -> Self:
+        """Show a replay."""
+        return cls(
+            agreement=replayed.agreement,
+            prediction=PredictionRecord.of(*replayed.prediction),
+            stored=PredictionRecord.of(*replayed.stored),
+        )
 
 
 class BatchItem(BaseModel):

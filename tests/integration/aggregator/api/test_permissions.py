@@ -81,6 +81,9 @@ CASES = {
     "PATCH /api/v1/engines/{serial}": Case("/api/v1/engines/E-{site}", lambda _: {"type": "pump"}),
     # The model that it was last predicted with is not installed here.
     "POST /api/v1/engines/{serial}/predict": Case("/api/v1/engines/E-{site}/predict", lambda _: {}, 409),
+    "POST /api/v1/engines/{serial}/predictions/{id}/replay": Case(
+        "/api/v1/engines/E-{site}/predictions/{prediction}/replay", status=409
+    ),
     "GET /api/v1/engines/{serial}/why": Case("/api/v1/engines/E-{site}/why"),
     "GET /api/v1/engines/{serial}/telemetry/buckets": Case("/api/v1/engines/E-{site}/telemetry/buckets"),
     "GET /api/v1/engines/{serial}/predictions/buckets": Case("/api/v1/engines/E-{site}/predictions/buckets"),
@@ -141,6 +144,7 @@ async def sites(client, recorder, store, clock, bearer, logged_in):
             "key": made.json()["id"],
             "message": message["id"],
             "installation": engine["installation"]["id"],
+            "prediction": engine["prediction"]["id"],
         }
         add_person(store, f"p-{site}", "no hash", (Grant(Role.VIEWER, site),), ROOT, clock())
     return ids

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from itertools import islice
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -248,3 +249,42 @@ async def test_a_gateways_clock_is_not_the_centres(client, live, clock):
     clock.at += timedelta(hours=1)
     shown = (await ask(client)).json()["prediction"]
     assert (shown["observed_at"], shown["predicted_at"]) == ("2026-11-21T12:00:00Z", "2026-11-21T13:00:00Z")
+
+
+async def replay(client, id, serial="E-1"):
+    return await client.post(f"/api/v1/engines/{serial}/predictions/{id}/replay")
+
+
+async def test_p6_a_stored_prediction_comes_out_again_from_its_input_tensor(client, live, recorder, predictor):
+    outcome = live()
+    fields = {"rul_cycles": outcome.rul_cycles, "window": outcome.window, "input": outcome.input}
+    said = msgspec.structs.replace(recorder.prediction("E-1", 61, model=predictor.model_ref), **fields)
+    recorder.send(said)
+    *_, stored = (await client.get("/api/v1/engines/E-1/predictions")).json()["items"]
+    again = (await replay(client, stored["id"])).json()
+    assert again["agreement"] == "identical"
+    assert again["stored"] == stored
+    assert again["prediction"]["rul"] == stored["rul"]
+    assert (again["prediction"]["origin"], again["prediction"]["cycle"]) == ("replay", 61)
+    assert (await replay(client, again["prediction"]["id"])).json()["agreement"] == "identical"
+
+
+async def test_what_was_not_said_by_its_model_does_not_come_out_again(client, recorder, predictor):
+    recorder.register("E-1")
+    unknown = ModelRef(name="turbofan", version="1.0.9", sha256="cd" * 32)
+    width = len(predictor.manifest.features.center)
+    for cycle, model, tensor in (
+        (1, predictor.model_ref, b"x"),
+        (2, unknown, b"x"),
+        (3, predictor.model_ref, b"x" * width),
+    ):
+        recorder.send(msgspec.structs.replace(recorder.prediction("E-1", cycle, model=model), input=tensor))
+    ids = [one["id"] for one in (await client.get("/api/v1/engines/E-1/predictions")).json()["items"]]
+    short, strange, different = [await replay(client, id) for id in ids]
+    assert (short.status_code, "input tensor has 1 bytes" in short.json()["detail"]) == (409, True)
+    assert (strange.status_code, "not installed at the centre" in strange.json()["detail"]) == (409, True)
+    assert (different.status_code, different.json()["agreement"]) == (200, "different")
+    recorder.register("E-2")
+    for wrong in (await replay(client, 999), await replay(client, ids[0], "E-2"), await replay(client, ids[0], "E-9")):
+        assert wrong.status_code == 404
+    assert (await replay(client, 0)).status_code == (await replay(client, 2**63)).status_code == 422
