@@ -12,6 +12,7 @@ from typing import TextIO
 import structlog
 
 from edge_agent.delivery import Delivery, subscriptions
+from edge_agent.desired import Desired
 from edge_agent.mqtt import LinkOptions, MqttLink, Outgoing
 from edge_agent.outbox import Outbox
 from edge_agent.pipeline import Pipeline
@@ -68,8 +69,15 @@ async def _run(settings: AgentSettings, outbox: Outbox, now: Callable[[], dateti
         now=now,
     )
     link = MqttLink(link_options(settings), will=_will(settings, board))
+    desired = Desired(settings, outbox)
     delivery = Delivery(
-        settings, outbox, link, status=board.message, progress=watchdog.beat("deliver"), now_s=lambda: now().timestamp()
+        settings,
+        outbox,
+        link,
+        status=board.message,
+        progress=watchdog.beat("deliver"),
+        now_s=lambda: now().timestamp(),
+        desired=desired,
     )
     pipeline = Pipeline(
         source,
@@ -81,6 +89,7 @@ async def _run(settings: AgentSettings, outbox: Outbox, now: Callable[[], dateti
         progress=watchdog.beat("sense"),
         now=now,
         commit=settings.outbox,
+        desired=desired.of,
     )
     link.open()
     watchdog.ready()

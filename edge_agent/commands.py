@@ -1,8 +1,7 @@
 """Obeys what the centre asks of this gateway, if the centre's key has signed it: once, none retained."""
 
-import base64
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import structlog
 from msgspec.structs import replace
@@ -10,6 +9,7 @@ from msgspec.structs import replace
 from edge_agent.inventory import Inventory
 from edge_agent.outbox import Outbox
 from edge_agent.settings import AgentSettings
+from edge_agent.signatures import verifier
 from shared.errors import MessageError
 from shared.messages import RANGES_MAX, VERSION, Command, Reply, Resend, SeqRange, SignedCommand, decode
 
@@ -38,7 +38,7 @@ class Commands:
         self._gateway = settings.gateway
         self._outbox = outbox
         self._inventory = inventory
-        self._verify = None if settings.centre_key is None else _verifier(settings.centre_key)
+        self._verify = None if settings.centre_key is None else verifier(settings.centre_key)
         self._replies: OrderedDict[str, list[Reply]] = OrderedDict()
         self._resending: Iterator[list[Reply]] | None = None
 
@@ -122,20 +122,3 @@ class Commands:
         if len(self._replies) > REPLIES_KEPT:
             self._replies.popitem(last=False)
         return replies
-
-
-def _verifier(centre_key: str) -> Callable[[bytes, bytes], bool]:
-    """Checks signatures with a key; the library is loaded only by gateways that have one."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    key = Ed25519PublicKey.from_public_bytes(base64.b64decode(centre_key))
-
-    def verify(signature: bytes, signed: bytes) -> bool:
-        try:
-            key.verify(signature, signed)
-        except InvalidSignature:
-            return False
-        return True
-
-    return verify

@@ -14,6 +14,7 @@ import structlog
 
 from edge_agent.centre import Centre, Silence
 from edge_agent.commands import Commands
+from edge_agent.desired import Desired
 from edge_agent.inventory import Inventory
 from edge_agent.mqtt import (
     Connected,
@@ -55,8 +56,8 @@ log = structlog.get_logger(__name__)
 
 
 def subscriptions(settings: AgentSettings) -> list[str]:
-    """The topics that an agent listens to: its answers and commands, its own status and whether the centre accepts."""
-    kinds: tuple[Kind, ...] = ("ack", "status", "command")
+    """The topics that an agent listens to: what the centre says to it and of itself, and its own status."""
+    kinds: tuple[Kind, ...] = ("ack", "status", "command", "engine-desired")
     return [*(str(GatewayTopic(settings.site, settings.gateway, kind)) for kind in kinds), EVERY_CENTRE_STATUS]
 
 
@@ -71,6 +72,7 @@ class Delivery:
         progress: called at least once a second while the loop is alive.
         now_s: the wall clock, Unix time in seconds; it may jump.
         monotonic_s: a clock that only goes forward, in seconds.
+        desired: hears what the centre says of the engines here; one of its own where it is left out.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Delivery:
         progress: Callable[[], None],
         now_s: Callable[[], float],
         monotonic_s: Callable[[], float] = time.monotonic,
+        desired: Desired | None = None,
     ) -> None:
         self._site, self._gateway = settings.site, settings.gateway
         self._heartbeat_interval_s = settings.delivery.heartbeat_interval_s
@@ -105,6 +108,7 @@ class Delivery:
         can_be_asked = settings.centre_key is not None
         self._inventory = Inventory(outbox, can_be_asked=can_be_asked, monotonic_s=monotonic_s)
         self._commands = Commands(settings, outbox, self._inventory)
+        self._desired = desired or Desired(settings, outbox)
         self._born_as: str | None = None
         self._has_more = False
         self._unread = Seldom(monotonic_s)
@@ -229,6 +233,8 @@ class Delivery:
             self._on_own_status(decode(message.payload, Status))
         elif message.topic == self._topic("command"):
             self._on_command(message)
+        elif message.topic == self._topic("engine-desired"):
+            self._desired.take(message.payload)
         else:
             self._on_centre_status(decode(message.payload, CentreStatus))
 

@@ -9,12 +9,13 @@ from datetime import datetime
 
 import structlog
 
-from edge_agent.engines import Engines
+from edge_agent.engines import Engines, nothing_known
 from edge_agent.outbox import Outbox, OutboxError
 from edge_agent.ports import Batch, RefusedRow, SensorSource
 from edge_agent.seldom import Seldom
 from edge_agent.settings import OutboxSettings
 from edge_agent.status import SourceGauge
+from shared.desired import DesiredEngine
 from shared.errors import RowError, SourceError
 from shared.messages import as_reason
 from shared.predictor import Predictor
@@ -51,6 +52,7 @@ class Pipeline:
         progress: called at least once a second while the loop is alive.
         now: the clock, aware UTC.
         commit: after how many rows or milliseconds a commit is due.
+        desired: what the centre says of an engine, None where it has said nothing.
     """
 
     def __init__(
@@ -65,14 +67,14 @@ class Pipeline:
         progress: Callable[[], None],
         now: Callable[[], datetime],
         commit: OutboxSettings,
+        desired: Callable[[str], DesiredEngine | None] = nothing_known,
     ) -> None:
         self._source = source
         self._outbox = outbox
         self._accepted = accepted
         self._progress = progress
         self._now = now
-        self._model_sha256 = predictor.model_ref.sha256
-        self._engines = Engines(predictor, engines, outbox.engine_state, self._now)
+        self._engines = Engines(predictor, engines, outbox.engine_state, self._now, desired)
         self._gauge = gauge
         if self._engines.lost:
             what = f"stored state of {', '.join(self._engines.lost)} damaged; predictions start from new rows"
@@ -187,7 +189,6 @@ class Pipeline:
                 step.predictions,
                 cursor=step.cursor,
                 states=self._engines.stored(step.touched),
-                model_sha256=self._model_sha256,
                 refused=step.refused,
                 at=self._now().timestamp(),
             )

@@ -1,6 +1,6 @@
 """Writes the AsyncAPI description of the contract: ``python -m shared.asyncapi docs/asyncapi.json``.
 
-Everything in it comes from ``shared.messages`` and ``shared.topics``; neither program imports this module.
+Everything in it comes from ``shared.messages``, ``shared.desired`` and ``shared.topics``; neither program imports this.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec import Struct
 
+from shared.desired import EngineDesired, SignedEngineDesired
 from shared.messages import (
     ENVELOPE_MAX_BYTES,
     ENVELOPE_MAX_RECORDS,
@@ -68,6 +69,15 @@ CHANNELS = (
     ),
     _Channel("ack", f"{_GATEWAY}/ack", Ack, "centre", ("gateway",), "What became of records, after the commit."),
     _Channel("command", f"{_GATEWAY}/command", SignedCommand, "centre", ("gateway",), "What the centre asks for."),
+    _Channel(
+        "engineDesired",
+        f"{_GATEWAY}/engine-desired",
+        SignedEngineDesired,
+        "centre",
+        ("gateway",),
+        "Which engines hang at a gateway, how old they are, and how those began that came from elsewhere.",
+        retain=True,
+    ),
     _Channel("reply", f"{_GATEWAY}/reply", Reply, "gateway", ("centre",), "What a gateway did about a command."),
     _Channel(
         "centreStatus",
@@ -158,7 +168,7 @@ def _message(message: type[Struct]) -> Json:
 
 def _schemas() -> Json:
     # What is inside of other messages as bytes is in none of their schemas.
-    types = [*(channel.message for channel in CHANNELS), Record, Command]
+    types = [*(channel.message for channel in CHANNELS), Record, Command, EngineDesired]
     _, schemas = msgspec.json.schema_components(types, ref_template=_SCHEMA)
     for schema in schemas.values():
         if "v" in schema["properties"]:

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from shared.errors import TopicError
 
-Kind = Literal["records", "backfill", "status", "ack", "command", "reply"]
+Kind = Literal["records", "backfill", "status", "ack", "command", "reply", "engine-desired"]
 
 ROOT = "spoolwatch/v1"
 CENTRE = "centre"

@@ -20,7 +20,7 @@ CACHE_BYTES = 512 * 1024
 RECORD_TABLES = ("telemetry", "prediction", "gap")
 
 _APPLICATION_ID = 0x53706F6F  # "Spoo"
-_SCHEMA_VERSION = 4
+_SCHEMA_VERSION = 5
 # Telemetry and predictions lie apart, so that giving up the oldest of one kind frees whole pages.
 _SCHEMA = """
 CREATE TABLE head (
@@ -49,7 +49,10 @@ CREATE TABLE prediction (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, retry_at R
 CREATE TABLE gap (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, retry_at REAL);
 CREATE TABLE dropped_range (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE history (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL, acked_age_s REAL NOT NULL);
-CREATE TABLE engine_state (serial TEXT PRIMARY KEY, model_sha256 TEXT NOT NULL, state BLOB NOT NULL);
+CREATE TABLE engine_state (
+    serial TEXT PRIMARY KEY, model_sha256 TEXT NOT NULL, state BLOB NOT NULL, footing BLOB NOT NULL
+);
+CREATE TABLE desired (only INTEGER PRIMARY KEY CHECK (only = 1), ordinal INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE TABLE refused_row (id INTEGER PRIMARY KEY, body BLOB NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL);
 CREATE TABLE dead_letter (
     id INTEGER PRIMARY KEY, stream_id TEXT NOT NULL, seq INTEGER NOT NULL,

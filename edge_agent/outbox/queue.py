@@ -7,7 +7,7 @@ one transaction. A record leaves by the centre's answer, or by the order of sacr
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -55,10 +55,11 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class StoredState:
-    """The feature state of one engine, and the model whose it is."""
+    """The feature state of one engine, the model whose it is, and the installation that it stands on."""
 
     model_sha256: str
     state: bytes
+    footing: bytes = b""
 
 
 class Outbox:
@@ -130,12 +131,30 @@ class Outbox:
 
     def engine_state(self, serial: str) -> StoredState | None:
         """What was last accepted of one engine; a damaged one is empty."""
-        query = "SELECT model_sha256, state FROM engine_state WHERE serial = ?"
+        query = "SELECT model_sha256, state, footing FROM engine_state WHERE serial = ?"
         found = self._lasting.surely(lambda: self._file.rows(query, (serial,)), half_way=True)
         if not found:
             return None
-        model_sha256, state = found[0]
-        return StoredState(str(model_sha256), state if isinstance(state, bytes) else b"")
+        model_sha256, *blobs = found[0]
+        return StoredState(str(model_sha256), *(blob if isinstance(blob, bytes) else b"" for blob in blobs))
+
+    def desired(self) -> tuple[int, bytes]:
+        """The ordinal and the bytes of what was last kept by ``keep_desired``; 0 before that."""
+        found = self._lasting.surely(lambda: self._file.rows("SELECT ordinal, body FROM desired"), half_way=True)
+        return (int(found[0][0]), bytes(found[0][1])) if found else (0, b"")
+
+    def keep_desired(self, ordinal: int, body: bytes) -> None:
+        """Keep what the centre says hangs at this gateway, in the place of what it said before.
+
+        Raises:
+            OutboxError: the disk is full or failing.
+        """
+
+        def write() -> None:
+            with self._file.transaction():
+                self._file.execute("INSERT OR REPLACE INTO desired VALUES (1, ?, ?)", (ordinal, body))
+
+        self._lasting.surely(write, half_way=True)
 
     def begin_session(self) -> Session:
         """Count one more start of the agent."""
@@ -154,8 +173,7 @@ class Outbox:
         predictions: Sequence[bytes] = (),
         *,
         cursor: str | None = None,
-        states: Mapping[str, bytes] | None = None,
-        model_sha256: str = "",
+        states: Mapping[str, StoredState] | None = None,
         refused: Iterable[RefusedRow] = (),
         at: float = 0.0,
     ) -> None:
@@ -166,7 +184,6 @@ class Outbox:
             predictions: encoded records, numbered after the telemetry.
             cursor: where the source goes on after this step.
             states: feature state per engine after this step.
-            model_sha256: the model that the states belong to.
             refused: rows set aside with their reason.
             at: Unix time in seconds noted with refused rows.
 
@@ -174,7 +191,7 @@ class Outbox:
             OutboxError: nothing was stored (the disk is full or failing); the same call may be made again.
         """
         refused_rows = [(row.raw, row.reason, at) for row in refused]
-        state_rows = [(serial, model_sha256, state) for serial, state in (states or {}).items()]
+        state_rows = [(serial, *astuple(state)) for serial, state in (states or {}).items()]
         records = len(telemetry) + len(predictions)
         size_bytes = sum(map(len, telemetry)) + sum(map(len, predictions))
         need_bytes = size_bytes + sum(len(row[0]) for row in refused_rows)
@@ -183,7 +200,7 @@ class Outbox:
             with self._file.transaction():
                 dropped = make_room(self._file, need_bytes, self._settings, may_grow=may_grow, order=order)
                 number_records(self._file, telemetry, predictions, cursor, self._rate.per_s(records, size_bytes))
-                self._file.execute_many("INSERT OR REPLACE INTO engine_state VALUES (?, ?, ?)", state_rows)
+                self._file.execute_many("INSERT OR REPLACE INTO engine_state VALUES (?, ?, ?, ?)", state_rows)
                 set_rows_aside(self._file, refused_rows)
                 return dropped
 

@@ -288,7 +288,7 @@ def test_an_agent_listens_to_its_own_topics_and_the_state_of_the_centre(tmp_path
         site="hamburg", gateway="gw-1", engines=[{"serial": "E-1"}], source={"kind": "file", "path": "rows.txt"}
     )
     assert subscriptions(settings) == [
-        *(f"{OWN}/{kind}" for kind in ("ack", "status", "command")),
+        *(f"{OWN}/{kind}" for kind in ("ack", "status", "command", "engine-desired")),
         "spoolwatch/v1/centre/+/status",
     ]
 

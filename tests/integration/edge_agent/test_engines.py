@@ -80,7 +80,7 @@ def test_an_engine_whose_stored_state_is_damaged_starts_afresh(predictor, what, 
     engines = Engines(predictor, ["E-1"], lambda _: None, lambda: NOW)
     row = replace(GOOD, cycle=50)
     engines.take(row)
-    good = engines.stored(["E-1"])["E-1"]
+    good = engines.stored(["E-1"])["E-1"].state
     assert Engines(predictor, ["E-1"], lambda _: of_this_model(predictor, good), lambda: NOW).lost == []
     states = {
         "E-1": of_this_model(predictor, damaged_states(good)[what]),
@@ -97,7 +97,7 @@ def test_an_engine_whose_stored_state_is_damaged_starts_afresh(predictor, what, 
 def test_an_engine_whose_state_is_another_models_starts_anew_and_the_log_says_so(predictor, capsys):
     engines = Engines(predictor, ["E-1"], lambda _: None, lambda: NOW)
     engines.take(replace(GOOD, cycle=50))
-    other = StoredState("f" * 64, engines.stored(["E-1"])["E-1"])
+    other = StoredState("f" * 64, engines.stored(["E-1"])["E-1"].state)
     again = Engines(predictor, ["E-1", "E-2"], {"E-1": other}.get, lambda: NOW)
     logged = capsys.readouterr().out
     assert logged.count("engine_starts_anew") == 1

@@ -27,24 +27,24 @@ def bodies(outbox, *, at=0.0):
 
 
 def test_a_batch_is_there_after_a_reopen_with_its_cursor_and_states(path, outbox):
-    outbox.accept([b"a", b"b"], cursor="5", states={"E-1": b"state"}, model_sha256="m")
+    outbox.accept([b"a", b"b"], cursor="5", states={"E-1": StoredState("m", b"state", b"{}")})
     again = Outbox(path)
     assert bodies(again) == [(1, b"a"), (2, b"b")]
-    assert (again.cursor, again.engine_state("E-1"), again.next_seq) == ("5", StoredState("m", b"state"), 3)
+    assert (again.cursor, again.engine_state("E-1"), again.next_seq) == ("5", StoredState("m", b"state", b"{}"), 3)
     again.close()
 
 
 def test_a_state_is_given_out_with_the_model_whose_it_is_and_a_new_one_takes_its_place(outbox):
-    outbox.accept([], states={"E-1": b"state"}, model_sha256="old")
+    outbox.accept([], states={"E-1": StoredState("old", b"state")})
     assert outbox.engine_state("E-1") == StoredState("old", b"state")
-    outbox.accept([], states={"E-1": b"other"}, model_sha256="new")
+    outbox.accept([], states={"E-1": StoredState("new", b"other")})
     assert outbox.engine_state("E-1") == StoredState("new", b"other")
     assert outbox.engine_state("E-2") is None
 
 
 def test_a_batch_that_fails_half_way_leaves_nothing(outbox):
     with pytest.raises(OutboxError, match="cannot read or write"):
-        outbox.accept([b"a"], cursor="5", states={"E-1": object()})
+        outbox.accept([b"a"], cursor="5", states={"E-1": StoredState("m", object())})
     assert (bodies(outbox), outbox.cursor, outbox.next_seq) == ([], None, 1)
 
 

@@ -44,7 +44,9 @@ def filled(make, path):
     """The file of an outbox with a few hundred records, properly closed."""
     outbox = make()
     for number in range(100):
-        outbox.accept([b"t" * 500] * 3, [b"p" * 500] * 3, cursor=str(number), states={"E-1": b"state"})
+        outbox.accept(
+            [b"t" * 500] * 3, [b"p" * 500] * 3, cursor=str(number), states={"E-1": StoredState("m", b"state")}
+        )
     outbox.begin_session()
     outbox.close()
     return path
@@ -145,7 +147,7 @@ def at_work(filled, make):
 def test_a_step_in_memory_is_not_lost_when_the_file_turns_out_damaged(at_work):
     outbox, before, ruin = at_work
     ruin()
-    outbox.accept([b"a"], [b"b"], cursor="9", states={"E-1": b"new"}, model_sha256="m")
+    outbox.accept([b"a"], [b"b"], cursor="9", states={"E-1": StoredState("m", b"new")})
     assert outbox.stream_id != before
     assert bodies(outbox) == [b"a", b"b"]
     assert (outbox.cursor, outbox.engine_state("E-1")) == ("9", StoredState("m", b"new"))

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from edge_agent.outbox import Outbox, OutboxError
+from edge_agent.outbox import Outbox, OutboxError, StoredState
 from edge_agent.settings import OutboxSettings
 from shared.messages import Ack, Deferred, Quarantined, decode_record
 from shared.ranges import as_ranges
@@ -170,7 +170,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule()
     def a_step_that_cannot_be_stored(self):
         with pytest.raises(OutboxError):
-            self.outbox.accept([b"never"], cursor="never", states={"E": object()})
+            self.outbox.accept([b"never"], cursor="never", states={"E": StoredState("m", object())})
 
     def seqs_dropped(self, *, settled=True):
         held = [decode_record(body).ranges for _, body in self.table("gap")]

@@ -76,11 +76,11 @@ def test_a_hundred_restarts_leave_every_row_as_it_was(path, clocks):
 
 def test_changed_settings_change_no_row(path, clocks):
     outbox = clocks.open(path)
-    outbox.accept([b"t"] * 5, [b"p"] * 5, states={"E-1": b"state"}, model_sha256="old")
+    outbox.accept([b"t"] * 5, [b"p"] * 5, states={"E-1": StoredState("old", b"state")})
     before, stream_id = rows(outbox), outbox.stream_id
     outbox.close()
     again = clocks.open(path, max_bytes=2**24, history_days=1, commit_rows=1, disk_reserve_bytes=2**25)
-    again.accept([b"n"], states={"E-2": b"other"}, model_sha256="new")
+    again.accept([b"n"], states={"E-2": StoredState("new", b"other")})
     assert rows(again) == [*before, (11, b"n")]
     assert (again.stream_id, again.engine_state("E-1")) == (stream_id, StoredState("old", b"state"))
     again.close()

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge_agent import pipeline as pipeline_module
+from edge_agent.footing import Footing
 from edge_agent.outbox import OutboxError, StoredState
 from edge_agent.pipeline import Pipeline
 from edge_agent.ports import Batch, RefusedRow
@@ -46,7 +47,7 @@ class FakePredictor:
     def state_from_bytes(self, stored):
         return FakeState(int(stored))
 
-    def step(self, state, row):
+    def step(self, state, row, *, age_known):
         if row.cycle <= state.seen:
             raise RowError(f"cycle {row.cycle} after {state.seen}")
         state.seen = row.cycle
@@ -141,14 +142,15 @@ async def test_a_row_becomes_telemetry_and_prediction_in_one_step_with_cursor_an
     assert [record["kind"] for record in records] == ["telemetry", "prediction"]
     assert records[1]["rul_cycles"] == {"mean": 2.0, "q05": 1.0, "q50": 2.0, "q95": 3.0}
     assert records[1]["model"]["sha256"] == MODEL.sha256
-    assert (step["cursor"], step["states"], step["model_sha256"]) == ("64", {"E-1": b"1"}, MODEL.sha256)
+    assert step["cursor"] == "64"
+    assert step["states"] == {"E-1": StoredState(MODEL.sha256, b"1", Footing().to_bytes())}
     assert (status.rows, accepted, len(source.accepted_batches)) == (1, 1, 1)
 
 
 async def test_rows_of_several_engines_keep_a_state_each():
     outbox = FakeOutbox()
     await run(FakeSource(Batch([row(1), row(5, "E-2"), row(2)])), outbox)
-    assert outbox.steps[0][1]["states"] == {"E-1": b"2", "E-2": b"5"}
+    assert {serial: kept.state for serial, kept in outbox.steps[0][1]["states"].items()} == {"E-1": b"2", "E-2": b"5"}
 
 
 async def test_a_refused_prediction_still_leaves_the_telemetry_with_the_reason():
@@ -174,7 +176,7 @@ async def test_a_row_that_the_model_fails_on_is_refused_and_leaves_its_engine_as
     status, _ = await run(FakeSource(Batch([row(1), row(DEFECT, raw=b"1 666"), row(2)])), outbox)
     records, step = outbox.steps[0]
     assert [record["cycle"] for record in records if record["kind"] == "telemetry"] == [1, 2]
-    assert step["states"] == {"E-1": b"2"}
+    assert step["states"]["E-1"].state == b"2"
     [refused] = step["refused"]
     assert (refused.raw, refused.reason) == (b"1 666", "engine E-1: no record can be made: OverflowError: too large")
     assert status.refused_rows == 1
