@@ -26,6 +26,8 @@ from aggregator.store.backup import in_use
 from aggregator.store.database import Store, open_store
 from aggregator.store.people import is_open
 from aggregator.store.quarantine_bound import QuarantineBound
+from aggregator.store.retention import Retention
+from aggregator.upkeep import Upkeep
 from shared.errors import SpoolwatchError
 
 log = structlog.get_logger(__name__)
@@ -64,6 +66,7 @@ async def serve(settings: AggregatorSettings) -> None:
         key = open_command_key(settings.command_key_path())
         bound = QuarantineBound(store, settings.quarantine.max_rows, settings.quarantine.max_bytes)
         ingest = Ingest(store, settings.broker, Identity(settings.replica, store.epoch()), key, bound)
+        upkeep = Upkeep(store, Retention(**settings.retention.model_dump()))
         token_key = TokenKey.open(settings.token_key_path())
         thresholds = settings.fleet.thresholds()
         api = create_app(
@@ -89,7 +92,7 @@ async def serve(settings: AggregatorSettings) -> None:
         )
         _say_where(listener, settings.api, has_accounts=has_accounts)
         async with asyncio.TaskGroup() as tasks:
-            loops = [tasks.create_task(ingest.run()), tasks.create_task(_watch(server, ingest))]
+            loops = [tasks.create_task(run) for run in (ingest.run(), upkeep.run(), _watch(server, ingest))]
             tasks.create_task(_serve_api(server, listener, stop))
             await stop.wait()
             log.info("stopping")

@@ -137,6 +137,16 @@ class QuarantineSettings(Section):
     max_bytes: int = Field(256 * 1024 * 1024, ge=ENVELOPE_MAX_BYTES, description="bytes at most, of them all together")
 
 
+class RetentionSettings(Section):
+    """For how long records are kept after they were received; the same for all replicas.
+
+    Older ones are summed up by day and deleted, but for the first and last rows of each installation.
+    """
+
+    telemetry_days: int | None = Field(None, ge=1, description="days that rows are kept; without it, for ever")
+    predictions_days: int | None = Field(None, ge=1, description="days that predictions are kept; without it, for ever")
+
+
 class FleetSettings(Section):
     """What the health bands of the fleet go by; the same for all replicas."""
 
@@ -179,6 +189,7 @@ class AggregatorSettings(ProgramSettings):
     issuer: IssuerSettings = IssuerSettings()
     broker: BrokerSettings = BrokerSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
+    retention: RetentionSettings = RetentionSettings()
     fleet: FleetSettings = FleetSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level to log")
     log_format: Literal["text", "json"] = Field("text", description="text for people, json for machines")

@@ -41,22 +41,24 @@ def make_partitions(store: Store, now: datetime) -> list[str]:
 
 
 def drop_partitions(store: Store, parent: str, before: datetime) -> list[str]:
-    """Drop the partitions of months that ended before a time, if they are empty; returns their names."""
+    """Drop the partitions of months that ended before a time; what they still hold goes to the default one.
+
+    Returns:
+        Their names.
+    """
     if store.is_sqlite:
         return []
-    dropped: list[str] = []
     with store.engine.connect() as connection:
-        candidates = [name for name in _names(connection, parent) if _ended(parent, name, before)]
-    for name in candidates:
+        over = sorted(name for name in _names(connection, parent) if _ended(parent, name, before))
+    for name in over:
         with store.writing() as connection:
-            # As an insert locks them: first the whole, then the part.
-            connection.execute(text(f"LOCK TABLE {parent} IN ACCESS EXCLUSIVE MODE"))
-            if connection.scalar(text(f"SELECT NOT EXISTS (SELECT FROM {name})")):  # noqa: S608  # a name from PostgreSQL
-                connection.execute(text(f"DROP TABLE {name}"))
-                dropped.append(name)
-    if dropped:
-        log.info("partitions_dropped", names=dropped)
-    return dropped
+            _lock(connection, parent)
+            connection.execute(text(f"ALTER TABLE {parent} DETACH PARTITION {name}"))
+            connection.execute(text(f"INSERT INTO {parent} SELECT * FROM {name}"))  # noqa: S608  # PostgreSQL's own names
+            connection.execute(text(f"DROP TABLE {name}"))
+    if over:
+        log.info("partitions_dropped", names=over)
+    return over
 
 
 def months_from(now: datetime, number: int) -> Iterator[datetime]:
@@ -87,12 +89,16 @@ def _ended(parent: str, name: str, before: datetime) -> bool:
     return _next(month) <= before
 
 
+def _lock(connection: Connection, parent: str) -> None:
+    """Keep everybody out, or give up soon: what waits here makes all ingest wait behind it."""
+    connection.execute(text("SET LOCAL lock_timeout = '1s'"))
+    connection.execute(text(f"LOCK TABLE {parent} IN ACCESS EXCLUSIVE MODE"))
+
+
 def _make(connection: Connection, parent: str, name: str, month: datetime) -> None:
     """Make a partition apart, move what waits for it in the default one, and attach it."""
-    # What would wait for a lock here makes all ingest wait behind it, so it rather comes back later.
-    connection.execute(text("SET LOCAL lock_timeout = '1s'"))
     span = {"first": month, "end": _next(month)}
-    connection.execute(text(f"LOCK TABLE {parent} IN ACCESS EXCLUSIVE MODE"))
+    _lock(connection, parent)
     connection.execute(text(f"CREATE TABLE {name} (LIKE {parent} INCLUDING DEFAULTS)"))
     connection.execute(
         text(

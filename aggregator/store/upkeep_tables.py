@@ -1,8 +1,10 @@
-"""Tables that retention rests on; no foreign keys, for the reason that ``tables`` gives for records."""
+"""Tables that partitions and retention rest on; none has foreign keys, no more than the tables of records have."""
 
-from sqlmodel import BigInteger, Field
+from datetime import date, datetime
 
-from aggregator.store.tables import Table
+from sqlmodel import JSON, BigInteger, Field
+
+from aggregator.store.tables import Table, UtcDateTime
 
 
 class TakenCycles(Table, table=True):
@@ -21,3 +23,32 @@ class TakenCycles(Table, table=True):
     request_id: str = Field(default="", primary_key=True)
     block: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     cycles: int = Field(sa_type=BigInteger)
+
+
+class DayRollUp(Table, table=True):
+    """What is left of pruned records: those of one kind, engine, installation and day, summed up.
+
+    ``quantities`` has, by channel or by column of the prediction, how many values there were, their minimum, maximum
+    and sum. The day is the one they were observed on, as far as the gateway's clock can be trusted.
+    """
+
+    __tablename__ = "day_roll_up"
+
+    kind: str = Field(primary_key=True)  # the table they were in
+    engine_id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    installation_id: str = Field(primary_key=True)
+    day: date = Field(primary_key=True)
+    first_cycle: int
+    last_cycle: int
+    rows: int
+    quantities: dict[str, tuple[int, float, float, float]] = Field(sa_type=JSON)
+
+
+class Lease(Table, table=True):
+    """Which aggregator does what only one of several is to do, and until when."""
+
+    __tablename__ = "lease"
+
+    task: str = Field(primary_key=True)
+    holder: str
+    until: datetime = Field(sa_type=UtcDateTime)

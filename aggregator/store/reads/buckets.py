@@ -1,4 +1,7 @@
-"""Reads a long history as few points: the store sums up each bucket of cycles, and sends no rows."""
+"""Reads a long history as few points: the store sums up each bucket of cycles, and sends no rows.
+
+What was pruned is there by day, and a day counts in the bucket that it begins in.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Float, Select, func, select
 from sqlmodel import Session
 
+from aggregator.store.roll_ups import Recorded, Summed, Sums, read_days
 from aggregator.store.tables import Prediction, Telemetry, core
 
 _telemetry, _prediction = core(Telemetry), core(Prediction)
@@ -66,7 +70,7 @@ def sum_up_predictions(session: Session, span: BucketSpan) -> list[Bucket]:
 def _sum_up(
     session: Session, span: BucketSpan, table: Any, columns: dict[str, ColumnElement[Any]], *also: ColumnElement[bool]
 ) -> list[Bucket]:
-    connection, names = session.connection(), list(columns)
+    connection = session.connection()
     wanted = (
         table.c.engine_id == span.engine_id,
         table.c.installation_id == span.installation_id,
@@ -74,32 +78,52 @@ def _sum_up(
         *also,
     )
     first, last = connection.execute(select(func.min(table.c.cycle), func.max(table.c.cycle)).where(*wanted)).one()
-    if first is None:
+    recorded = Recorded(table.name, span.engine_id, span.installation_id)
+    pruned = read_days(connection, recorded, span.from_cycle, span.to_cycle)
+    firsts = [day.first_cycle for day in pruned] + ([] if first is None else [first])
+    lasts = [day.last_cycle for day in pruned] + ([] if last is None else [last])
+    if not firsts:
         return []
-    width = -(-(last - first + 1) // span.buckets)
-    # Read out of the JSON once each, and not again for each of the three sums.
+    began = min(firsts)
+    width = -(-(max(lasts) - began + 1) // span.buckets)
+    # Read out of the JSON once each, and not again for each of the sums.
     read = select(
-        ((table.c.cycle - first) // width).label("place"),
+        ((table.c.cycle - began) // width).label("place"),
         table.c.cycle,
         *(column.cast(Float).label(f"v{index}") for index, column in enumerate(columns.values())),
     )
-    rows = connection.execute(_grouped(read.where(*wanted), len(names)))
-    return [
-        Bucket(row[0], row[1], row[2], {name: _extent(row[3 + 3 * at : 6 + 3 * at]) for at, name in enumerate(names)})
-        for row in rows
-    ]
+    places = {
+        row[0]: _summed(row[1:], list(columns))
+        for row in connection.execute(_grouped(read.where(*wanted), len(columns)))
+    }
+    for day in pruned:
+        place = (day.first_cycle - began) // width
+        if place in places:
+            places[place].add(day)
+        else:
+            places[place] = day
+    return [_bucket(summed, list(columns)) for _, summed in sorted(places.items())]
 
 
 def _grouped(read: Select[Any], quantities: int) -> Select[Any]:
     rows = read.subquery()
     values = [rows.c[f"v{index}"] for index in range(quantities)]
-    sums = [each(value) for value in values for each in (func.min, func.max, func.avg)]
-    return (
-        select(func.min(rows.c.cycle), func.max(rows.c.cycle), func.count(), *sums)
-        .group_by(rows.c.place)
-        .order_by(rows.c.place)
+    sums = [each(value) for value in values for each in (func.count, func.min, func.max, func.sum)]
+    return select(rows.c.place, func.min(rows.c.cycle), func.max(rows.c.cycle), func.count(), *sums).group_by(
+        rows.c.place
     )
 
 
-def _extent(sums: Sequence[Any]) -> Extent | None:
-    return None if sums[0] is None else Extent(*sums)
+def _summed(row: Sequence[Any], names: Sequence[str]) -> Summed:
+    extents = {name: Sums(*row[3 + 4 * at : 7 + 4 * at]) for at, name in enumerate(names)}
+    first, last, rows = row[:3]
+    return Summed(first, last, rows, {name: extent for name, extent in extents.items() if extent.count})
+
+
+def _bucket(summed: Summed, names: Sequence[str]) -> Bucket:
+    found = {name: summed.quantities.get(name) for name in names}
+    extents = {
+        name: None if sums is None else Extent(sums.min, sums.max, sums.sum / sums.count)
+        for name, sums in found.items()
+    }
+    return Bucket(summed.first_cycle, summed.last_cycle, summed.rows, extents)

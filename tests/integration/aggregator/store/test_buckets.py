@@ -9,6 +9,7 @@ from sqlalchemy import delete, select
 
 from aggregator.store.reads.buckets import BucketSpan, sum_up_predictions, sum_up_telemetry
 from aggregator.store.tables import Installation, Prediction, Receipt, Telemetry, core
+from aggregator.store.upkeep_tables import TakenCycles
 
 CYCLE_MAX = 2**31 - 1
 CHANNEL = "a b'.c"
@@ -34,7 +35,7 @@ lives = st.dictionaries(st.integers(1, 300), values, min_size=1, max_size=30)
 @given(life=lives, buckets=st.integers(1, 40), start=st.integers(1, 100), end=st.integers(50, 300))
 def test_each_bucket_sums_up_its_rows(life, buckets, start, end, store, span, recorder, deliver):
     with store.writing() as connection:
-        for table in (Telemetry, Receipt):
+        for table in (Telemetry, Receipt, TakenCycles):
             connection.execute(delete(core(table)))
     deliver({seq: recorder.row("E1", cycle, {CHANNEL: value}) for seq, (cycle, value) in enumerate(life.items(), 1)})
     with store.session() as session:

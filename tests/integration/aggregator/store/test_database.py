@@ -50,7 +50,7 @@ def test_receipts_of_the_first_version_become_runs_of_one(database_url):
 def test_a_store_that_is_not_migrated_says_how_to(database_url):
     store = Store(database_url)
     with pytest.raises(
-        StoreError, match="at version none, this program needs 0009; run: spoolwatch-aggregator migrate"
+        StoreError, match="at version none, this program needs 0010; run: spoolwatch-aggregator migrate"
     ):
         store.check_migrated()
     store.close()

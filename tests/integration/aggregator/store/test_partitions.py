@@ -79,16 +79,17 @@ class TestServer:
         assert lies_in("telemetry") == [(1, "telemetry_2029_06"), (2, "telemetry_2029_07")]
         assert make_partitions(store, clock.in_(-MONTH_S)) == []
 
-    def test_only_months_that_are_over_and_empty_are_dropped(self, store, deliver, recorder, clock, lies_in):
+    def test_a_month_that_is_over_is_dropped_and_what_is_kept_of_it_moves(
+        self, store, deliver, recorder, clock, lies_in
+    ):
         recorder.register("E1")
         make_partitions(store, clock())
         deliver({1: recorder.row("E1", 1)})
         assert drop_partitions(store, "telemetry", clock.in_(-MONTH_S)) == []
-        assert drop_partitions(store, "telemetry", clock.in_(MONTH_S)) == []
-        assert drop_partitions(store, "prediction", clock.in_(MONTH_S)) == ["prediction_2026_11"]
-        deliver({2: recorder.prediction("E1", 1)})
-        assert lies_in("prediction") == [(1, "prediction_default")]
-        assert lies_in("telemetry") == [(1, "telemetry_2026_11")]
+        assert drop_partitions(store, "telemetry", clock()) == []
+        assert drop_partitions(store, "telemetry", clock.in_(MONTH_S)) == ["telemetry_2026_11"]
+        deliver({2: recorder.row("E1", 2)})
+        assert lies_in("telemetry") == [(1, "telemetry_default"), (2, "telemetry_default")]
 
     def test_what_waits_for_a_lock_gives_up_before_ingest_waits_behind_it(self, store, clock):
         with store.engine.connect() as connection:
