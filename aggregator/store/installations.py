@@ -12,6 +12,7 @@ from sqlmodel import Session, col, or_, select
 from aggregator.access.roles import THIS_MACHINE, Caller, Role
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
+from aggregator.store.desired import mark_stale
 from aggregator.store.registry import RegistryError, key_of, lock_engine, lock_gateway, shown
 from aggregator.store.tables import Engine, Gateway, Installation
 from aggregator.store.versions import check_version
@@ -90,6 +91,7 @@ def amend(
         before = shown(one)
         one.sqlmodel_update(dict(change))
         _hang(session, one, engine, gateway, now)
+        mark_stale(session, [one.engine_id], [one.gateway_id])
         subject = f"engine {engine.serial} at gateway {gateway.name}"
         audit(session, by, now, Change("installation.amend", subject, gateway.site, before, shown(one)))
         session.commit()
@@ -125,6 +127,7 @@ def _install(store: Store, wanted: NewInstallation, now: datetime, by: Caller) -
         )
         _hang(session, one, engine, gateway, now)
         session.add(one)
+        mark_stale(session, [one.engine_id], [one.gateway_id])
         subject = f"engine {engine.serial} at gateway {gateway.name}"
         audit(session, by, now, Change("engine.install", subject, gateway.site, after=shown(one)))
         session.commit()

@@ -13,6 +13,8 @@ from sqlmodel import Session, col, select
 from aggregator.access.roles import THIS_MACHINE, Caller, Role
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
+from aggregator.store.desired import mark_stale
+from aggregator.store.desired_tables import GatewayDesired
 from aggregator.store.tables import Engine, EngineStatus, Gateway, Installation, Table, core
 from aggregator.store.versions import check_version
 from shared.errors import SpoolwatchError
@@ -39,6 +41,8 @@ class NotAtSiteError(RegistryError):
 class Registration:
     """An engine of a site, and where it is installed: at a position of a gateway, or nowhere yet (both None).
 
+    ``installation_cycle`` is its age in cycles when it was hung there, None where nobody knows.
+
     Raises:
         TopicError: a name is not valid.
     """
@@ -48,6 +52,7 @@ class Registration:
     gateway: str | None = None
     position: str | None = None
     type: str = "turbofan"
+    installation_cycle: int | None = None
 
     def __post_init__(self) -> None:
         check_site(self.site)
@@ -110,8 +115,10 @@ def _register(store: Store, wanted: Registration, now: datetime, by: Caller) -> 
                     gateway_id=gateway_id,
                     position=wanted.position,
                     installed_from=now,
+                    installation_cycle=wanted.installation_cycle,
                 )
             )
+            mark_stale(session, gateway_ids=[gateway_id])
         after = shown(engine) | {"gateway": wanted.gateway, "position": wanted.position}
         audit(session, by, now, Change("engine.register", f"engine {wanted.serial}", wanted.site, after=after))
         session.commit()
@@ -185,6 +192,7 @@ def edit_engine(
                 )
             if engine.status == "retired":
                 installation.installed_to = max(now, installation.installed_from)
+                mark_stale(session, gateway_ids=[installation.gateway_id])
         audit(session, by, now, Change("engine.edit", f"engine {serial}", engine.site, before, shown(engine)))
         session.commit()
 
@@ -208,15 +216,15 @@ def shown(row: Table) -> dict[str, Any]:
     return row.model_dump(mode="json", exclude={"id", "registered_at"})
 
 
-def lock_engine(session: Session, serial: str, by: Caller) -> Engine:
+def lock_engine(session: Session, serial: str, by: Caller, role: Role = Role.ENGINEER) -> Engine:
     """Read an engine that nobody else edits or installs until this transaction ends.
 
     Raises:
-        NoSuchEngineError: it is not registered, or elsewhere than where whoever asks is an engineer.
+        NoSuchEngineError: it is not registered, or elsewhere than where whoever asks has this role.
     """
     query = select(Engine).where(Engine.serial == serial).with_for_update(key_share=True)
     engine = session.exec(query, execution_options={"populate_existing": True}).one_or_none()
-    if engine is None or not by.may(Role.ENGINEER, engine.site):
+    if engine is None or not by.may(role, engine.site):
         raise NoSuchEngineError(f"engine {serial} is not registered")
     return engine
 
@@ -240,6 +248,7 @@ def _ensure_gateway(session: Session, name: str, site: str) -> int:
         gateway = Gateway(name=name, site=site)
         session.add(gateway)
         session.flush()
+        session.add(GatewayDesired(gateway_id=key_of(gateway.id)))
     if gateway.site != site:
         raise RegistryError(
             f"gateway {name} is registered at site {gateway.site}, not at {site}; "

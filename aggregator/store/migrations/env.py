@@ -2,7 +2,8 @@
 
 from alembic import context
 
-import aggregator.store.upkeep_tables  # noqa: F401  # whose tables are part of the metadata
+import aggregator.store.desired_tables  # noqa: F401  # whose tables are part of the metadata
+import aggregator.store.upkeep_tables  # noqa: F401
 from aggregator.store.tables import Table
 
 context.configure(

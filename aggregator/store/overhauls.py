@@ -1,0 +1,98 @@
+"""Overhauls: after one an engine is as new, and its age and baseline begin again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session, col, func, or_, select
+
+from aggregator.access.roles import THIS_MACHINE, Caller, Role, Sites
+from aggregator.store.audit import Change, audit
+from aggregator.store.database import Store
+from aggregator.store.desired import mark_stale
+from aggregator.store.desired_tables import Overhaul
+from aggregator.store.installations import CLOCK_LEEWAY
+from aggregator.store.registry import RegistryError, key_of, lock_engine, shown
+from aggregator.store.tables import Engine, Installation, Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class NewOverhaul:
+    """An overhaul that somebody enters.
+
+    Attributes:
+        engine: the serial.
+        at: when it was done.
+        after_cycle: after which of the source's cycles, where the engine hung somewhere; None goes by the rows.
+    """
+
+    engine: str
+    at: datetime
+    after_cycle: int | None = None
+
+
+def overhaul(store: Store, wanted: NewOverhaul, now: datetime, *, by: Caller = THIS_MACHINE) -> int:
+    """Enter an overhaul; returns the engine's maintenance epoch from then on.
+
+    Raises:
+        NoSuchEngineError: the engine is not registered, or elsewhere than where whoever asks is a technician.
+        RegistryError: it is ahead, or not after the last one.
+    """
+    with store.session(writes=True) as session:
+        engine = lock_engine(session, wanted.engine, by, Role.TECHNICIAN)
+        if wanted.at > now + CLOCK_LEEWAY:
+            raise RegistryError("an overhaul is entered when it was done: not ahead")
+        last = _last(session, key_of(engine.id))
+        if last is not None and wanted.at <= last.at:
+            raise RegistryError(
+                f"engine {engine.serial} was overhauled at {last.at:%Y-%m-%dT%H:%M:%SZ}, later than that"
+            )
+        where = _where(session, key_of(engine.id), wanted.at)
+        if where is None and wanted.after_cycle is not None:
+            raise RegistryError(f"engine {engine.serial} hung nowhere then: its source counted no cycles")
+        one = Overhaul(
+            engine_id=key_of(engine.id),
+            epoch=1 if last is None else last.epoch + 1,
+            at=wanted.at,
+            installation_id=where,
+            after_cycle=None if where is None else _after_cycle(session, key_of(engine.id), where, wanted),
+        )
+        session.add(one)
+        mark_stale(session, engine_ids=[key_of(engine.id)])
+        audit(session, by, now, Change("engine.overhaul", f"engine {engine.serial}", engine.site, after=shown(one)))
+        session.commit()
+        return one.epoch
+
+
+def list_overhauls(session: Session, sites: Sites, serial: str) -> Sequence[Overhaul]:
+    """Every overhaul of an engine of these sites, the last one first."""
+    query = select(Overhaul).join(Engine, col(Engine.id) == Overhaul.engine_id).where(Engine.serial == serial)
+    if sites is not None:
+        query = query.where(col(Engine.site).in_(sorted(sites)))
+    return session.exec(query.order_by(col(Overhaul.epoch).desc())).all()
+
+
+def _last(session: Session, engine_id: int) -> Overhaul | None:
+    query = select(Overhaul).where(Overhaul.engine_id == engine_id).order_by(col(Overhaul.epoch).desc())
+    return session.exec(query.limit(1)).first()
+
+
+def _where(session: Session, engine_id: int, at: datetime) -> str | None:
+    """The installation that lasted at that time."""
+    ended = col(Installation.installed_to)
+    query = select(Installation.id).where(
+        Installation.engine_id == engine_id, Installation.installed_from <= at, or_(ended.is_(None), ended > at)
+    )
+    return session.exec(query).one_or_none()
+
+
+def _after_cycle(session: Session, engine_id: int, installation_id: str, wanted: NewOverhaul) -> int:
+    """The last cycle before it: as entered, or that of the last row observed by then."""
+    if wanted.after_cycle is not None:
+        return wanted.after_cycle
+    query = select(func.max(Telemetry.cycle)).where(
+        Telemetry.engine_id == engine_id,
+        Telemetry.installation_id == installation_id,
+        Telemetry.observed_at <= wanted.at,
+    )
+    return session.exec(query).one() or 0
