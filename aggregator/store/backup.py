@@ -1,4 +1,4 @@
-"""Backs a SQLite store up while it is in use, and puts a backup in its place as a new history of the store."""
+"""Backs the store up while it is in use, and puts a backup in its place as a new history of the store."""
 
 import fcntl
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from aggregator.store.database import Store, StoreError, open_store
+from aggregator.store.dumps import dump, put_back
 
 
 @contextmanager
@@ -38,13 +39,14 @@ def back_up(store: Store, target: Path) -> None:
     """Copy the store as it is at one instant; it may be served meanwhile.
 
     Raises:
-        StoreError: it is not a file, or the copy cannot be made.
+        StoreError: the copy cannot be made.
     """
-    if not store.is_sqlite:
-        raise StoreError("this store is on a PostgreSQL server: back it up with pg_dump")
     if target.exists():
         raise StoreError(f"{target} exists already; name a new file")
     try:
+        if not store.is_sqlite:
+            dump(store, target)
+            return
         with TemporaryDirectory(dir=target.parent, prefix=".backup-") as folder:
             copy = Path(folder) / target.name
             _copy(_path(store), copy)
@@ -54,21 +56,22 @@ def back_up(store: Store, target: Path) -> None:
 
 
 def restore(store: Store, backup: Path) -> str:
-    """Put a backup in the place of the store, which stays beside it with the ending ``.replaced``.
+    """Put a backup in the place of the store; overwrite nothing.
+
+    A SQLite file stays beside it with the ending ``.replaced``; a database on a server has to be empty.
 
     Returns:
         The store's new epoch: it tells the gateways to offer again what they still hold.
 
     Raises:
-        StoreError: the store is in use or on a server, or the backup cannot be used.
+        StoreError: the store is in use, something would be overwritten, or the backup cannot be used.
     """
     if not store.is_sqlite:
-        raise StoreError(
-            "this store is on a PostgreSQL server: restore it with pg_restore, "
-            "then run: spoolwatch-aggregator new-epoch"
-        )
+        return put_back(store, backup)
     _check(backup)
     path = _path(store)
+    if path.exists() and _replaced(path).exists():
+        raise StoreError(f"{_replaced(path)} of an earlier restore is there still; move it away or delete it first")
     path.parent.mkdir(parents=True, exist_ok=True)
     with in_use(store, alone=True):
         try:
@@ -87,6 +90,10 @@ def restore(store: Store, backup: Path) -> str:
 
 def _path(store: Store) -> Path:
     return Path(str(store.engine.url.database))
+
+
+def _replaced(path: Path) -> Path:
+    return path.with_name(path.name + ".replaced")
 
 
 def _check(backup: Path) -> None:
@@ -115,8 +122,6 @@ def _keep_replaced(path: Path) -> None:
     with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as old:
         old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     if path.exists():
-        replaced = path.with_name(path.name + ".replaced")
-        replaced.unlink(missing_ok=True)
-        os.link(path, replaced)
+        os.link(path, _replaced(path))
     for ending in ("-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)

@@ -61,11 +61,15 @@ class Store:
         with self._writer.begin() as connection:
             yield connection
 
-    def migrate(self, version: str = "head") -> None:
-        """Bring the tables to this version of the program, or to an older one of theirs.
+    def migrate(self, version: str = "head", *, down: bool = False) -> None:
+        """Bring the tables to this version of the program, or to one of their own versions.
+
+        Args:
+            version: ``head``, or a number such as ``0008``; ``base`` is before the first.
+            down: whether that may be an older one, which deletes what it has no place for.
 
         Raises:
-            StoreError: a newer version of the program has been here.
+            StoreError: a newer version of the program has been here, or the wanted one is older and must not be.
         """
         with self.writing() as connection:
             if not self.is_sqlite:
@@ -73,11 +77,17 @@ class Store:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
             config = _alembic()
             config.attributes["connection"] = connection
+            found = _revision(connection)
+            # They are numbered with leading zeros.
+            is_older = found is not None and (version == "base" or (version != "head" and version < found))
+            if is_older and not down:
+                raise StoreError(
+                    f"the store {self.engine.url!r} is at version {found}: going down to {version} deletes the tables "
+                    "and columns that came since, with all that is in them. Stop the aggregators, make a backup, and "
+                    "add --yes"
+                )
             try:
-                if _is_older(connection, version):
-                    command.downgrade(config, version)
-                else:
-                    command.upgrade(config, version)
+                (command.downgrade if is_older else command.upgrade)(config, version)
             except CommandError as error:
                 raise StoreError(
                     f"the store {self.engine.url!r} cannot be migrated ({error}); "
@@ -91,7 +101,7 @@ class Store:
             StoreError: they are not.
         """
         with self.engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
+            found = _revision(connection)
         wanted = ScriptDirectory.from_config(_alembic()).get_current_head()
         if found != wanted:
             raise StoreError(
@@ -139,8 +149,13 @@ class Store:
             return connection.scalar(select(col(StoreFact.value)).where(col(StoreFact.key) == key))
 
 
-def open_store(database_url: str, *, migrate: bool = False) -> Store:
+def open_store(database_url: str, *, migrate: str | None = None, down: bool = False) -> Store:
     """Open a store for use; SQLite, a file of our own, is made and migrated on the way, a server's if so told.
+
+    Args:
+        database_url: which one.
+        migrate: to which version of the tables.
+        down: whether that may be an older one.
 
     Raises:
         SettingsError: the URL is wrong, or there is no place for the file.
@@ -152,8 +167,8 @@ def open_store(database_url: str, *, migrate: bool = False) -> Store:
         try:
             if store.is_sqlite:
                 Path(str(store.engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
-            if store.is_sqlite or migrate:
-                store.migrate()
+            if store.is_sqlite or migrate is not None:
+                store.migrate(migrate or "head", down=down)
             else:
                 store.check_migrated()
         except OSError as error:
@@ -229,10 +244,8 @@ def _alembic() -> Config:
     return config
 
 
-def _is_older(connection: Connection, version: str) -> bool:
-    """Whether a version, which are numbered with leading zeros, is before the one that the tables have."""
-    found = MigrationContext.configure(connection).get_current_revision() or ""
-    return version == "base" or (version != "head" and version < found)
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _to_json(value: object) -> str:

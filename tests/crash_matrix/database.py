@@ -77,6 +77,7 @@ class Sqlite:
 
     def restore(self, centre: CentreCommand, backup: Path) -> None:
         """See ``Database``."""
+        self.path.with_name(self.path.name + ".replaced").unlink(missing_ok=True)
         centre("restore", str(backup))
 
     def close(self) -> None:

@@ -115,7 +115,7 @@ class Plant:
         )
 
     def _register(self) -> None:
-        store = open_store(self.database.url, migrate=True)
+        store = open_store(self.database.url, migrate="head")
         for gateway in self.gateways.values():
             for position, serial in enumerate(gateway.serials, start=1):
                 register_engine(store, Registration(serial, SITE, gateway.name, str(position)))

@@ -2,8 +2,8 @@
 
 from alembic import context
 
-import aggregator.store.desired_tables  # noqa: F401  # whose tables are part of the metadata
-import aggregator.store.upkeep_tables  # noqa: F401
+import aggregator.store.desired_tables
+import aggregator.store.upkeep_tables  # noqa: F401  # whose tables are part of the metadata
 from aggregator.store.tables import Table
 
 context.configure(

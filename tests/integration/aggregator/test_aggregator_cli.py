@@ -1,7 +1,8 @@
 """The commands that end by themselves."""
 
 import base64
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from getpass import getuser
 
 import pytest
@@ -16,6 +17,7 @@ from aggregator.store.missing import UNAVAILABLE
 from aggregator.store.people import find_person
 from shared.messages import Reply
 from shared.topics import GatewayTopic
+from tests.integration.aggregator.conftest import Clock, Recorder
 
 
 @pytest.fixture
@@ -189,7 +191,7 @@ def test_a_password_is_read_from_a_file(command, tmp_path):
 def test_a_password_is_asked_for_twice(command, monkeypatch):
     command("migrate")
     answers = ["correct horse battery", "correct horse cattery", "correct horse battery", "correct horse battery"]
-    monkeypatch.setattr("aggregator.cli.getpass", lambda _: answers.pop(0))
+    monkeypatch.setattr("aggregator.commands.people.getpass", lambda _: answers.pop(0))
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     status, _, errors = command(*USER)
     assert (status, "these were two passwords" in errors) == (1, True)
@@ -258,3 +260,37 @@ def test_missing_records_are_listed(command, tmp_path):
     commit(store, [ReplyArrival(GatewayTopic("hamburg", "gw-1", "reply"), reply, datetime.now(UTC))])
     store.close()
     assert command("missing")[1].endswith(f"gw-1\ts\t3\t7\t{UNAVAILABLE}\n")
+
+
+def test_a_store_goes_down_only_after_a_warning(command):
+    command("migrate")
+    status, _, errors = command("migrate", "--to", "0009")
+    assert (status, "make a backup, and add --yes" in errors) == (1, True)
+    assert command("migrate", "--to", "0009", "--yes") == (0, "the store is at version 0009\n", "")
+    assert command("migrate") == (0, "the store is up to date\n", "")
+    status, _, errors = command("migrate", "--to", "9999")
+    assert (status, "cannot be migrated" in errors) == (1, True)
+
+
+def test_prune_says_what_it_would_do_and_does_it(command, said, tmp_path):
+    command("migrate")
+    assert command("prune") == (
+        1,
+        "",
+        "everything is kept: say with --retention.telemetry-days or --retention.predictions-days for how long\n",
+    )
+    store = open_store(f"sqlite:///{tmp_path}/centre/store.db")
+    clock = Clock()
+    clock.at = datetime.now(UTC) - timedelta(days=9)
+    recorder = Recorder(store, clock)
+    recorder.register("E1")
+    recorder.send(*(recorder.row("E1", cycle) for cycle in range(1, 201)))
+    store.close()
+    for flags, line in (
+        (("--dry-run",), r"telemetry: 50 records received before \d.*Z would be pruned\n"),
+        ((), r"telemetry: 50 records received before \d.*Z pruned\n"),
+        ((), r"telemetry: 0 records received before \d.*Z pruned\n"),
+    ):
+        status, output, errors = command("prune", "--retention.telemetry-days", "7", *flags)
+        assert (status, errors) == (0, said)
+        assert re.search(line, output)

@@ -27,7 +27,7 @@ GATEWAYS = ("gw-1", "gw-2", "gw-3")
 
 @pytest.fixture
 def store(postgresql_url):
-    store = open_store(postgresql_url, migrate=True)
+    store = open_store(postgresql_url, migrate="head")
     for number, gateway in enumerate(GATEWAYS, 1):
         register_engine(store, Registration(f"E{number}", "hamburg", gateway, "left"))
     yield store

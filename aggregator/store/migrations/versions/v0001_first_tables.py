@@ -257,3 +257,12 @@ def _create_telemetry() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_telemetry"),
         sa.UniqueConstraint("engine_id", "installation_id", "cycle", name="uq_telemetry_subject"),
     )
+
+
+def downgrade() -> None:
+    """Drop every table."""
+    for table in (
+        *("telemetry", "receipt", "prediction", "gap_record", "current_state", "stream", "installation", "store_fact"),
+        *("quarantine", "model", "gateway", "engine"),
+    ):
+        op.drop_table(table)

@@ -10,3 +10,8 @@ down_revision = "0002"
 def upgrade() -> None:
     """Add what streams are to remember; of those there are, nothing is known yet."""
     op.add_column("stream", sa.Column("sessions", sa.JSON(none_as_null=True), nullable=True))
+
+
+def downgrade() -> None:
+    """Forget the sessions."""
+    op.drop_column("stream", "sessions")

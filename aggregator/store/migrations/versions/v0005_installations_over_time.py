@@ -24,3 +24,14 @@ def upgrade() -> None:
     op.add_column("quarantine", sa.Column("engine", sa.String(), nullable=True))
     for column in ("gateway", "engine"):
         op.create_index(f"ix_quarantine_{column}_id", "quarantine", [column, "id"])
+
+
+def downgrade() -> None:
+    """Drop the rules, and forget ages and which engines quarantined records name."""
+    for column in ("gateway", "engine"):
+        op.drop_index(f"ix_quarantine_{column}_id", "quarantine")
+    op.drop_column("quarantine", "engine")
+    op.drop_index("ix_installation_installed_from_id", "installation")
+    for name in ("engine_id", "position"):
+        op.drop_index(f"uq_installation_{name}_still", "installation")
+    op.drop_column("installation", "installation_cycle")

@@ -11,3 +11,10 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         with op.batch_alter_table("quarantine", recreate="always", table_kwargs={"sqlite_autoincrement": True}):
             pass
+
+
+def downgrade() -> None:
+    """Make SQLite's table anew, whose highest id may then be given again."""
+    if op.get_bind().dialect.name == "sqlite":
+        with op.batch_alter_table("quarantine", recreate="always"):
+            pass

@@ -193,7 +193,7 @@ async def test_a_locked_database_is_waited_for_without_an_ack(
 async def test_a_database_server_that_goes_away_is_waited_for(
     postgresql_server, postgresql_url, external, gateway_at, running, recorder, eventually, command_key
 ):
-    store = open_store(postgresql_url, migrate=True)
+    store = open_store(postgresql_url, migrate="head")
     register_engine(store, Registration("E1", "hamburg", "gw-1", "left"))
     async with (
         running(

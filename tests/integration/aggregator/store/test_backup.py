@@ -3,6 +3,7 @@
 import sqlite3
 
 import pytest
+from sqlalchemy import inspect, text
 
 from aggregator.store.arrivals import Entry, EnvelopeArrival
 from aggregator.store.backup import back_up, in_use, restore
@@ -109,12 +110,58 @@ def test_a_backup_that_has_no_place_says_so(store, tmp_path):
         back_up(store, tmp_path / "nowhere" / "backup.db")
 
 
-def test_a_server_has_its_own_tools(postgresql_url, tmp_path):
-    store = Store(postgresql_url)
-    with pytest.raises(StoreError, match="pg_dump"):
-        back_up(store, tmp_path / "backup.db")
-    with pytest.raises(StoreError, match="pg_restore, then run: spoolwatch-aggregator new-epoch"):
-        restore(store, tmp_path / "backup.db")
-    with in_use(store, alone=True), in_use(store):
-        pass
+def test_what_an_earlier_restore_replaced_is_not_overwritten(store, record, tmp_path):
+    record(1)
+    back_up(store, tmp_path / "backup.db")
+    record(2)
     store.close()
+    restore(store, tmp_path / "backup.db")
+    with pytest.raises(StoreError, match=r"store\.db\.replaced of an earlier restore is there still"):
+        restore(store, tmp_path / "backup.db")
+    assert cycles(tmp_path / "store.db.replaced") == [1, 2]
+
+
+class TestServer:
+    @pytest.fixture
+    def database_url(self, postgresql_url):
+        return postgresql_url
+
+    def test_a_backup_is_restored_into_an_empty_database_under_a_new_epoch(
+        self, store, record, postgresql_server, tmp_path
+    ):
+        epoch = store.epoch()
+        record(1)
+        back_up(store, tmp_path / "backup")
+        record(2)
+        empty = Store(postgresql_server.new_database())
+        renewed = restore(empty, tmp_path / "backup")
+        reopened = open_store(empty.engine.url.render_as_string(hide_password=False))
+        with reopened.engine.connect() as connection:
+            assert list(connection.scalars(text("SELECT cycle FROM telemetry"))) == [1]
+        assert reopened.epoch() == renewed != epoch
+        for each in (empty, reopened):
+            each.close()
+
+    def test_a_database_that_is_not_empty_is_not_overwritten(self, store, record, tmp_path):
+        record(1)
+        back_up(store, tmp_path / "backup")
+        with pytest.raises(StoreError, match=r"is not empty, and a restore overwrites nothing: make a new one"):
+            restore(store, tmp_path / "backup")
+
+    def test_what_is_no_dump_leaves_the_database_empty(self, postgresql_server, tmp_path):
+        (tmp_path / "backup").write_bytes(b"something else" * 100)
+        empty = Store(postgresql_server.new_database())
+        with pytest.raises(StoreError, match=r"pg_restore failed: .*valid archive"):
+            restore(empty, tmp_path / "backup")
+        assert inspect(empty.engine).get_table_names() == []
+        empty.close()
+
+    def test_a_missing_tool_is_named(self, store, tmp_path, monkeypatch):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(StoreError, match=r"pg_dump is not installed: .*postgresql-client"):
+            back_up(store, tmp_path / "backup")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_server_looks_after_its_users_itself(self, store):
+        with in_use(store, alone=True), in_use(store):
+            pass
