@@ -53,7 +53,7 @@ def permissions(app: FastAPI) -> list[Permission]:
         ValueError: a route does not say whom it takes.
     """
     found = [
-        Permission(method, str(route.path), *_declared(route))
+        Permission(method, str(route.path_format), *_declared(route))
         for route in iter_route_contexts(app.routes)
         if route.path not in WITHOUT_CONTENT
         for method in route.methods or ("ANY",)

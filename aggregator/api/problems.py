@@ -9,8 +9,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
+from starlette.routing import Route, compile_path
 from starlette.types import Receive, Scope, Send
 
 from aggregator.api.schemas.problem import FieldProblem, Problem
@@ -126,12 +127,14 @@ class _NoSuchRoute:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        for route in self._app.routes:
-            match, child_scope = route.matches(scope)
-            if match is Match.PARTIAL:
-                scope.update(child_scope)
-                await route.handle(scope, receive, send)
-                return
+        methods: dict[str, set[str]] = {}
+        for route in iter_route_contexts(self._app.routes):
+            if route.methods and compile_path(str(route.path))[0].match(scope["path"]):
+                methods.setdefault(str(route.path), set()).update(route.methods)
+        if methods:
+            # Of /quarantine/redrive and /quarantine/{id}, the one that says it word for word.
+            here = methods.get(scope["path"]) or set().union(*methods.values())
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(here))})
         raise HTTPException(404, f"There is nothing at {scope['path']}; see /api/docs.")
 
 

@@ -50,13 +50,13 @@ def read_quarantine(
     return QuarantinePage(items=items, next=cursor, given_up=count_given_up(session))
 
 
-@router.get("/{id}", summary="Look at one quarantined message", responses=problems(404, 422))
+@router.get("/{id:int}", summary="Look at one quarantined message", responses=problems(404, 422))
 def read_message(id: Id, session: SessionDep, sites: VisibleSites) -> QuarantinedContent:
     """A message with its bytes as they came and, where they are JSON, what they say."""
     return QuarantinedContent.of(_find(session, sites, id))
 
 
-@router.delete("/{id}", summary="Discard a quarantined message", status_code=204, responses=problems(404, 422))
+@router.delete("/{id:int}", summary="Discard a quarantined message", status_code=204, responses=problems(404, 422))
 def discard_message(id: Id, caller: EngineerDep, centre: CentreDep, now: NowDep) -> None:
     """Throw a message away for good.
 
@@ -70,7 +70,7 @@ def discard_message(id: Id, caller: EngineerDep, centre: CentreDep, now: NowDep)
 
 
 @router.post(
-    "/{id}/redrive", summary="Redrive a quarantined message", status_code=204, responses=problems(404, 409, 422)
+    "/{id:int}/redrive", summary="Redrive a quarantined message", status_code=204, responses=problems(404, 409, 422)
 )
 def redrive_message(id: Id, caller: EngineerDep, centre: CentreDep, now: NowDep) -> None:
     """Take a message as if it had just come, after whatever it was refused for was put right.

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from aggregator.access.passwords import MAX_LENGTH, MIN_LENGTH
 from aggregator.access.roles import PERSON_NAME, Caller, Role, grants_of
@@ -137,7 +137,7 @@ class PersonChange(BaseModel):
 
     password: Password | None = Field(default=None, description="A new one ends their logins.")
     grants: Grants | None = Field(default=None, description="All of them, in the place of those there are.")
-    disabled: bool | None = Field(default=None, description="True ends their logins.")
+    disabled: StrictBool | None = Field(default=None, description="True ends their logins.")
 
 
 class NewApiKey(BaseModel):

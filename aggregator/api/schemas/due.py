@@ -1,13 +1,13 @@
 """When engines are due: dates made of remaining cycles and utilisation."""
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
 from aggregator.api.paging import Page, PageQuery
 from aggregator.api.schemas.history import Rul
-from aggregator.api.schemas.names import Name
+from aggregator.api.schemas.names import Day, Name
 from aggregator.fleet import due, utilisation
 from aggregator.fleet.bands import Band
 from aggregator.fleet.due import LEAST_CAUTIOUS, MOST_CAUTIOUS, Doubt, Judgement, Life, due_date
@@ -64,7 +64,7 @@ class DueDates(BaseModel):
 class DueQuery(PageQuery):
     """By when, how surely, and which engines."""
 
-    before: date = Field(description="Due before this day begins, in UTC.", examples=["2026-12-01"])
+    before: Day = Field(description="Due before this day begins, in UTC.", examples=["2026-12-01"])
     confidence: float = Field(
         default=MOST_CAUTIOUS,
         ge=LEAST_CAUTIOUS,

@@ -126,3 +126,9 @@ def store(tmp_path):
 @pytest.fixture
 def recorder(store, clock):
     return Recorder(store, clock)
+
+
+@pytest.fixture(scope="session")
+def recorder_of():
+    """Makes recorders of stores that live longer than one test."""
+    return Recorder

@@ -1,0 +1,88 @@
+"""What openapi.json says, tried on a server by generated requests, valid and not: no defect, nothing undocumented."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import schemathesis
+import uvicorn
+from hypothesis import settings
+
+from aggregator.access.opaque import draw_api_key
+from aggregator.access.roles import FULL_ACCESS, Caller
+from aggregator.access.tokens import TokenKey
+from aggregator.api.app import create_app
+from aggregator.api.permissions import permissions
+from aggregator.ingest.status import IngestStatus
+from aggregator.settings import ApiSettings
+from aggregator.store.api_keys import KeyWish, add_key
+from aggregator.store.database import Store
+from aggregator.store.logins import begin_login
+from aggregator.store.people import add_person
+
+ROOT = Caller("root on this machine", FULL_ACCESS)
+UNLIMITED = "1000000/second"
+DESCRIBED = create_app(Store("sqlite:///never-opened.db"), IngestStatus())
+IN_PERSON = {(one.method, one.path) for one in permissions(DESCRIBED) if one.in_person}
+SCHEMA = schemathesis.openapi.from_dict(DESCRIBED.openapi())
+
+# Which cursors there are, and which of two dates comes first, no schema says.
+BEYOND_WHAT_SCHEMAS_SAY = [schemathesis.checks.positive_data_acceptance]
+THERE_ARE = {"serial": "E-1", "id": 1, "name": "anna"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, recorder_of):
+    """The address of a server with a small fleet, and what to show it."""
+
+    def now():
+        return datetime.now(UTC)
+
+    store = Store(f"sqlite:///{tmp_path_factory.mktemp('schema') / 'store.db'}")
+    store.migrate()
+    recorder = recorder_of(store, now)
+    for serial in ("E-1", "E-2"):
+        recorder.engine(serial, gateway=f"gw-{serial}")
+    recorder.garbage()
+    for name in ("root", "anna"):
+        add_person(store, name, "no hash", FULL_ACCESS, ROOT, now())
+    key, token_key, until = draw_api_key(), TokenKey.draw(), now() + timedelta(days=1)
+    add_key(store, key, KeyWish("test", FULL_ACCESS, until), ROOT, now())
+    begin_login(store, "root", "l", "127.0.0.1", now(), until)
+    limits = ApiSettings(rate=UNLIMITED, login_rate=UNLIMITED)
+    app = create_app(store, IngestStatus(connected=True), key=token_key, settings=limits)
+    uvicorn_server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
+    thread = threading.Thread(target=uvicorn_server.run)
+    thread.start()
+    while not uvicorn_server.started:
+        time.sleep(0.01)
+    port = uvicorn_server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}", key.text, token_key.issue("l", "api", now(), 86_400)
+    uvicorn_server.should_exit = True
+    thread.join()
+    store.close()
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=8, deadline=None, derandomize=True)
+def test_no_request_finds_a_defect(case, server):
+    check(case, *server)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@SCHEMA.parametrize()
+@settings(max_examples=200, deadline=None)
+def test_none_of_many_requests_finds_a_defect(case, server):
+    check(case, *server)
+
+
+def check(case, url, key, token):
+    """Send a request, half of them for things that there are, and hold the answer against the schema."""
+    if case.meta.generation.mode.is_positive and len(str(case.path_parameters)) % 2:
+        case.path_parameters.update({name: value for name, value in THERE_ARE.items() if name in case.path_parameters})
+    shown = token if (case.method, case.operation.path) in IN_PERSON else key
+    case.call_and_validate(
+        base_url=url, headers={"Authorization": f"Bearer {shown}"}, excluded_checks=BEYOND_WHAT_SCHEMAS_SAY
+    )
