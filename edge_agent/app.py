@@ -70,6 +70,18 @@ async def _run(settings: AgentSettings, outbox: Outbox, now: Callable[[], dateti
     )
     link = MqttLink(link_options(settings), will=_will(settings, board))
     desired = Desired(settings, outbox)
+    pipeline = Pipeline(
+        source,
+        predictor,
+        outbox,
+        serials,
+        gauge,
+        accepted=lambda: delivery.send_waiting(),
+        progress=watchdog.beat("sense"),
+        now=now,
+        commit=settings.outbox,
+        desired=desired.of,
+    )
     delivery = Delivery(
         settings,
         outbox,
@@ -78,18 +90,7 @@ async def _run(settings: AgentSettings, outbox: Outbox, now: Callable[[], dateti
         progress=watchdog.beat("deliver"),
         now_s=lambda: now().timestamp(),
         desired=desired,
-    )
-    pipeline = Pipeline(
-        source,
-        predictor,
-        outbox,
-        serials,
-        gauge,
-        accepted=delivery.send_waiting,
-        progress=watchdog.beat("sense"),
-        now=now,
-        commit=settings.outbox,
-        desired=desired.of,
+        plant=pipeline,
     )
     link.open()
     watchdog.ready()

@@ -1,21 +1,38 @@
 """Obeys what the centre asks of this gateway, if the centre's key has signed it: once, none retained."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import structlog
 from msgspec.structs import replace
 
+from edge_agent.clock import is_set
 from edge_agent.inventory import Inventory
-from edge_agent.outbox import Outbox
+from edge_agent.outbox import Outbox, OutboxError
+from edge_agent.ports import Plant
 from edge_agent.settings import AgentSettings
 from edge_agent.signatures import verifier
-from shared.errors import MessageError
-from shared.messages import RANGES_MAX, VERSION, Command, Reply, Resend, SeqRange, SignedCommand, decode
+from shared.errors import MessageError, RowError
+from shared.messages import (
+    RANGES_MAX,
+    VERSION,
+    Command,
+    Predict,
+    Reply,
+    Resend,
+    RestartSource,
+    SendAgain,
+    SeqRange,
+    SignedCommand,
+    as_reason,
+    decode,
+)
 
 REPLIES_KEPT = 1000
 # Each is a durable transaction; more of them in one turn would hold sensing up.
 PIECES_AT_ONCE = 2
+INTERRUPTED = "the centre asked for all that its store lacks meanwhile; ask again"
 
 log = structlog.get_logger(__name__)
 
@@ -31,16 +48,28 @@ class Commands:
         settings: names and key.
         outbox: what commands are about.
         inventory: hears of commands that ask for what is gone.
+        plant: does what commands ask of the sensing side; None where there is none.
+        now: the clock, aware UTC; it may be wrong.
     """
 
-    def __init__(self, settings: AgentSettings, outbox: Outbox, inventory: Inventory) -> None:
+    def __init__(
+        self,
+        settings: AgentSettings,
+        outbox: Outbox,
+        inventory: Inventory,
+        plant: Plant | None,
+        now: Callable[[], datetime],
+    ) -> None:
         self._site = settings.site
         self._gateway = settings.gateway
         self._outbox = outbox
         self._inventory = inventory
+        self._plant = plant
+        self._now = now
         self._verify = None if settings.centre_key is None else verifier(settings.centre_key)
         self._replies: OrderedDict[str, list[Reply]] = OrderedDict()
         self._resending: Iterator[list[Reply]] | None = None
+        self._sending_again: str | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -51,8 +80,8 @@ class Commands:
         """Begin to do what a message on the command topic asks; returns what can be answered at once.
 
         A command that comes again is answered as before and not obeyed again. Over a restart nothing is remembered:
-        sending records again twice is harmless. A command takes the place of one that is still being obeyed: it
-        asks for all that lacks.
+        until a command expires, what it asks for is harmless twice. A ``Resend`` takes the place of whatever is still
+        being sent again: it asks for all that lacks.
 
         Raises:
             RefusedError: the message is not a command of the centre's; nothing was done.
@@ -66,10 +95,48 @@ class Commands:
         if (command.site, command.gateway) != (self._site, self._gateway):
             reason = f"it is meant for gateway {command.gateway} at {command.site}"
             log.warning("command_refused", command_id=command_id, reason=reason)
-            return self._answered([Reply(command_id=command_id, outcome="refused", reason=reason)])
-        log.info("command", command_id=command_id, stream_id=command.order.stream_id, ranges=command.order.ranges[:10])
-        self._resending = self._resend(command_id, command.order)
-        return []
+            return self._answered([_refusal(command_id, reason)])
+        log.info("command", command_id=command_id, order=type(command.order).__name__)
+        if isinstance(command.order, Resend):
+            interrupted, self._sending_again = self._sending_again, None
+            self._resending = self._resend(command_id, command.order)
+            return [] if interrupted is None else self._answered([_refusal(interrupted, INTERRUPTED)])
+        refusal = self._why_too_late(command) or self._do(command_id, command.order)
+        if refusal is not None:
+            log.warning("command_refused", command_id=command_id, reason=refusal)
+            return self._answered([_refusal(command_id, refusal)])
+        if isinstance(command.order, SendAgain):
+            return []
+        return self._answered([Reply(command_id=command_id, outcome="done")])
+
+    def _why_too_late(self, command: Command) -> str | None:
+        now = self._now()
+        if not is_set(now):
+            return "the gateway's clock has not been set, so it cannot tell whether the command is still meant"
+        if now >= command.expires_at:
+            return (
+                f"it was good until {command.expires_at:%H:%M:%S}, and by the gateway's clock it is {now:%H:%M:%S} UTC"
+            )
+        return None
+
+    def _do(self, command_id: str, order: SendAgain | Predict | RestartSource) -> str | None:
+        """Do what is asked, or begin to; returns why that cannot be."""
+        if isinstance(order, SendAgain):
+            if self._resending is not None:
+                return "other records are just being sent again; ask again in a moment"
+            self._sending_again = command_id
+            self._resending = self._send_again(command_id, order)
+            return None
+        if self._plant is None:
+            return "nothing is sensed here"
+        if isinstance(order, RestartSource):
+            self._plant.restart_source()
+            return None
+        try:
+            self._plant.predict(order.engine, command_id)
+        except (RowError, OutboxError) as error:
+            return str(error)
+        return None
 
     def go_on(self) -> list[Reply]:
         """Do a piece of what was asked for; returns the answer once all of it is done.
@@ -82,6 +149,7 @@ class Commands:
             return []
         for _ in range(PIECES_AT_ONCE):
             if replies := next(resending):
+                self._sending_again = None
                 return self._answered(replies)
         self._resending = resending
         return []
@@ -99,8 +167,7 @@ class Commands:
     def _resend(self, command_id: str, order: Resend) -> Iterator[list[Reply]]:
         """Yields nothing after each piece of the work, and at its end the replies."""
         unavailable: list[SeqRange] = []
-        pieces = self._outbox.resend_slices(order.ranges)
-        while self._is_ours(order) and (lacking := next(pieces, None)) is not None:
+        for lacking in self._take_back(order):
             unavailable += lacking
             yield []
         if not self._is_ours(order):
@@ -109,12 +176,23 @@ class Commands:
             self._inventory.asked_for_what_is_gone(order.store_epoch)
         else:
             self._outbox.remember_store_epoch(order.store_epoch)
-        unavailable = sorted(unavailable)
-        reply = Reply(command_id=command_id, outcome="done", stream_id=order.stream_id)
-        parts = range(0, max(1, len(unavailable)), RANGES_MAX)
-        yield [replace(reply, unavailable=unavailable[first : first + RANGES_MAX]) for first in parts]
+        yield _replies(command_id, order, unavailable)
 
-    def _is_ours(self, order: Resend) -> bool:
+    def _send_again(self, command_id: str, order: SendAgain) -> Iterator[list[Reply]]:
+        """The same for records that a person wants, which says nothing of any store."""
+        unavailable: list[SeqRange] = []
+        for lacking in self._take_back(order):
+            unavailable += lacking
+            yield []
+        yield _replies(command_id, order, unavailable if self._is_ours(order) else order.ranges)
+
+    def _take_back(self, order: Resend | SendAgain) -> Iterator[list[SeqRange]]:
+        """Take records back a piece at a time, as long as the stream is ours; yields what lacks of each."""
+        pieces = self._outbox.resend_slices(order.ranges)
+        while self._is_ours(order) and (lacking := next(pieces, None)) is not None:
+            yield lacking
+
+    def _is_ours(self, order: Resend | SendAgain) -> bool:
         return order.stream_id == self._outbox.stream_id
 
     def _answered(self, replies: list[Reply]) -> list[Reply]:
@@ -122,3 +200,14 @@ class Commands:
         if len(self._replies) > REPLIES_KEPT:
             self._replies.popitem(last=False)
         return replies
+
+
+def _refusal(command_id: str, reason: str) -> Reply:
+    return Reply(command_id=command_id, outcome="refused", reason=as_reason(reason))
+
+
+def _replies(command_id: str, order: Resend | SendAgain, unavailable: list[SeqRange]) -> list[Reply]:
+    unavailable = sorted(unavailable)
+    reply = Reply(command_id=command_id, outcome="done", stream_id=order.stream_id)
+    parts = range(0, max(1, len(unavailable)), RANGES_MAX)
+    return [replace(reply, unavailable=unavailable[first : first + RANGES_MAX]) for first in parts]

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 import structlog
@@ -27,6 +28,7 @@ from edge_agent.mqtt import (
     max_payload_bytes,
 )
 from edge_agent.outbox import LAST_SEQ, Outbox, OutboxError
+from edge_agent.ports import Plant
 from edge_agent.seldom import Seldom
 from edge_agent.sender import Sender
 from edge_agent.settings import AgentSettings
@@ -73,6 +75,7 @@ class Delivery:
         now_s: the wall clock, Unix time in seconds; it may jump.
         monotonic_s: a clock that only goes forward, in seconds.
         desired: hears what the centre says of the engines here; one of its own where it is left out.
+        plant: does what commands ask of the sensing side.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Delivery:
         now_s: Callable[[], float],
         monotonic_s: Callable[[], float] = time.monotonic,
         desired: Desired | None = None,
+        plant: Plant | None = None,
     ) -> None:
         self._site, self._gateway = settings.site, settings.gateway
         self._heartbeat_interval_s = settings.delivery.heartbeat_interval_s
@@ -107,7 +111,9 @@ class Delivery:
         self._silence = Silence(settings.delivery.silence_timeout_s)
         can_be_asked = settings.centre_key is not None
         self._inventory = Inventory(outbox, can_be_asked=can_be_asked, monotonic_s=monotonic_s)
-        self._commands = Commands(settings, outbox, self._inventory)
+        self._commands = Commands(
+            settings, outbox, self._inventory, plant, lambda: datetime.fromtimestamp(now_s(), UTC)
+        )
         self._desired = desired or Desired(settings, outbox)
         self._born_as: str | None = None
         self._has_more = False

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import structlog
+from msgspec.structs import replace
 
 from edge_agent.clock import is_set
 from edge_agent.footing import Footing, recount, seeded_state
@@ -36,11 +37,15 @@ def nothing_known(_serial: str) -> None:
 
 @dataclass(slots=True)
 class _Watched:
-    """One engine: its state, what that stands on, and what the centre had said by then."""
+    """One engine: its state, what that stands on, and what the centre had said by then.
+
+    ``latest`` is the prediction after its latest row, or why there is none.
+    """
 
     state: EngineState
     footing: Footing
     desired: DesiredEngine | None = None
+    latest: Prediction | str = "no row of it has come since the agent was started"
 
 
 class Engines:
@@ -94,6 +99,21 @@ class Engines:
                 log.exception("row_failed", engine=row.engine)
             raise RowError(f"engine {row.engine}: no record can be made: {type(error).__name__}: {error}") from error
 
+    def predict_again(self, serial: str, request_id: str) -> bytes:
+        """Predict an engine once more after its latest row, because the centre asks for it; the encoded record.
+
+        Raises:
+            RowError: there is nothing to predict it from.
+        """
+        engine = self._engines.get(serial)
+        if engine is None:
+            raise RowError(f"engine {serial} is not watched by this gateway")
+        if isinstance(engine.latest, str):
+            raise RowError(f"engine {serial}: {engine.latest}")
+        rul_cycles = self._predictor.predict_input(engine.latest.input, engine.latest.flags)
+        asked = {"origin": "command", "request_id": request_id, "predicted_at": self._now()}
+        return encode(replace(engine.latest, rul_cycles=rul_cycles, **asked))
+
     def stored(self, serials: Iterable[str]) -> dict[str, StoredState]:
         """The states of some engines, to be kept."""
         sha256 = self._predictor.model_ref.sha256
@@ -142,8 +162,10 @@ class Engines:
             refusal=result.refusal and as_reason(result.refusal),
         )
         if result.outcome is None:
+            engine.latest = result.refusal or "its latest row gave no prediction"
             return Records(encode(telemetry), None)
         prediction = self._prediction(row, footing.installation_id, result.flags, result.outcome, now)
+        engine.latest = prediction
         return Records(encode(telemetry), encode(prediction))
 
     def _known_channels(self, row: SensorRow) -> dict[str, float | None]:

@@ -83,16 +83,39 @@ class Pipeline:
         self._commit_interval_s = commit.commit_interval_ms / 1000
         self._committed_at_s = -self._commit_interval_s
         self._step = _Step()
+        self._restart = asyncio.Event()
         self._source_failure = Seldom()
         self._write_failure = Seldom()
+
+    def predict(self, serial: str, request_id: str) -> None:
+        """Predict an engine once more after its latest row, in a durable record that names the request.
+
+        Raises:
+            RowError: there is nothing to predict it from.
+            OutboxError: the record cannot be stored.
+        """
+        record = self._engines.predict_again(serial, request_id)
+        if not self._try_commit():  # its row comes first
+            raise OutboxError("the outbox takes no records now")
+        self._outbox.accept([], [record], at=self._now().timestamp())
+        self._accepted()
+
+    def restart_source(self) -> None:
+        """Close the source soon, and open it anew where reading goes on, also one that has ended."""
+        self._restart.set()
 
     async def run(self) -> None:
         """Read until cancelled; a failing source is opened again after a pause, one that has ended is left alone."""
         ended = False
         while True:
+            if self._restart.is_set():
+                self._restart.clear()
+                log.info("source_restarts")
+                ended = False
             ended = ended or await self._read()
             self._progress()
-            await asyncio.sleep(PAUSE_S)
+            if not self._restart.is_set():
+                await asyncio.sleep(PAUSE_S)
 
     async def _read(self) -> bool:
         try:
@@ -105,6 +128,8 @@ class Pipeline:
                 log.warning("source_failed", reason=str(error), retry_after_s=PAUSE_S)
             return False
         await self._commit()
+        if self._restart.is_set():
+            return False
         self._gauge.note(state="ended")
         log.info("source_ended", rows=self._gauge.status.rows)
         return True
@@ -112,9 +137,10 @@ class Pipeline:
     async def _take_all(self, batches: AsyncIterator[Batch]) -> None:
         """Gather batches until a commit is due; after a pause it is due at once, so a lone row does not wait."""
         upcoming = asyncio.ensure_future(anext(batches, None))
+        restart = asyncio.ensure_future(self._restart.wait())
         try:
-            while True:
-                await asyncio.wait({upcoming}, timeout=self._due_in_s())
+            while not restart.done():
+                await asyncio.wait({upcoming, restart}, timeout=self._due_in_s(), return_when=asyncio.FIRST_COMPLETED)
                 self._progress()
                 if upcoming.done():
                     batch = upcoming.result()
@@ -128,8 +154,9 @@ class Pipeline:
             self._try_commit()  # a stop on purpose costs no source its rows
             raise
         finally:
-            upcoming.cancel()
-            await asyncio.gather(upcoming, return_exceptions=True)
+            for task in (upcoming, restart):
+                task.cancel()
+            await asyncio.gather(upcoming, restart, return_exceptions=True)
 
     def _due_in_s(self) -> float | None:
         """How long the step may wait for more rows; None while there is nothing to commit."""

@@ -46,3 +46,16 @@ class SensorSource(Protocol):
 
     def accepted(self, batch: Batch) -> None:
         """Take note that a batch is durable: a source that can wait for us is acknowledged here."""
+
+
+class Plant(Protocol):
+    """What commands ask of the sensing side."""
+
+    def predict(self, serial: str, request_id: str) -> None:
+        """Predict an engine once more after its latest row, in a durable record that names the request.
+
+        Raises ``RowError`` or ``OutboxError`` where that cannot be, with nothing stored.
+        """
+
+    def restart_source(self) -> None:
+        """Close the sensor source soon and open it anew."""

@@ -272,10 +272,30 @@ class Resend(_Wire, frozen=True, kw_only=True, tag_field="action", tag="resend")
     store_epoch: Name
 
 
+class SendAgain(_Wire, frozen=True, kw_only=True, tag_field="action", tag="send_again"):
+    """Send these records of a stream again, because a person wants them; says nothing of any store."""
+
+    stream_id: StreamId
+    ranges: Annotated[list[SeqRange], Meta(min_length=1, max_length=RESEND_RANGES_MAX)]
+
+
+class Predict(_Wire, frozen=True, kw_only=True, tag_field="action", tag="predict"):
+    """Predict an engine now, after its latest row, in a record of the origin ``command``."""
+
+    engine: Serial
+
+
+class RestartSource(_Wire, frozen=True, kw_only=True, tag_field="action", tag="restart_source"):
+    """Close the sensor source and open it anew, where reading goes on."""
+
+
+Order = Resend | SendAgain | Predict | RestartSource
+
+
 class Command(_Wire, frozen=True, kw_only=True):
     """What the centre asks of one gateway; obeyed once, and never retained.
 
-    ``expires_at`` is for orders that must not be obeyed late; a ``Resend`` may be.
+    After ``expires_at`` it is refused; but a ``Resend`` is obeyed however late.
     """
 
     command_id: CommandId
@@ -283,7 +303,7 @@ class Command(_Wire, frozen=True, kw_only=True):
     gateway: Name
     issued_at: Utc
     expires_at: Utc
-    order: Resend
+    order: Order
 
 
 class SignedCommand(_Wire, frozen=True, kw_only=True):

@@ -62,6 +62,21 @@ class FakeLink:
         return [m.decode(sent.payload, m.Reply) for sent in self.published if sent.topic == f"{OWN}/reply"]
 
 
+class FakePlant:
+    """The sensing side: remembers what it was asked for; ``trouble`` is raised."""
+
+    def __init__(self):
+        self.predicted, self.restarts, self.trouble = [], 0, None
+
+    def predict(self, serial, request_id):
+        if self.trouble is not None:
+            raise self.trouble
+        self.predicted.append((serial, request_id))
+
+    def restart_source(self):
+        self.restarts += 1
+
+
 class Box:
     """An agent's delivery side, driven event by event."""
 
@@ -79,6 +94,7 @@ class Box:
         self.now_s = NOW.timestamp()
         self.clock_s = 1000.0
         self.outbox = Outbox(folder / "outbox.db")
+        self.plant = FakePlant()
         self.start()
 
     def start(self, link=None, monotonic_s=None):
@@ -92,6 +108,7 @@ class Box:
             progress=lambda: None,
             now_s=lambda: self.now_s,
             monotonic_s=monotonic_s or (lambda: self.clock_s),
+            plant=self.plant,
         )
 
     def status(self, event):
@@ -121,16 +138,19 @@ class Box:
         message = m.Ack(**({"stream_id": self.outbox.stream_id} | fields))
         return Received(f"{OWN}/ack", m.encode(message), False)
 
-    def resend(self, *ranges, key=CENTRE, retained=False, v=1, stream_id=None, epoch="e", **changes):
-        now = datetime.fromtimestamp(self.now_s, UTC)
+    def resend(self, *ranges, stream_id=None, epoch="e", **changes):
         stream_id = stream_id or self.outbox.stream_id
+        return self.command(m.Resend(stream_id=stream_id, ranges=list(ranges), store_epoch=epoch), **changes)
+
+    def command(self, order, key=CENTRE, retained=False, v=1, **changes):
+        now = datetime.fromtimestamp(self.now_s, UTC)
         fields = {
             "command_id": "c-1",
             "site": "hamburg",
             "gateway": "gw-1",
             "issued_at": now,
             "expires_at": now + timedelta(hours=1),
-            "order": m.Resend(stream_id=stream_id, ranges=list(ranges), store_epoch=epoch),
+            "order": order,
         }
         body = m.encode(m.Command(**(fields | changes)))
         payload = m.encode(m.SignedCommand(v=v, command=body, signature=key.sign(body)))

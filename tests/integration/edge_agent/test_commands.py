@@ -11,6 +11,7 @@ from edge_agent.mqtt import Connected, Received
 from edge_agent.outbox import OutboxError
 from edge_agent.outbox.history import PIECE_ROWS
 from shared import messages as m
+from shared.errors import RowError
 
 OWN = "spoolwatch/v1/hamburg/gw-1"
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -199,3 +200,70 @@ def test_of_a_stream_that_was_left_nothing_is_available(box):
 def test_a_key_that_is_none_is_named_at_the_start(make_box, key):
     with pytest.raises(ValidationError, match="centre_key"):
         make_box(centre_key=key)
+
+
+def send_again(box, *ranges):
+    return m.SendAgain(stream_id=box.outbox.stream_id, ranges=list(ranges))
+
+
+ORDERS = [m.Predict(engine="E-1"), m.RestartSource(), m.SendAgain(stream_id="s", ranges=[(3, 4)])]
+
+
+def test_records_that_a_person_wants_go_out_again_and_say_nothing_of_a_store(box):
+    box.turn(box.centre(epoch="one"))
+    box.turn(box.command(send_again(box, (1, 4))))
+    assert box.link.seqs("backfill") == [[3, 4]]
+    (reply,) = box.link.replies()
+    assert (reply.outcome, reply.unavailable) == ("done", [(1, 2)])
+    box.turn(box.command(send_again(box, (3, 4)), command_id="c-2"))
+    assert box.link.replies()[1].unavailable == []
+    assert box.outbox.store_epoch is None
+
+
+def test_of_two_that_send_again_the_second_is_refused_and_what_a_store_lacks_goes_first(make_keyed_box):
+    box = large(make_keyed_box)
+    box.turn(box.command(send_again(box, (1, 40_000))))
+    box.turn(box.command(send_again(box, (1, 4)), command_id="c-2"))
+    box.turn(box.resend((1, 40_000), epoch="two", command_id="c-3"))
+    while box.delivery._commands.is_busy:
+        box.turn()
+    told = {reply.command_id: (reply.outcome, reply.reason) for reply in box.link.replies()}
+    assert told["c-2"] == ("refused", "other records are just being sent again; ask again in a moment")
+    assert told["c-1"][0] == "refused"
+    assert "all that its store lacks" in told["c-1"][1]
+    assert (told["c-3"], box.outbox.store_epoch) == (("done", None), "two")
+
+
+def test_what_the_sensing_side_is_asked_for_is_done_once_and_answered(box):
+    asked = box.command(m.Predict(engine="E-1"))
+    box.turn(asked, asked)
+    box.turn(box.command(m.RestartSource(), command_id="c-2"))
+    assert (box.plant.predicted, box.plant.restarts) == ([("E-1", "c-1")], 1)
+    assert [reply.outcome for reply in box.link.replies()] == ["done"] * 3
+
+
+@pytest.mark.parametrize("trouble", [RowError("engine E-1: no row of it has come"), OutboxError("disk full")])
+def test_what_cannot_be_predicted_is_refused_with_the_reason(box, trouble):
+    box.plant.trouble = trouble
+    box.turn(box.command(m.Predict(engine="E-1")))
+    assert box.link.replies() == [m.Reply(command_id="c-1", outcome="refused", reason=str(trouble))]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("late_s", "reason"), [(3600, "it was good until"), (None, "clock has not been set")])
+def test_p8_what_comes_too_late_is_refused(box, order, late_s, reason):
+    asked = box.command(order)
+    box.now_s = 0.0 if late_s is None else box.now_s + late_s
+    box.turn(asked)
+    (reply,) = box.link.replies()
+    assert (reply.outcome, reason in reply.reason) == ("refused", True)
+    assert (box.plant.predicted, box.plant.restarts, unacked(box)) == ([], 0, [])
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_p8_no_order_of_anybody_else_is_obeyed(box, order):
+    box.turn(box.command(order, key=STRANGER), box.command(order, retained=True))
+    assert box.link.replies() == []
+    box.turn(box.command(order, gateway="gw-2"))
+    assert [reply.outcome for reply in box.link.replies()] == ["refused"]
+    assert (box.plant.predicted, box.plant.restarts) == ([], 0)
