@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from shared import messages
+from shared.desired import SignedEngineDesired
 from shared.errors import SettingsError
 from shared.messages import Command, SignedCommand
 
@@ -33,6 +34,10 @@ class CommandKey:
         """Spell a command for the wire."""
         body = messages.encode(command)
         return messages.encode(SignedCommand(command=body, signature=self._key.sign(body)))
+
+    def sign_desired(self, body: bytes) -> bytes:
+        """Spell an encoded ``EngineDesired`` for the wire."""
+        return messages.encode(SignedEngineDesired(desired=body, signature=self._key.sign(body)))
 
 
 def open_command_key(path: Path) -> CommandKey:

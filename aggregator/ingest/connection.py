@@ -9,6 +9,7 @@ import aiomqtt
 import structlog
 
 from aggregator.ingest.acks import PendingAcks
+from aggregator.ingest.desired import DesiredMessages
 from aggregator.ingest.inbox import Inbox, Letter
 from aggregator.ingest.orders import PendingOrders
 from aggregator.ingest.status import IngestStatus
@@ -53,11 +54,12 @@ class Connection:
         inbox: Inbox,
         pending: PendingAcks,
         orders: PendingOrders,
+        desired: DesiredMessages,
         status: IngestStatus,
         changed: asyncio.Event,
     ) -> None:
         self._broker, self._identity = broker, identity
-        self._inbox, self._pending, self._orders = inbox, pending, orders
+        self._inbox, self._pending, self._orders, self._desired = inbox, pending, orders, desired
         self._status, self._changed = status, changed
         self._password = broker.password()
         self._told_drops, self._drops_due_at = 0, 0.0
@@ -85,7 +87,8 @@ class Connection:
         await self._subscribe(client)
         self._connected()
         # No TaskGroup: before Python 3.13 it leaves its parent counted as cancelled when a child fails.
-        tasks = [asyncio.create_task(_watch(client)), asyncio.create_task(self._publish(client))]
+        loops = (_watch(client), self._publish(client), self._publish_desired(client))
+        tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
@@ -150,6 +153,12 @@ class Connection:
             topic, command = order
             await client.publish(str(topic), command, qos=1)
             self._orders.published()
+
+    async def _publish_desired(self, client: aiomqtt.Client) -> None:
+        async def send(topic: str, payload: bytes) -> None:
+            await client.publish(topic, payload, qos=1, retain=True)
+
+        await self._desired.run(send)
 
     async def _announce(self, client: aiomqtt.Client, *, accepting: bool) -> None:
         topic = centre_status(self._identity.replica)

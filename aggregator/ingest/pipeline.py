@@ -5,6 +5,7 @@ import asyncio
 from aggregator.ingest.acks import PendingAcks
 from aggregator.ingest.batches import Batches
 from aggregator.ingest.connection import Connection, Identity
+from aggregator.ingest.desired import DesiredMessages
 from aggregator.ingest.inbox import Inbox
 from aggregator.ingest.orders import PendingOrders
 from aggregator.ingest.status import IngestStatus
@@ -31,7 +32,8 @@ class Ingest:
         inbox, changed = Inbox() if inbox is None else inbox, asyncio.Event()
         pending, orders = PendingAcks(), PendingOrders(key)
         self._batches = Batches(store, bound, inbox, pending, orders, self.status, changed)
-        self._connection = Connection(broker, identity, inbox, pending, orders, self.status, changed)
+        desired = DesiredMessages(store, identity.store_epoch, key)
+        self._connection = Connection(broker, identity, inbox, pending, orders, desired, self.status, changed)
 
     async def run(self) -> None:
         """Run until cancelled; the last thing it does is to say that it no longer accepts."""

@@ -134,7 +134,8 @@ def _stays(connection: Connection, engine_id: int) -> tuple[list[tuple[RowMappin
         .scalar_subquery()
     )
     query = select(_installation, last_cycle.label("last_cycle")).where(_installation.c.engine_id == engine_id)
-    rows = list(connection.execute(query.order_by(_installation.c.installed_from, _installation.c.id)).mappings())
+    in_time = _installation.c.installed_from, _installation.c.installed_to.is_(None), _installation.c.id
+    rows = list(connection.execute(query.order_by(*in_time)).mappings())
     made = select(_overhaul).where(_overhaul.c.engine_id == engine_id).order_by(_overhaul.c.epoch)
     overhauls = list(connection.execute(made).mappings())
     within = {one["installation_id"]: one["after_cycle"] for one in overhauls if one["installation_id"] is not None}

@@ -25,6 +25,7 @@ EVERY_KIND = {
     ("status", "held"),
     ("command", "resend"),
     ("reply", "done"),
+    ("engineDesired", "signed"),
     *(("ack", part) for part in ("committed", "quarantined", "deferred", "conflict")),
     *(("centreStatus", accepting) for accepting in (True, False)),
 }
@@ -75,6 +76,8 @@ def kinds(channel, message):
         return {(channel, part) for part in ("committed", "quarantined", "deferred", "conflict") if message[part]}
     if channel == "command":
         return {(channel, signed(message)["order"]["action"])}
+    if channel == "engineDesired":
+        return {(channel, "signed")}
     if channel == "reply":
         return {(channel, message["outcome"])}
     if channel == "status" and message.get("store_epoch") is not None:
@@ -147,6 +150,9 @@ def test_everything_on_the_wire_is_of_the_contract(recorder, contract, aggregato
         assert (one.qos, one.retain) == (sends[channel]["qos"], sends[channel]["retain"]), one
         limit = contract.document["components"]["messages"][schema].get("x-max-payload-bytes", len(one.payload))
         assert len(one.payload) <= limit
+        if channel == "engineDesired":
+            desired = json.loads(base64.b64decode(message["desired"]))
+            broken += [(message, problems) for problems in contract.problems("EngineDesired", desired)]
         if channel == "command":
             broken += [(message, problems) for problems in contract.problems("Command", signed(message))]
     assert broken == [(strange, "$.v: 1 was expected")]

@@ -9,6 +9,7 @@ import structlog
 
 from aggregator.ingest.acks import PendingAcks
 from aggregator.ingest.connection import PUBLISHES_AT_ONCE, Connection, Identity
+from aggregator.ingest.desired import DesiredMessages
 from aggregator.ingest.inbox import Inbox, Letter
 from aggregator.ingest.orders import PendingOrders
 from aggregator.ingest.status import IngestStatus
@@ -34,11 +35,12 @@ def outcome_of(acks, orders):
 class Centre:
     """A connection without batches: the test is what commits."""
 
-    def __init__(self, broker, key):
+    def __init__(self, broker, key, store):
         self.status, self.changed, self.inbox = IngestStatus(), asyncio.Event(), Inbox(max_messages=1)
         self.pending, self.orders = PendingAcks(), PendingOrders(key)
+        desired = DesiredMessages(store, "one", key)
         self.connection = Connection(
-            broker, Identity("a", "one"), self.inbox, self.pending, self.orders, self.status, self.changed
+            broker, Identity("a", "one"), self.inbox, self.pending, self.orders, desired, self.status, self.changed
         )
 
     def commits(self, outcome, *, accepting):
@@ -49,10 +51,10 @@ class Centre:
 
 
 @pytest.fixture
-def centre_at(command_key, running):
+def centre_at(command_key, running, store):
     @contextlib.asynccontextmanager
     async def run(broker):
-        centre = Centre(broker, command_key)
+        centre = Centre(broker, command_key, store)
         async with running(centre.connection):
             yield centre
 

@@ -1,0 +1,83 @@
+"""Beside the acks: what each gateway is told of its engines, published when it has changed and on each connection."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from aggregator.signing import CommandKey
+from aggregator.store.database import Store
+from aggregator.store.desired import Message, mark_restored, messages_since, renew
+from shared.topics import GatewayTopic
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 1.0
+RETRY_S = 5.0
+RENEWED_AT_ONCE = 100
+# Another aggregator's clock may be behind, and its transaction end after a later one of ours.
+OVERLAP_MS = 60_000
+# Any broker of ours takes this much; a larger message that twice ended the connection is not tried again.
+SAFE_BYTES = 4096 - 512
+TRIES = 2
+
+Send = Callable[[str, bytes], Awaitable[None]]
+
+
+class DesiredMessages:
+    """Makes stale messages anew and publishes what this aggregator has not; every replica does, and it does no harm.
+
+    Args:
+        store: where they are kept.
+        epoch: of the store.
+        key: by which gateways know them.
+    """
+
+    def __init__(self, store: Store, epoch: str, key: CommandKey) -> None:
+        self._store, self._epoch, self._key = store, epoch, key
+        self._published: dict[str, int] = {}
+        self._latest = 0
+        self._tried: dict[tuple[str, int], int] = {}
+        self._is_checked = False
+
+    async def run(self, send: Send) -> None:
+        """Publish over one connection until cancelled, everything first: brokers may have lost what they retained."""
+        self._published.clear()
+        self._latest = 0
+        while True:
+            try:
+                news = await asyncio.to_thread(self._news)
+            except Exception as error:  # whatever the store has, it may be over soon
+                log.warning("desired_not_read", error=str(error), retry_after_s=RETRY_S)
+                await asyncio.sleep(RETRY_S)
+                continue
+            for message in news:
+                await self._publish(message, send)
+            await asyncio.sleep(POLL_S)
+
+    def _news(self) -> Sequence[Message]:
+        if not self._is_checked:
+            mark_restored(self._store, self._epoch)
+            self._is_checked = True
+        while renew(self._store, self._epoch, datetime.now(UTC), RENEWED_AT_ONCE) == RENEWED_AT_ONCE:
+            pass
+        found = messages_since(self._store, max(0, self._latest - OVERLAP_MS))
+        return [one for one in found if self._published.get(one.gateway, 0) < one.ordinal]
+
+    async def _publish(self, message: Message, send: Send) -> None:
+        key = message.gateway, message.ordinal
+        payload = self._key.sign_desired(message.body)
+        if self._tried.get(key, 0) < TRIES:
+            self._note_try(key, payload)
+            await send(str(GatewayTopic(message.site, message.gateway, "engine-desired")), payload)
+            self._tried.pop(key, None)
+        else:
+            reason = "the connection ended each time it was sent; does the broker take packets of this size?"
+            log.error("desired_not_published", gateway=message.gateway, bytes=len(payload), reason=reason)
+        self._published[message.gateway] = message.ordinal
+        self._latest = max(self._latest, message.ordinal)
+
+    def _note_try(self, key: tuple[str, int], payload: bytes) -> None:
+        if len(payload) > SAFE_BYTES:
+            self._tried[key] = self._tried.get(key, 0) + 1
