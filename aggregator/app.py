@@ -76,6 +76,7 @@ async def serve(settings: AggregatorSettings) -> None:
             issuer=issuer,
             settings=settings.api,
             thresholds=thresholds,
+            orders=ingest.orders,
             inference=Inference(settings.data_dir / "trusted-models.txt"),
         )
         mount(api, _store_flag(settings, store))

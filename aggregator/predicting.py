@@ -1,27 +1,33 @@
-"""Answers who asks for a prediction: at the centre, from rows that they give or from those that are stored."""
+"""Answers who asks for a prediction: by the engine's gateway, or at the centre, from stored rows or from given ones."""
 
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import uuid4
 
+import msgspec
+
 from aggregator.access.roles import Caller, Role
-from aggregator.inference import Forecast, Inference, RefusedError
-from aggregator.released import find_released, model_named
+from aggregator.gateways import Gateways
+from aggregator.inference import Inference, RefusedError
+from aggregator.lineage import prediction_of, replayed_of, rul_cycles_of
+from aggregator.released import NotReleasedError, find_released, model_named
+from aggregator.store.command_table import GatewayCommand
+from aggregator.store.commands import State, predicted_by
 from aggregator.store.database import Store
 from aggregator.store.predictions import find_prediction, keep
 from aggregator.store.reads import Session
 from aggregator.store.reads.engine import EngineDetail, find_engine, find_engine_id
+from aggregator.store.reads.gateways import find_gateway
 from aggregator.store.reads.history import Span, list_telemetry
 from aggregator.store.registry import NoSuchEngineError
 from aggregator.store.tables import Model, Prediction, Telemetry
-from shared import messages
 from shared.errors import RowError, SpoolwatchError
-from shared.messages import ModelRef, RulCycles, Window
-from shared.replay import Agreement, Replay
+from shared.messages import ModelRef, Predict, Status
+from shared.replay import Agreement
 from shared.rows import SensorRow
 
 # Of a long life its first rows, which the features compare with, and as many of the last as any feature still feels.
@@ -57,21 +63,33 @@ class Wish:
     """What somebody wants to have predicted.
 
     Attributes:
+        where: by whom; a gateway predicts from what it knows, by the model that it runs.
         rows: to predict from, in the place of those that are stored.
-        model: ``name`` or ``name@version``; None for the one that last predicted the engine.
+        model: ``name`` or ``name@version``; None for the one that last predicted the engine, or that its gateway runs.
     """
 
     serial: str
+    where: Literal["gateway", "centre"] = "gateway"
     rows: Sequence[GivenRow] | None = None
     model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a wish."""
+    """What came of a wish.
+
+    Attributes:
+        state: ``waiting`` for the gateway, or what became of that.
+        prediction: once it is there.
+        reason: why the centre answers and not the gateway, or why nobody does.
+        command: whether a gateway was asked.
+    """
 
     request_id: str
-    prediction: tuple[Prediction, Model]
+    state: State
+    prediction: tuple[Prediction, Model] | None = None
+    reason: str | None = None
+    command: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +107,20 @@ class Predicting:
     Args:
         store: where engines and their rows are, and predictions go.
         inference: runs the models.
+        gateways: the way to them.
         now: the clock, aware UTC.
     """
 
-    def __init__(self, store: Store, inference: Inference, now: Callable[[], datetime]) -> None:
-        self._store, self._inference, self._now = store, inference, now
+    def __init__(self, store: Store, inference: Inference, gateways: Gateways, now: Callable[[], datetime]) -> None:
+        self._store, self._inference, self._gateways, self._now = store, inference, gateways, now
 
-    async def answer(self, wish: Wish, *, by: Caller) -> Answer:
-        """Predict.
+    async def answer(self, wish: Wish, wait_s: float, *, by: Caller) -> Answer:
+        """Predict, or have it predicted; where the gateway cannot, the centre does, and says why.
+
+        Args:
+            wish: what.
+            wait_s: how long to wait for the gateway.
+            by: who asks.
 
         Raises:
             NoSuchEngineError: there is none where whoever asks is a technician.
@@ -105,17 +129,47 @@ class Predicting:
             NotReleasedError: the model that last predicted the engine is not installed here.
             BusyError, BundleError: the centre cannot run models now, or at all.
         """
-        request_id = str(uuid4())
-        found = await asyncio.to_thread(self._look_up, wish, by)
+        if wish.rows is not None or wish.model is not None or wish.where == "centre":
+            return await self._predict_here(wish, str(uuid4()), None, by)
+        asked = await asyncio.to_thread(self._ask, wish, by)
+        if asked.reason is not None:
+            return await self._predict_here(wish, str(uuid4()), asked.reason, by)
+        found = await self._gateways.wait(asked.command_id, wait_s)
+        if found is None:
+            return Answer(asked.command_id, "waiting", command=True)
+        if found.cycle is None:
+            return await self._predict_here(wish, asked.command_id, f"its gateway refused: {found.reason}", by)
+        prediction = await asyncio.to_thread(self._read_answer, found)
+        return Answer(asked.command_id, "done", prediction, command=True)
+
+    def _ask(self, wish: Wish, by: Caller) -> "_Asked":
+        """Ask the engine's gateway, if it can be asked."""
+        with self._store.session() as session:
+            detail = _find(session, wish.serial, by)
+            _installation_id(detail)
+            gateway, last_record_at = find_gateway(session, detail.row.gateway or "")
+        reason = self._gateways.why_unreachable(gateway, last_record_at)
+        if reason is not None:
+            return _Asked("", reason)
+        return _Asked(self._gateways.send(gateway, Predict(engine=wish.serial), engine=detail.engine, by=by), None)
+
+    def _read_answer(self, found: GatewayCommand) -> tuple[Prediction, Model] | None:
+        with self._store.session() as session:
+            predicted = predicted_by(session, found)
+        return None if predicted is None else predicted[1]
+
+    async def _predict_here(self, wish: Wish, request_id: str, reason: str | None, by: Caller) -> Answer:
         try:
+            found = await asyncio.to_thread(self._look_up, wish, by)
             forecast = await self._inference.forecast(found.model, found.rows)
-        except (RowError, RefusedError) as error:
-            if wish.rows is None:
-                raise NotPossibleError(str(error)) from error
-            raise InvalidWishError("rows", str(error)) from error
+        except (RowError, RefusedError, NotPossibleError, NotReleasedError) as error:
+            if wish.rows is not None and isinstance(error, RowError | RefusedError):
+                raise InvalidWishError("rows", str(error)) from error
+            raise NotPossibleError(str(error) if reason is None else f"{error}; and {reason}") from error
         now = self._now()
-        made = _spell(forecast, found.installation_id, request_id, now)
-        return Answer(request_id, await asyncio.to_thread(keep, self._store, made, now, by=by))
+        made = prediction_of(forecast, found.installation_id, request_id, now)
+        kept = await asyncio.to_thread(keep, self._store, made, now, by=by)
+        return Answer(request_id, "done", kept, reason)
 
     async def replay(self, serial: str, id: int, *, by: Caller) -> Replayed:
         """Make a stored prediction again from its input tensor, and store what comes out with the origin ``replay``.
@@ -126,15 +180,15 @@ class Predicting:
             ReplayError: the model cannot have made it.
             NotReleasedError, BusyError, BundleError: as ``answer`` does.
         """
-        stored, model = await asyncio.to_thread(self._find, serial, id, by)
+        stored, model = await asyncio.to_thread(self._find_prediction, serial, id, by)
         ref = ModelRef(name=model.name, version=model.version, sha256=model.sha256)
-        again, runtime = await self._inference.replay(ref, stored.input, stored.flags, _rul_of(stored))
+        again, runtime = await self._inference.replay(ref, stored.input, stored.flags, rul_cycles_of(stored))
         now = self._now()
-        made = _spell_again(serial, stored, ref, again, runtime, str(uuid4()), now)
+        made = replayed_of(serial, stored, ref, again, runtime, str(uuid4()), now)
         kept = await asyncio.to_thread(keep, self._store, made, now, by=by)
         return Replayed(again.agreement, kept, (stored, model))
 
-    def _find(self, serial: str, id: int, by: Caller) -> tuple[Prediction, Model]:
+    def _find_prediction(self, serial: str, id: int, by: Caller) -> tuple[Prediction, Model]:
         sites = by.sites(Role.TECHNICIAN)
         with self._store.session() as session:
             if find_engine_id(session, sites, serial) is None:
@@ -146,11 +200,9 @@ class Predicting:
 
     def _look_up(self, wish: Wish, by: Caller) -> "_Found":
         with self._store.session() as session:
-            detail = find_engine(session, by.sites(Role.TECHNICIAN), wish.serial)
-            if detail is None:
-                raise NoSuchEngineError(f"engine {wish.serial} is not registered")
+            detail = _find(session, wish.serial, by)
             installation_id = _installation_id(detail)
-            model = _model(detail, wish)
+            model = _model(session, detail, wish)
             if wish.rows is None:
                 return _Found(installation_id, model, _stored(session, detail, installation_id))
         return _Found(installation_id, model, self._given(wish, model))
@@ -166,12 +218,26 @@ class Predicting:
         return rows
 
 
+class _Asked(NamedTuple):
+    """The command that a gateway was sent, or the reason why it was not."""
+
+    command_id: str
+    reason: str | None
+
+
 class _Found(NamedTuple):
     """All that a prediction at the centre takes."""
 
     installation_id: str
     model: ModelRef
     rows: Sequence[SensorRow]
+
+
+def _find(session: Session, serial: str, by: Caller) -> EngineDetail:
+    detail = find_engine(session, by.sites(Role.TECHNICIAN), serial)
+    if detail is None:
+        raise NoSuchEngineError(f"engine {serial} is not registered")
+    return detail
 
 
 def _installation_id(detail: EngineDetail) -> str:
@@ -183,16 +249,20 @@ def _installation_id(detail: EngineDetail) -> str:
     return detail.installation.id
 
 
-def _model(detail: EngineDetail, wish: Wish) -> ModelRef:
+def _model(session: Session, detail: EngineDetail, wish: Wish) -> ModelRef:
     if wish.model is not None:
         try:
             return model_named(wish.model)
         except SpoolwatchError as error:
             raise InvalidWishError("model", str(error)) from error
-    if detail.prediction is None:
+    if detail.prediction is not None:
+        _, model = detail.prediction
+        return ModelRef(name=model.name, version=model.version, sha256=model.sha256)
+    gateway, _ = find_gateway(session, detail.row.gateway or "")
+    running = None if gateway.report is None else msgspec.convert(gateway.report, Status).model
+    if running is None:
         raise NotPossibleError(f"engine {wish.serial} was never predicted: say which model is to predict it (`model`)")
-    _, model = detail.prediction
-    return ModelRef(name=model.name, version=model.version, sha256=model.sha256)
+    return running
 
 
 def _stored(session: Session, detail: EngineDetail, installation_id: str) -> list[SensorRow]:
@@ -213,51 +283,3 @@ def _stored(session: Session, detail: EngineDetail, installation_id: str) -> lis
 def _as_row(serial: str, cycle: int, observed_at: datetime, channels: Mapping[str, float | None]) -> SensorRow:
     values = {name: math.nan if value is None else value for name, value in channels.items()}
     return SensorRow(serial, cycle, observed_at, values)
-
-
-def _spell(forecast: Forecast, installation_id: str, request_id: str, now: datetime) -> messages.Prediction:
-    return messages.Prediction(
-        engine=forecast.row.engine,
-        installation_id=installation_id,
-        cycle=forecast.row.cycle,
-        observed_at=forecast.row.observed_at,
-        predicted_at=now,
-        rul_cycles=forecast.outcome.rul_cycles,
-        cap_cycles=forecast.cap_cycles,
-        model=forecast.model,
-        runtime=forecast.runtime,
-        window=forecast.outcome.window,
-        flags=forecast.flags,
-        input=forecast.outcome.input,
-        origin="centre",
-        request_id=request_id,
-    )
-
-
-def _rul_of(stored: Prediction) -> RulCycles:
-    return RulCycles(
-        mean=stored.rul_mean_cycles, q05=stored.rul_q05_cycles, q50=stored.rul_q50_cycles, q95=stored.rul_q95_cycles
-    )
-
-
-def _spell_again(
-    serial: str, stored: Prediction, model: ModelRef, again: Replay, runtime: str, request_id: str, now: datetime
-) -> messages.Prediction:
-    return messages.Prediction(
-        engine=serial,
-        installation_id=stored.installation_id,
-        cycle=stored.cycle,
-        observed_at=stored.observed_at,
-        predicted_at=now,
-        rul_cycles=again.rul_cycles,
-        cap_cycles=stored.cap_cycles,
-        model=model,
-        runtime=runtime,
-        window=Window(
-            first_cycle=stored.window_first_cycle, last_cycle=stored.window_last_cycle, rows=stored.window_rows
-        ),
-        flags=stored.flags,
-        input=stored.input,
-        origin="replay",
-        request_id=request_id,
-    )

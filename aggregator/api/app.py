@@ -19,6 +19,7 @@ from aggregator.api.routes import (
     api_keys,
     audit,
     buckets,
+    commands,
     engines,
     files,
     fleet,
@@ -28,6 +29,7 @@ from aggregator.api.routes import (
     installations,
     lineage,
     missing,
+    overhauls,
     people,
     predict,
     quarantine,
@@ -36,6 +38,7 @@ from aggregator.api.routes import (
 )
 from aggregator.api.sign_in import SignIn
 from aggregator.fleet.bands import THRESHOLDS, Thresholds
+from aggregator.gateways import Gateways, Orders
 from aggregator.inference import Inference
 from aggregator.ingest.status import IngestStatus
 from aggregator.predicting import Predicting
@@ -54,7 +57,8 @@ a token of the outside issuer, or an API key. What is at a site that one may not
 """
 DEFAULTS = ApiSettings()
 ROUTERS = (
-    *(fleet, engines, why, history, buckets, files, predict, lineage, installations, gateways, missing, quarantine),
+    *(fleet, engines, overhauls, why, history, buckets, files, lineage, predict),
+    *(installations, gateways, commands, missing, quarantine),
     *(sessions, people, api_keys, audit),
 )
 
@@ -73,6 +77,7 @@ def create_app(
     settings: ApiSettings = DEFAULTS,
     thresholds: Thresholds = THRESHOLDS,
     inference: Inference | None = None,
+    orders: Orders | None = None,
 ) -> FastAPI:
     """Build the API over a migrated store; whoever gives the store closes it.
 
@@ -85,8 +90,10 @@ def create_app(
         settings: how much is taken from whom.
         thresholds: what health bands go by.
         inference: runs the models; without it one that proves each anew.
+        orders: publishes commands to gateways; without it none can be asked for anything.
     """
     key = key or TokenKey.draw()
+    line = Gateways(store, ingest, orders, now)
     app = FastAPI(
         title="Spoolwatch",
         version=version("spoolwatch"),
@@ -104,7 +111,8 @@ def create_app(
         RateLimit(settings.rate),
         thresholds,
         RecentAnswers(),
-        Predicting(store, inference or Inference(), now),
+        line,
+        Predicting(store, inference or Inference(), line, now),
     )
     for resource in ROUTERS:
         app.include_router(resource.router, prefix="/api/v1")

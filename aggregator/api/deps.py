@@ -19,6 +19,7 @@ from aggregator.api.recent import RecentAnswers
 from aggregator.api.schemas.names import Name
 from aggregator.api.sign_in import SignIn
 from aggregator.fleet.bands import Thresholds
+from aggregator.gateways import Gateways
 from aggregator.ingest.status import IngestStatus
 from aggregator.predicting import Predicting
 from aggregator.store.database import Store
@@ -40,6 +41,7 @@ class Centre:
     rate: RateLimit
     thresholds: Thresholds
     recent: RecentAnswers
+    gateways: Gateways
     predicting: Predicting
 
 

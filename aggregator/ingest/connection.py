@@ -148,11 +148,14 @@ class Connection:
 
     async def _publish_orders(self, client: aiomqtt.Client) -> None:
         for _ in range(ORDERS_AT_ONCE):
-            if (order := self._orders.first()) is None:
+            if (command := self._orders.take()) is None:
                 return
-            topic, command = order
-            await client.publish(str(topic), command, qos=1)
-            self._orders.published()
+            topic, signed = self._orders.spell(command)
+            try:
+                await client.publish(str(topic), signed, qos=1)
+            except BaseException:
+                self._orders.put_back(command)
+                raise
 
     async def _publish_desired(self, client: aiomqtt.Client) -> None:
         async def send(topic: str, payload: bytes) -> None:

@@ -16,7 +16,7 @@ from aggregator.store.quarantine_bound import QuarantineBound
 
 
 class Ingest:
-    """Takes records from the broker into the store; ``status`` says how it is doing."""
+    """Takes records from the broker into the store, and sends ``orders``; ``status`` says how it is doing."""
 
     def __init__(
         self,
@@ -30,13 +30,16 @@ class Ingest:
     ) -> None:
         self.status = IngestStatus()
         inbox, changed = Inbox() if inbox is None else inbox, asyncio.Event()
-        pending, orders = PendingAcks(), PendingOrders(key)
-        self._batches = Batches(store, bound, inbox, pending, orders, self.status, changed)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._changed = changed
+        pending, self.orders = PendingAcks(), PendingOrders(key, self._wake)
+        self._batches = Batches(store, bound, inbox, pending, self.orders, self.status, changed)
         desired = DesiredMessages(store, identity.store_epoch, key)
-        self._connection = Connection(broker, identity, inbox, pending, orders, desired, self.status, changed)
+        self._connection = Connection(broker, identity, inbox, pending, self.orders, desired, self.status, changed)
 
     async def run(self) -> None:
         """Run until cancelled; the last thing it does is to say that it no longer accepts."""
+        self._loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._batches.run())
             tasks.create_task(self._connection.run())
@@ -44,3 +47,7 @@ class Ingest:
     def oldest_beat(self) -> float:
         """When the slower of both loops last made progress, by the event loop's clock."""
         return min(self._batches.beat_at, self._connection.beat_at)
+
+    def _wake(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._changed.set)

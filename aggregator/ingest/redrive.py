@@ -1,6 +1,6 @@
 """Takes quarantined messages once more, after whatever they were refused for was put right."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from aggregator.access.roles import THIS_MACHINE, Caller
@@ -21,8 +21,22 @@ from aggregator.store.tables import Quarantine
 from shared.topics import GatewayTopic
 
 
-def redrive(store: Store, messages: Iterable[Quarantine], now: datetime, *, by: Caller = THIS_MACHINE) -> Verdicts:
+def redrive(
+    store: Store,
+    messages: Iterable[Quarantine],
+    now: datetime,
+    *,
+    by: Caller = THIS_MACHINE,
+    follow: Callable[[Outcome], None],
+) -> Verdicts:
     """Decode messages as this version of the program does, and take those that it can use now.
+
+    Args:
+        store: where they are.
+        messages: which.
+        now: when.
+        by: who wants it.
+        follow: sees to what a batch asks of gateways, such as a birth does that tells a new store what is held.
 
     Returns:
         By id, why a message is refused still, or None if it was taken.
@@ -33,19 +47,23 @@ def redrive(store: Store, messages: Iterable[Quarantine], now: datetime, *, by: 
         if one.id is None:
             raise ValueError("a message that was never written cannot be redriven")
         if one.stream_id is None or one.seq is None:
-            verdicts[one.id] = _redrive_message(store, one, now, by)
+            verdicts[one.id] = _redrive_message(store, one, now, by, follow)
         else:
             entry = read_entry(one.seq, one.body, GatewayTopic.parse(one.topic), one.received_at)
             records.append(Kept(one.id, one.stream_id, entry))
     return verdicts | redrive_records(store, records, now, by=by)
 
 
-def _redrive_message(store: Store, message: Quarantine, now: datetime, by: Caller) -> str | None:
+def _redrive_message(
+    store: Store, message: Quarantine, now: datetime, by: Caller, follow: Callable[[Outcome], None]
+) -> str | None:
     """Take a whole message; of its records each has a fate of its own from then on."""
     arrival = arrive(message.topic, message.body, message.received_at)
     if isinstance(arrival, MalformedArrival | DeferredArrival):
         return arrival.reason
-    refused = _why_refused(arrival, commit(store, [arrival]))
+    outcome = commit(store, [arrival])
+    follow(outcome)
+    refused = _why_refused(arrival, outcome)
     if refused is None:
         discard(store, message, now, by=by)
     return refused

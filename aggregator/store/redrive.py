@@ -11,6 +11,7 @@ from aggregator.access.roles import THIS_MACHINE, Caller
 from aggregator.store.admission import admit
 from aggregator.store.arrivals import Entry, EnvelopeArrival, Outcome
 from aggregator.store.audit import Change, audit
+from aggregator.store.commands import note_predictions
 from aggregator.store.commit import against_races, is_outage
 from aggregator.store.current import advance
 from aggregator.store.database import Store
@@ -119,6 +120,7 @@ def _take(connection: Connection, wanted: Sequence[Kept]) -> tuple[dict[Key, str
     write_receipts(connection, placed, [])
     miss_dropped(connection, result.gaps)
     advance(connection, result.placed)
+    note_predictions(connection, result.placed)
     return refused, [one.key for one in wanted if one.key not in refused]
 
 

@@ -15,9 +15,10 @@ from aggregator.store.arrivals import (
     ReplyArrival,
     StatusArrival,
 )
+from aggregator.store.commands import note_predictions, take_reply
 from aggregator.store.current import advance
 from aggregator.store.ledger import Known, OpenStream, Parcel, find_receipts, mark_conflict, write_receipts
-from aggregator.store.missing import miss_dropped, miss_unavailable
+from aggregator.store.missing import miss_dropped
 from aggregator.store.placements import Sorted, place
 from aggregator.store.quarantine import keep_records, record_set_aside
 from aggregator.store.rows import write_records
@@ -45,7 +46,7 @@ def write(connection: Connection, arrivals: Sequence[Arrival], *, wary: bool = F
         if isinstance(arrival, StatusArrival):
             take_status(connection, arrival, outcome)
         elif isinstance(arrival, ReplyArrival):
-            miss_unavailable(connection, arrival)
+            take_reply(connection, arrival)
     keep_malformed(connection, [one for one in arrivals if isinstance(one, MalformedArrival)], outcome)
     envelopes = [one for one in arrivals if isinstance(one, EnvelopeArrival)]
     if envelopes:
@@ -73,6 +74,7 @@ def _take_envelopes(
     )
     miss_dropped(connection, result.gaps)
     advance(connection, result.placed)
+    note_predictions(connection, result.placed)
     for parcel in taken:
         parcel.stream.answer.committed.update([entry.seq for entry in parcel.entries])
     for item, reason in result.refused:

@@ -138,13 +138,17 @@ class OtherAgent:
         self.centre_key.verify(base64.b64decode(signed["signature"]), bytes_signed)
         command = json.loads(bytes_signed)
         order, unavailable = command["order"], []
+        if order["action"] not in ("resend", "send_again"):
+            reply = {"v": 1, "command_id": command["command_id"], "outcome": "refused", "reason": "no model is here"}
+            self.client.publish(f"{TOPIC}/reply", json.dumps(reply), qos=1)
+            return
         self.db.execute("BEGIN")
         if (order["stream_id"],) == self.db.execute("SELECT stream_id FROM stream").fetchone():
             for first, last in order["ranges"]:
                 self.db.execute("UPDATE record SET acked = 0 WHERE seq BETWEEN ? AND ?", (first, last))
                 held = {seq for (seq,) in self.db.execute("SELECT seq FROM record")}
                 unavailable += [(seq, seq) for seq in range(first, last + 1) if seq not in held]
-            if not unavailable:
+            if not unavailable and order["action"] == "resend":
                 self.db.execute("UPDATE stream SET epoch = ?", (order["store_epoch"],))
         self.db.execute("COMMIT")
         reply = {"v": 1, "command_id": command["command_id"], "outcome": "done", "stream_id": order["stream_id"]}
@@ -289,3 +293,21 @@ def test_it_makes_a_restored_centre_whole(start, aggregator, run, tmp_path):
     aggregator.start()
     agent.run_until(lambda: cycles(aggregator) == list(range(1, 351)))
     assert run("missing") == ""
+
+
+def test_it_is_asked_for_records_and_refuses_what_it_cannot_do(start, aggregator):
+    def ask(command):
+        path = aggregator.api.post("/gateways/gw-1/commands", json=command).raise_for_status().headers["Location"]
+        shown = f"/gateways/gw-1/commands/{path.rpartition('/')[2]}"
+        agent.run_until(lambda: aggregator.api.get(shown).json()["state"] != "waiting")
+        return aggregator.api.get(shown).json()
+
+    agent = start()
+    agent.accept(*map(row, range(1, 6)))
+    agent.run_until(agent.is_drained)
+    told = ask({"action": "resend", "ranges": [[1, 9]]})
+    assert (told["state"], told["unavailable"]) == ("done", [[seq, seq] for seq in range(6, 10)])
+    agent.run_until(agent.is_drained)
+    assert cycles(aggregator) == list(range(1, 6))
+    told = ask({"action": "restart_source"})
+    assert (told["state"], told["reason"]) == ("refused", "no model is here")

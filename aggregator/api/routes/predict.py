@@ -3,12 +3,12 @@
 import asyncio
 from typing import Annotated, NoReturn
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from aggregator.access.roles import Caller
-from aggregator.api.deps import Centre, CentreDep, Serial, TechnicianDep
+from aggregator.api.deps import Centre, CentreDep, NowDep, Serial, SessionDep, TechnicianDep, VisibleSites
 from aggregator.api.problems import invalid, no_such_engine, problem_of, problems
 from aggregator.api.schemas.predict import (
     BatchAnswer,
@@ -20,35 +20,64 @@ from aggregator.api.schemas.predict import (
     RequestedPrediction,
 )
 from aggregator.inference import BusyError
-from aggregator.predicting import InvalidWishError, NoSuchPredictionError
+from aggregator.predicting import Answer, InvalidWishError, NoSuchPredictionError
+from aggregator.store.commands import find_command, predicted_by, state_of
 from aggregator.store.registry import NoSuchEngineError
 from shared.errors import BundleError, SpoolwatchError
 
 RETRY_AFTER_S = "1"
 
+WAIT_S = 5.0
+
+WaitS = Annotated[float, Query(ge=0, le=30, description="How long to wait for the gateway, in seconds.")]
+OperationId = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$", description="The id of a request.")]
 PredictionId = Annotated[int, Path(ge=1, lt=2**63, description="The `id` of one of the engine's predictions.")]
 
 router = APIRouter(tags=["predictions"])
 
 
-@router.post("/engines/{serial}/predict", summary="Predict an engine", responses=problems(404, 409, 422, 503))
+@router.post(
+    "/engines/{serial}/predict",
+    summary="Predict an engine",
+    responses={
+        202: {
+            "model": RequestedPrediction,
+            "description": "The gateway was asked and has not answered yet; `Location` is where its answer will be.",
+            "headers": {"Location": {"schema": {"type": "string"}}, "Retry-After": {"schema": {"type": "string"}}},
+        },
+        **problems(404, 409, 422, 503),
+    },
+)
 async def predict(
-    serial: Serial, caller: TechnicianDep, centre: CentreDep, wish: PredictionWish | None = None
+    serial: Serial,
+    caller: TechnicianDep,
+    centre: CentreDep,
+    response: Response,
+    wish: PredictionWish | None = None,
+    wait_s: WaitS = WAIT_S,
 ) -> RequestedPrediction:
-    """Predict an engine at the centre, by the model that its gateway runs or by another released one.
+    """Have an engine predicted by its gateway, or at the centre.
 
-    The prediction is stored with its origin and the id of the request. It is no part of the engine's present state.
+    A gateway that is offline or refuses is stood in for by the centre, from the rows that are stored, and `reason` says
+    so. The prediction is stored with its origin and the id of the request. It is no part of the engine's present state.
     """
-    return await _predict(centre, caller, serial, wish or PredictionWish())
+    result = await _predict(centre, caller, serial, wish or PredictionWish(), wait_s)
+    if result.state == "waiting" and result.operation is not None:
+        response.status_code = 202
+        response.headers["Location"] = result.operation
+        response.headers["Retry-After"] = RETRY_AFTER_S
+    return result
 
 
 @router.post("/predictions", summary="Predict many engines", responses=problems(422))
-async def predict_many(wanted: BatchWish, caller: TechnicianDep, centre: CentreDep, request: Request) -> BatchAnswer:
-    """Predict engines as one by one, at once; each has its own result or problem."""
+async def predict_many(
+    wanted: BatchWish, caller: TechnicianDep, centre: CentreDep, request: Request, wait_s: WaitS = WAIT_S
+) -> BatchAnswer:
+    """Have engines predicted as one by one, at once; each has its own result or problem."""
 
     async def one(wish: EngineWish) -> BatchItem:
         try:
-            result = await _predict(centre, caller, wish.engine, wish)
+            result = await _predict(centre, caller, wish.engine, wish, wait_s)
         except (HTTPException, RequestValidationError) as error:
             return BatchItem(engine=wish.engine, result=None, problem=problem_of(request, error))
         return BatchItem(engine=wish.engine, result=result, problem=None)
@@ -70,9 +99,23 @@ async def replay(serial: Serial, id: PredictionId, caller: TechnicianDep, centre
     return ReplayedPrediction.of(replayed)
 
 
-async def _predict(centre: Centre, caller: Caller, serial: str, wish: PredictionWish) -> RequestedPrediction:
+@router.get("/operations/{id}", summary="What became of a request", responses=problems(404, 422))
+def read_operation(id: OperationId, session: SessionDep, sites: VisibleSites, now: NowDep) -> RequestedPrediction:
+    """What became of the request to a gateway to predict an engine."""
+    command = find_command(session, sites, id)
+    predicted = None if command is None else predicted_by(session, command)
+    if command is None or predicted is None:
+        raise HTTPException(404, f"There is no operation {id}.")
+    serial, prediction = predicted
+    answer = Answer(command.id, state_of(command, now), prediction, command.reason, command=True)
+    return RequestedPrediction.of(serial, answer)
+
+
+async def _predict(
+    centre: Centre, caller: Caller, serial: str, wish: PredictionWish, wait_s: float
+) -> RequestedPrediction:
     try:
-        answer = await centre.predicting.answer(wish.as_wish(serial), by=caller)
+        answer = await centre.predicting.answer(wish.as_wish(serial), wait_s, by=caller)
     except SpoolwatchError as error:
         _refuse(serial, error)
     return RequestedPrediction.of(serial, answer)

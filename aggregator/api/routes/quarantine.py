@@ -79,7 +79,7 @@ def redrive_message(id: Id, caller: EngineerDep, centre: CentreDep, now: NowDep)
     """
     with centre.store.session() as session:
         message = _find(session, caller.sites(Role.ENGINEER), id)
-    reason = redrive(centre.store, [message], now, by=caller).get(id)
+    reason = redrive(centre.store, [message], now, by=caller, follow=centre.gateways.follow).get(id)
     if reason is not None:
         raise HTTPException(409, f"It is refused again: {reason}")
 
@@ -97,7 +97,7 @@ def redrive_messages(wanted: Redrive, caller: EngineerDep, centre: CentreDep, no
         sites = caller.sites(Role.ENGINEER)
         messages = list_quarantine(session, sites, which, after, wanted.limit + 1, oldest_first=True)
     kept, last = take(messages, wanted.limit)
-    verdicts = redrive(centre.store, kept, now, by=caller)
+    verdicts = redrive(centre.store, kept, now, by=caller, follow=centre.gateways.follow)
     refused = sum(reason is not None for reason in verdicts.values())
     cursor = None if last is None else cursor_of(last.id)
     return Redriven(taken=len(verdicts) - refused, refused=refused, next=cursor)

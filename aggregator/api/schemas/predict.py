@@ -1,6 +1,6 @@
 """What somebody wants to have predicted, and what came of it."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -8,6 +8,7 @@ from aggregator import predicting
 from aggregator.api.schemas.history import CYCLE_MAX, PredictionRecord
 from aggregator.api.schemas.names import AwareUtc, Name
 from aggregator.api.schemas.problem import Problem
+from aggregator.store.commands import State
 from shared.replay import Agreement
 
 ROWS_MAX = 1000
@@ -32,9 +33,15 @@ class GivenRow(BaseModel):
 
 
 class PredictionWish(BaseModel):
-    """What to predict from, and with which model; by default from the rows that are stored."""
+    """Who is to predict, from what, and with which model; by default the engine's gateway, from all that it knows."""
 
     model_config = ConfigDict(extra="forbid")
+
+    where: Literal["gateway", "centre"] = Field(
+        default="gateway",
+        description="`centre`: from the rows that are stored. So it is also with `rows` or `model`, for a gateway "
+        "predicts from what it has read, by the model that it runs; and where the gateway cannot be asked.",
+    )
 
     rows: list[GivenRow] | None = Field(
         default=None,
@@ -53,7 +60,7 @@ class PredictionWish(BaseModel):
     def as_wish(self, serial: str) -> predicting.Wish:
         """The same for the program."""
         rows = None if self.rows is None else [predicting.GivenRow(**row.model_dump()) for row in self.rows]
-        return predicting.Wish(serial, rows, self.model)
+        return predicting.Wish(serial, self.where, rows, self.model)
 
 
 class EngineWish(PredictionWish):
@@ -71,16 +78,31 @@ class BatchWish(BaseModel):
 
 
 class RequestedPrediction(BaseModel):
-    """What came of a request."""
+    """What came of a request so far."""
 
     request_id: str = Field(description="The same as that of the prediction.")
     engine: Name
-    prediction: PredictionRecord
+    state: State = Field(
+        description="`waiting`: its gateway was asked, and the prediction is not here yet. `refused`: the gateway did, "
+        "`reason` says why. `expired`: the gateway did not answer in time; a late answer counts still."
+    )
+    reason: str | None = Field(
+        description="Why the centre predicted in the place of the gateway, or why nobody did; null where all went well."
+    )
+    operation: str | None = Field(description="Where to look for what becomes of it, if a gateway was asked.")
+    prediction: PredictionRecord | None
 
     @classmethod
     def of(cls, serial: str, answer: predicting.Answer) -> Self:
         """Show an answer."""
-        return cls(request_id=answer.request_id, engine=serial, prediction=PredictionRecord.of(*answer.prediction))
+        return cls(
+            request_id=answer.request_id,
+            engine=serial,
+            state=answer.state,
+            reason=answer.reason,
+            operation=f"/api/v1/operations/{answer.request_id}" if answer.command else None,
+            prediction=None if answer.prediction is None else PredictionRecord.of(*answer.prediction),
+        )
 
 
 class ReplayedPrediction(BaseModel):

@@ -30,6 +30,14 @@ def find_gateway(session: Session, name: str) -> tuple[Gateway, datetime | None]
     return session.exec(_every().where(Gateway.name == name)).one()
 
 
+def find_gateway_at(session: Session, sites: Sites, name: str) -> tuple[Gateway, datetime | None] | None:
+    """Read one gateway of these sites, as the list does; None where there is none."""
+    statement = _every().where(Gateway.name == name)
+    if sites is not None:
+        statement = statement.where(col(Gateway.site).in_(sorted(sites)))
+    return session.exec(statement).first()
+
+
 def _every() -> Select[Gateway, datetime | None]:
     latest = (
         select(_current.c.gateway_id, func.max(LAST_RECORD_AT).label("last_record_at"))

@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from sqlmodel import select
 
 from aggregator.access.roles import FULL_ACCESS, Caller, Grant, Role
 from aggregator.api.app import create_app
 from aggregator.api.permissions import permissions
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.arrivals import ReplyArrival
+from aggregator.store.commands import issue
 from aggregator.store.commit import commit
 from aggregator.store.database import Store
 from aggregator.store.people import add_person
-from shared.messages import Reply
+from aggregator.store.tables import Engine, Gateway
+from shared.messages import Predict, Reply
 from shared.topics import GatewayTopic
 
 FOLDER = Path(__file__).parents[4]
@@ -65,6 +68,14 @@ def _engines(site):
     return {"engines": [{"engine": f"E-{site}"}]}
 
 
+def _ask(store, serial, gateway, now):
+    """Have a gateway asked to predict an engine; the id of the command."""
+    with store.session() as session:
+        (engine,) = session.exec(select(Engine).where(Engine.serial == serial))
+        (asked,) = session.exec(select(Gateway).where(Gateway.name == gateway))
+    return issue(store, asked, Predict(engine=serial), now, now, engine=engine).command_id
+
+
 LIST = "not in the list"
 SAME = "the same for all"
 NUMBERS = "not counted"
@@ -84,6 +95,8 @@ CASES = {
     "POST /api/v1/engines/{serial}/predictions/{id}/replay": Case(
         "/api/v1/engines/E-{site}/predictions/{prediction}/replay", status=409
     ),
+    "GET /api/v1/engines/{serial}/overhauls": Case("/api/v1/engines/E-{site}/overhauls"),
+    "POST /api/v1/engines/{serial}/overhauls": Case("/api/v1/engines/E-{site}/overhauls", lambda _: {}, 201),
     "GET /api/v1/engines/{serial}/why": Case("/api/v1/engines/E-{site}/why"),
     "GET /api/v1/engines/{serial}/telemetry/buckets": Case("/api/v1/engines/E-{site}/telemetry/buckets"),
     "GET /api/v1/engines/{serial}/predictions/buckets": Case("/api/v1/engines/E-{site}/predictions/buckets"),
@@ -95,6 +108,13 @@ CASES = {
     "GET /api/v1/fleet/due": Case("/api/v1/fleet/due?before=2099-01-01&verdict=undetermined", foreign=LIST),
     "GET /api/v1/gateways": Case("/api/v1/gateways", foreign=LIST),
     "POST /api/v1/gateways": Case("/api/v1/gateways", _gateway, 201, 403),
+    "GET /api/v1/gateways/{name}/commands": Case("/api/v1/gateways/gw-{site}/commands"),
+    "GET /api/v1/gateways/{name}/commands/{id}": Case("/api/v1/gateways/gw-{site}/commands/{command}"),
+    # It was never heard from, so that nothing can be asked of it.
+    "POST /api/v1/gateways/{name}/commands": Case(
+        "/api/v1/gateways/gw-{site}/commands", lambda _: {"action": "restart_source"}, 409
+    ),
+    "GET /api/v1/operations/{id}": Case("/api/v1/operations/{command}"),
     "GET /api/v1/installations": Case("/api/v1/installations", foreign=LIST),
     "POST /api/v1/installations": Case("/api/v1/installations", _installation, 201),
     "GET /api/v1/installations/{id}": Case("/api/v1/installations/{installation}"),
@@ -145,6 +165,7 @@ async def sites(client, recorder, store, clock, bearer, logged_in):
             "message": message["id"],
             "installation": engine["installation"]["id"],
             "prediction": engine["prediction"]["id"],
+            "command": _ask(store, f"E-{site}", f"gw-{site}", clock()),
         }
         add_person(store, f"p-{site}", "no hash", (Grant(Role.VIEWER, site),), ROOT, clock())
     return ids

@@ -7,14 +7,19 @@ from msgspec import Raw
 from sqlalchemy import delete, insert, update
 from sqlmodel import select
 
-from aggregator.ingest.redrive import redrive
+from aggregator.ingest import redrive as redrive_module
 from aggregator.store.arrivals import MalformedArrival
 from aggregator.store.commit import commit
 from aggregator.store.database import Store
 from aggregator.store.quarantine import discard
 from aggregator.store.tables import CurrentState, Quarantine, Stream, Telemetry, core
-from shared.messages import OutboxStatus, Session, SourceStatus, Status, encode
+from shared.messages import OutboxStatus, Resend, Session, SourceStatus, Status, encode
 from shared.topics import GatewayTopic
+
+
+def redrive(store, messages, now):
+    """Where nobody cares what follows."""
+    return redrive_module.redrive(store, messages, now, follow=lambda _: None)
 
 
 @pytest.fixture
@@ -139,3 +144,27 @@ def test_records_of_a_whole_message_have_a_fate_of_their_own(store, clock, recor
     assert redrive(store, [message], clock()) == {message.id: None}
     assert [(kept["seq"], kept["engine"]) for kept in rows(Quarantine)] == [(2, "E2")]
     assert [row["cycle"] for row in rows(Telemetry)] == [1]
+
+
+def test_what_a_redriven_birth_asks_of_its_gateway_is_seen_to(store, clock, recorder, deliver, keep_malformed):
+    recorder.register("E1")
+    deliver({1: recorder.row("E1", 1)})
+    birth = Status(
+        event="birth",
+        session=Session(counter=1, boot_nonce="n"),
+        stream_id="stream-1",
+        next_seq=9,
+        sent_at=clock(),
+        heartbeat_interval_s=15.0,
+        agent_version="0.1.0",
+        engines=["E1"],
+        source=SourceStatus(kind="file", state="reading"),
+        outbox=OutboxStatus(),
+        store_epoch="another",
+        held=[(1, 8)],
+    )
+    epoch, followed = store.epoch(), []
+    message = keep_malformed(birth, kind="status")
+    assert redrive_module.redrive(store, [message], clock(), follow=followed.append) == {message.id: None}
+    wanted = Resend(stream_id="stream-1", ranges=[(2, 8)], store_epoch=epoch)
+    assert followed[0].orders == [(GatewayTopic("hamburg", "gw-1", "command"), wanted)]

@@ -1,0 +1,84 @@
+"""What is asked of gateways, and what became of it."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aggregator.api.schemas.names import Name
+from aggregator.store.command_table import GatewayCommand
+from aggregator.store.commands import State, state_of
+from shared.messages import RESEND_RANGES_MAX
+
+Seq = Annotated[int, Field(ge=1, le=2**63 - 1)]
+
+
+class Resend(BaseModel):
+    """Records of a gateway's stream are to be sent again; what the centre has already changes nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Literal["resend"]
+    ranges: list[tuple[Seq, Seq]] = Field(
+        min_length=1,
+        max_length=RESEND_RANGES_MAX,
+        description="First and last seq of each range, inclusive.",
+        examples=[[[101, 180]]],
+    )
+    stream_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\x00]+$",
+        description="Null: the gateway's present stream.",
+    )
+
+
+class RestartSource(BaseModel):
+    """The gateway's sensor source is to be closed and opened anew, where reading goes on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Literal["restart_source"]
+
+
+NewCommand = Annotated[Resend | RestartSource, Field(discriminator="action")]
+
+
+class Command(BaseModel):
+    """One command to a gateway, and what became of it."""
+
+    id: str
+    gateway: Name
+    action: str = Field(examples=["resend", "restart_source", "predict"])
+    engine: str | None = Field(description="The engine that it is about, where it is about one.")
+    stream_id: str | None = None
+    ranges: list[tuple[int, int]] | None = None
+    issued_at: datetime
+    expires_at: datetime = Field(description="Until when the gateway may begin with it.")
+    state: State = Field(description="`expired`: the gateway did not answer in time; a late answer counts still.")
+    reason: str | None = Field(description="Why the gateway refused.")
+    answered_at: datetime | None = Field(description="When the centre first heard of it.")
+    unavailable: list[tuple[int, int]] | None = Field(
+        description="Of what was to be sent again, the seqs that the gateway no longer has."
+    )
+
+    @classmethod
+    def of(cls, command: GatewayCommand, gateway: str, now: datetime) -> Self:
+        """Show a command of the store."""
+        asked = command.asked
+        action = asked["action"]
+        return cls(
+            id=command.id,
+            gateway=gateway,
+            action="resend" if action == "send_again" else action,
+            engine=asked.get("engine"),
+            stream_id=asked.get("stream_id"),
+            ranges=asked.get("ranges"),
+            issued_at=command.issued_at,
+            expires_at=command.expires_at,
+            state=state_of(command, now),
+            reason=command.reason,
+            answered_at=command.answered_at,
+            unavailable=command.unavailable,
+        )

@@ -1,0 +1,185 @@
+"""Commands that people send to gateways, and what became of them, whichever aggregator hears it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Literal
+from uuid import uuid4
+
+import msgspec
+from sqlalchemy import Connection, select, update
+from sqlmodel import Session, col, tuple_
+from sqlmodel import select as read
+
+from aggregator.access.roles import THIS_MACHINE, Caller, Sites
+from aggregator.store.arrivals import ReplyArrival
+from aggregator.store.audit import Change, audit
+from aggregator.store.command_table import GatewayCommand
+from aggregator.store.database import Store
+from aggregator.store.missing import miss_unavailable
+from aggregator.store.placements import Placed
+from aggregator.store.registry import key_of
+from aggregator.store.tables import Engine, Gateway, Model, Prediction, core
+from shared import messages
+from shared.messages import Command, Order
+
+State = Literal["waiting", "done", "refused", "expired"]
+
+_command, _gateway = core(GatewayCommand), core(Gateway)
+
+
+def issue(
+    store: Store,
+    gateway: Gateway,
+    order: Order,
+    now: datetime,
+    expires_at: datetime,
+    *,
+    engine: Engine | None = None,
+    by: Caller = THIS_MACHINE,
+) -> Command:
+    """Note a command, and who sends it; whoever calls this has it signed and published.
+
+    Args:
+        store: where.
+        gateway: to whom.
+        order: what it is to do.
+        now: when it is sent.
+        expires_at: until when the gateway may begin.
+        engine: which engine it is about.
+        by: who sends it.
+    """
+    command = Command(
+        command_id=str(uuid4()),
+        site=gateway.site,
+        gateway=gateway.name,
+        issued_at=now,
+        expires_at=expires_at,
+        order=order,
+    )
+    asked = msgspec.to_builtins(order)
+    with store.session(writes=True) as session:
+        session.add(
+            GatewayCommand(
+                id=command.command_id,
+                gateway_id=key_of(gateway.id),
+                engine_id=None if engine is None else engine.id,
+                asked=asked,
+                issued_at=now,
+                expires_at=expires_at,
+            )
+        )
+        after = asked | {"id": command.command_id}
+        audit(session, by, now, Change("gateway.command", f"gateway {gateway.name}", gateway.site, after=after))
+        session.commit()
+    return command
+
+
+def take_reply(connection: Connection, arrival: ReplyArrival) -> None:
+    """Note what a gateway says it did; the first word of it counts, and only that gateway's."""
+    miss_unavailable(connection, arrival)
+    topic, reply = arrival.topic, arrival.reply
+    query = (
+        select(_command.c.id, _command.c.unavailable)
+        .join(_gateway, _gateway.c.id == _command.c.gateway_id)
+        .where(_command.c.id == reply.command_id, _gateway.c.name == topic.gateway, _gateway.c.site == topic.site)
+        .with_for_update(of=_command)
+    )
+    found = connection.execute(query).one_or_none()
+    if found is None:
+        return
+    this = update(_command).where(_command.c.id == found.id)
+    said = {"outcome": reply.outcome, "reason": reply.reason, "answered_at": arrival.received_at}
+    connection.execute(this.where(_command.c.outcome.is_(None)).values(said))
+    if reply.unavailable:
+        connection.execute(this.values(unavailable=_joined([*(found.unavailable or ()), *reply.unavailable])))
+
+
+def note_predictions(connection: Connection, placed: Iterable[Placed]) -> None:
+    """Note which of these predictions answer commands to the gateways that they come from."""
+    for one in placed:
+        if one.kind is not messages.Prediction:
+            continue
+        for entry in one.entries:
+            record = entry.record
+            if isinstance(record, messages.Prediction) and record.origin == "command":
+                connection.execute(
+                    update(_command)
+                    .where(
+                        _command.c.id == record.request_id,
+                        _command.c.gateway_id == one.stream.gateway_id,
+                        _command.c.engine_id == one.place.engine_id,
+                        _command.c.cycle.is_(None),
+                    )
+                    .values(cycle=record.cycle)
+                )
+
+
+def state_of(command: GatewayCommand, now: datetime) -> State:
+    """How far a command has come; a prediction is there only once the record of it is."""
+    if command.cycle is not None:
+        return "done"
+    if command.outcome == "refused":
+        return "refused"
+    if command.outcome == "done":
+        return "waiting" if command.engine_id is not None else "done"
+    return "waiting" if now < command.expires_at else "expired"
+
+
+def find_commands(session: Session, ids: Iterable[str]) -> Sequence[GatewayCommand]:
+    """Read commands by their ids."""
+    return session.exec(read(GatewayCommand).where(col(GatewayCommand.id).in_(list(ids)))).all()
+
+
+def find_command(session: Session, sites: Sites, id: str, gateway: str | None = None) -> GatewayCommand | None:
+    """Read one command to a gateway of these sites, or to this one."""
+    statement = read(GatewayCommand).join(Gateway, col(Gateway.id) == GatewayCommand.gateway_id)
+    statement = statement.where(GatewayCommand.id == id)
+    if sites is not None:
+        statement = statement.where(col(Gateway.site).in_(sorted(sites)))
+    if gateway is not None:
+        statement = statement.where(Gateway.name == gateway)
+    return session.exec(statement).first()
+
+
+def list_commands(
+    session: Session, gateway: Gateway, after: tuple[datetime, str] | None = None, limit: int | None = None
+) -> Sequence[GatewayCommand]:
+    """Read the commands to a gateway, newest first; ``after`` is when the one to go on behind was sent, and its id."""
+    place = tuple_(col(GatewayCommand.issued_at), col(GatewayCommand.id))
+    statement = (
+        read(GatewayCommand)
+        .where(GatewayCommand.gateway_id == gateway.id)
+        .order_by(col(GatewayCommand.issued_at).desc(), col(GatewayCommand.id).desc())
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(place < tuple_(*after))
+    return session.exec(statement).all()
+
+
+def predicted_by(session: Session, command: GatewayCommand) -> tuple[str, tuple[Prediction, Model] | None] | None:
+    """Read the serial of the engine that a command asked to predict, and the prediction, once it is there.
+
+    None of a command that asked for something else.
+    """
+    if command.engine_id is None:
+        return None
+    serial = session.get_one(Engine, command.engine_id).serial
+    if command.cycle is None:
+        return serial, None
+    statement = (
+        read(Prediction, Model)
+        .join(Model, col(Model.id) == col(Prediction.model_id))
+        .where(
+            Prediction.engine_id == command.engine_id,
+            Prediction.cycle == command.cycle,
+            Prediction.origin == "command",
+            Prediction.request_id == command.id,
+        )
+    )
+    return serial, session.exec(statement).first()
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sorted ranges, none twice."""
+    return sorted({(first, last) for first, last in ranges})
