@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiomqtt
@@ -14,7 +15,7 @@ from sqlalchemy import select
 from aggregator.store.database import open_store
 from aggregator.store.registry import Registration, register_engine
 from aggregator.store.tables import Prediction, Receipt, Telemetry, core
-from shared.messages import Ack, decode, encode, envelope
+from shared.messages import Ack, Command, Reply, SignedCommand, decode, encode, envelope
 from shared.ranges import as_ranges
 from shared.topics import EVERY_CENTRE_STATUS
 
@@ -149,3 +150,47 @@ async def test_what_two_replicas_share_is_stored_once_though_one_is_killed(
     for stream in {run.stream for run in runs}:
         seqs = [seq for run in runs if run.stream == stream for seq in range(run.first_seq, run.last_seq + 1)]
         assert (as_ranges(seqs), len(seqs)) == ([(1, 2 * CYCLES)], 2 * CYCLES)
+
+
+class Obedient:
+    """A gateway that obeys every command, and says so twice."""
+
+    def __init__(self, client):
+        self.client, self.accepting, self.obeyed = client, set(), []
+
+    async def listen(self):
+        async for message in self.client.messages:
+            levels = str(message.topic).split("/")
+            if levels[-1] == "status":
+                self.accepting.add(levels[-2])
+                continue
+            command = decode(decode(message.payload, SignedCommand).command, Command)
+            self.obeyed.append(command.command_id)
+            for _ in range(2):
+                reply = encode(Reply(command_id=command.command_id, outcome="done"))
+                await self.client.publish("spoolwatch/v1/hamburg/gw-1/reply", reply, qos=1)
+
+
+@pytest.mark.timeout(150)
+async def test_an_answer_is_heard_whichever_replica_it_comes_to(replica, mosquitto, recorder, store):
+    apis = [replica(name)[1] for name in ("a", "b")]
+    async with aiomqtt.Client(mosquitto.host, mosquitto.port) as client:
+        gateway = Obedient(client)
+        listening = asyncio.create_task(gateway.listen())
+        for topic in ("spoolwatch/v1/hamburg/gw-1/command", EVERY_CENTRE_STATUS):
+            await client.subscribe(topic, qos=1)
+        await until(lambda: gateway.accepting == {"a", "b"}, "both accept")
+        recorder.clock.at = datetime.now(UTC)
+        recorder.status("heartbeat")
+        asked = []
+        async with httpx.AsyncClient(timeout=90) as http:
+            for api in apis * 3:
+                answer = await http.post(
+                    f"{api}/api/v1/gateways/gw-1/commands", params={"wait_s": 20}, json={"action": "restart_source"}
+                )
+                assert (answer.status_code, answer.json()["state"]) == (200, "done"), answer.text
+                asked.append(answer.json()["id"])
+                recorder.clock.at = datetime.now(UTC)
+                recorder.status("heartbeat")
+        assert gateway.obeyed == asked
+        listening.cancel()
