@@ -67,11 +67,11 @@ class PostgresqlServer:
             else:
                 return
 
-    def new_database(self):
-        """The URL of an empty database."""
+    def new_database(self, template="template1"):
+        """The URL of a new database: an empty one, or a copy of one that nobody is connected to."""
         name = f"test_{next(self._numbers)}"
         with psycopg.connect(self._conninfo(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return f"postgresql://spoolwatch@/{name}?host={self._folder}"
 
     def _conninfo(self):

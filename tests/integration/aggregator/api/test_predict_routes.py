@@ -10,7 +10,6 @@ from sqlalchemy import select
 
 from aggregator import inference as inference_module
 from aggregator import predicting
-from aggregator.store.database import Store
 from aggregator.store.registry import Registration, edit_engine, register_engine
 from aggregator.store.tables import AuditEntry, core
 from shared import runtimes
@@ -28,12 +27,8 @@ ROWS = [
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store(request, tmp_path):
-    is_sqlite = request.param == "sqlite"
-    store = Store(f"sqlite:///{tmp_path / 'store.db'}" if is_sqlite else request.getfixturevalue("postgresql_url"))
-    store.migrate()
-    yield store
-    store.close()
+def store(request, new_store):
+    return new_store(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -8,25 +8,27 @@ from sqlalchemy import func, select
 
 from aggregator.store.arrivals import Entry, EnvelopeArrival
 from aggregator.store.commit import commit
-from aggregator.store.database import Store
 from aggregator.store.tables import Receipt, core
 from shared.messages import digest, encode
 from shared.topics import GatewayTopic
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request, tmp_path):
-    if request.param == "postgresql":
+def dialect(request):
+    return request.param
+
+
+@pytest.fixture
+def database_url(request, dialect, tmp_path):
+    """Where there is no store yet."""
+    if dialect == "postgresql":
         return request.getfixturevalue("postgresql_url")
     return f"sqlite:///{tmp_path / 'store.db'}"
 
 
 @pytest.fixture
-def store(database_url):
-    store = Store(database_url)
-    store.migrate()
-    yield store
-    store.close()
+def store(new_store, dialect):
+    return new_store(dialect)
 
 
 @pytest.fixture

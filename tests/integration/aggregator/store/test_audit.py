@@ -47,7 +47,7 @@ def test_p8_an_entry_is_never_changed(store, change):
 
 
 @pytest.mark.usefixtures("entries")
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has no TRUNCATE
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)  # SQLite has no TRUNCATE
 def test_p8_the_log_is_not_emptied_at_once(store):
     with pytest.raises(DBAPIError, match="the audit log is append-only"), store.writing() as connection:
         connection.execute(text("TRUNCATE audit_entry"))

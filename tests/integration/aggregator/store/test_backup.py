@@ -13,9 +13,9 @@ from shared.messages import digest, encode
 from shared.topics import GatewayTopic
 
 
-@pytest.fixture(params=["sqlite"])
-def database_url(tmp_path):
-    return f"sqlite:///{tmp_path / 'store.db'}"
+@pytest.fixture
+def dialect():
+    return "sqlite"
 
 
 @pytest.fixture
@@ -123,8 +123,8 @@ def test_what_an_earlier_restore_replaced_is_not_overwritten(store, record, tmp_
 
 class TestServer:
     @pytest.fixture
-    def database_url(self, postgresql_url):
-        return postgresql_url
+    def dialect(self):
+        return "postgresql"
 
     def test_a_backup_is_restored_into_an_empty_database_under_a_new_epoch(
         self, store, record, postgresql_server, tmp_path

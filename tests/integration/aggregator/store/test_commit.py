@@ -260,14 +260,12 @@ def test_p10_a_machine_in_trouble_blames_no_record(store, envelope, recorder, co
     assert counts(Telemetry, Quarantine) == [1, 0]
 
 
-def test_two_replicas_that_commit_the_same_at_once_write_it_once(
-    database_url, store, envelope, recorder, counts, receipts
-):
+def test_two_replicas_that_commit_the_same_at_once_write_it_once(store, envelope, recorder, counts, receipts):
     arrivals = [
         [envelope({2 * cycle: recorder.row("E1", cycle), 2 * cycle + 1: recorder.prediction("E1", cycle)})]
         for cycle in range(1, 21)
     ]
-    replica = Store(database_url)
+    replica = Store(store.engine.url.render_as_string())
     with ThreadPoolExecutor(2) as executor:
         outcomes = list(executor.map(lambda one: [commit(one, batch) for batch in arrivals], [store, replica]))
     replica.close()

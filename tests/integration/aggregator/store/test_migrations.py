@@ -71,7 +71,7 @@ def test_records_and_what_they_are_about_live_through_partitions_and_back(store)
     assert (_content(store), _taken(store)) == (before, taken)
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
 def test_each_record_is_put_into_its_month_and_the_ids_go_on(store):
     store.migrate("0008")
     _fill(store)

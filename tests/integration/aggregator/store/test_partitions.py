@@ -57,7 +57,7 @@ def test_two_records_about_the_same_in_one_envelope_count_once(deliver, recorder
     assert counts(Telemetry) == [1]
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
 class TestServer:
     def test_a_record_lies_in_the_month_it_was_received_in(self, store, deliver, recorder, clock, lies_in):
         recorder.register("E1")

@@ -202,7 +202,7 @@ def test_of_many_only_one_gets_a_lease(store, clock, at_once):
     assert sorted(at_once(*holders)) == [False] * 7 + [True]
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
 def test_months_that_are_over_are_dropped_and_what_is_kept_of_them_stays(store, life, clock, cycles, sums):
     before = sums()
     clock.advance(100 * DAY_S)
