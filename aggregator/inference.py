@@ -4,16 +4,18 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from aggregator.released import find_released
+from shared.desired import DesiredEngine
 from shared.errors import SpoolwatchError
 from shared.messages import Flags, ModelRef, RulCycles
 from shared.predictor import Outcome, Predictor, load_bundle
 from shared.replay import Replay, replay
 from shared.rows import SensorRow
+from shared.seeding import seeded_state
 
 Result = TypeVar("Result")
 
@@ -60,8 +62,15 @@ class Inference:
         self._predictors: OrderedDict[ModelRef, Predictor] = OrderedDict()
         self._waiting = 0
 
-    async def forecast(self, model: ModelRef, rows: Sequence[SensorRow]) -> Forecast:
-        """Predict after the last of the rows, of which there is one at least, as of an engine without any before.
+    async def forecast(
+        self, model: ModelRef, rows: Sequence[SensorRow], desired: DesiredEngine | None = None
+    ) -> Forecast:
+        """Predict after the last of the rows, of which there is one at least.
+
+        Args:
+            model: which model.
+            rows: in the order of their cycles.
+            desired: how the engine began and is counted; without it, its cycles are its age, and no row came before.
 
         Raises:
             BusyError: too much waits already.
@@ -70,7 +79,7 @@ class Inference:
             RowError: a row cannot follow the one before.
             RefusedError: the model says nothing of the last row.
         """
-        return await self._run(lambda: self._forecast(self._predictor(model), rows))
+        return await self._run(lambda: self._forecast(self._predictor(model), rows, desired))
 
     async def replay(self, model: ModelRef, tensor: bytes, flags: Flags, stored: RulCycles) -> tuple[Replay, str]:
         """Predict again from a stored input tensor. Returns what came out, and the runtime.
@@ -106,10 +115,13 @@ class Inference:
         return predictor
 
     @staticmethod
-    def _forecast(predictor: Predictor, rows: Sequence[SensorRow]) -> Forecast:
-        state = predictor.new_state()
+    def _forecast(predictor: Predictor, rows: Sequence[SensorRow], desired: DesiredEngine | None) -> Forecast:
+        state = predictor.new_state() if desired is None else seeded_state(predictor, desired)
+        base_cycles = 0 if desired is None else desired.base_cycles
+        age_known = desired is None or desired.installation_cycle is not None
         for row in rows:
-            step = predictor.step(state, row)
+            counted = replace(row, cycle=row.cycle + base_cycles)
+            step = predictor.step(state, counted, age_known=age_known)
         if step.outcome is None:
             raise RefusedError(f"engine {row.engine}, cycle {row.cycle}: {step.refusal}")
         return Forecast(

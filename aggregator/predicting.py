@@ -18,6 +18,7 @@ from aggregator.released import NotReleasedError, find_released, model_named
 from aggregator.store.command_table import GatewayCommand
 from aggregator.store.commands import State, predicted_by
 from aggregator.store.database import Store
+from aggregator.store.desired import describe
 from aggregator.store.predictions import find_prediction, keep
 from aggregator.store.reads import Session
 from aggregator.store.reads.engine import EngineDetail, find_engine, find_engine_id
@@ -25,6 +26,7 @@ from aggregator.store.reads.gateways import find_gateway
 from aggregator.store.reads.history import Span, list_telemetry
 from aggregator.store.registry import NoSuchEngineError
 from aggregator.store.tables import Model, Prediction, Telemetry
+from shared.desired import DesiredEngine
 from shared.errors import RowError, SpoolwatchError
 from shared.messages import ModelRef, Predict, Status
 from shared.replay import Agreement
@@ -161,7 +163,7 @@ class Predicting:
     async def _predict_here(self, wish: Wish, request_id: str, reason: str | None, by: Caller) -> Answer:
         try:
             found = await asyncio.to_thread(self._look_up, wish, by)
-            forecast = await self._inference.forecast(found.model, found.rows)
+            forecast = await self._inference.forecast(found.model, found.rows, found.desired)
         except (RowError, RefusedError, NotPossibleError, NotReleasedError) as error:
             if wish.rows is not None and isinstance(error, RowError | RefusedError):
                 raise InvalidWishError("rows", str(error)) from error
@@ -204,8 +206,9 @@ class Predicting:
             installation_id = _installation_id(detail)
             model = _model(session, detail, wish)
             if wish.rows is None:
-                return _Found(installation_id, model, _stored(session, detail, installation_id))
-        return _Found(installation_id, model, self._given(wish, model))
+                desired = describe(session.connection(), installation_id)
+                return _Found(installation_id, model, _stored(session, detail, desired), desired)
+        return _Found(installation_id, model, self._given(wish, model), None)
 
     def _given(self, wish: Wish, model: ModelRef) -> list[SensorRow]:
         known = {channel.name for channel in find_released(model)[1].channels}
@@ -231,6 +234,7 @@ class _Found(NamedTuple):
     installation_id: str
     model: ModelRef
     rows: Sequence[SensorRow]
+    desired: DesiredEngine | None
 
 
 def _find(session: Session, serial: str, by: Caller) -> EngineDetail:
@@ -265,17 +269,19 @@ def _model(session: Session, detail: EngineDetail, wish: Wish) -> ModelRef:
     return running
 
 
-def _stored(session: Session, detail: EngineDetail, installation_id: str) -> list[SensorRow]:
-    """The engine's rows in its present installation, by cycle; of very many, those that matter."""
+def _stored(session: Session, detail: EngineDetail, desired: DesiredEngine) -> list[SensorRow]:
+    """The engine's rows in its installation since it was overhauled, by cycle; of very many, those that matter."""
     if detail.engine.id is None:
         raise RuntimeError("an engine that was read has no key")
     by_cycle: dict[int, Telemetry] = {}
     for limit, descending in ((FIRST_ROWS, False), (LAST_ROWS, True)):
-        span = Span(installation_id=installation_id, descending=descending, limit=limit)
+        installation_id, first = desired.installation_id, desired.counted_from + 1
+        span = Span(first, installation_id=installation_id, descending=descending, limit=limit)
         by_cycle |= {row.cycle: row for row in list_telemetry(session, detail.engine.id, span)}
     if not by_cycle:
         raise NotPossibleError(
-            f"of engine {detail.row.serial} no row is stored in its present installation; give rows to predict from"
+            f"of engine {detail.row.serial} no row is stored since it was installed or overhauled; "
+            "give rows to predict from"
         )
     return [_as_row(detail.row.serial, cycle, row.observed_at, row.channels) for cycle, row in sorted(by_cycle.items())]
 

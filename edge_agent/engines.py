@@ -9,7 +9,7 @@ import structlog
 from msgspec.structs import replace
 
 from edge_agent.clock import is_set
-from edge_agent.footing import Footing, recount, seeded_state
+from edge_agent.footing import Footing, recount
 from edge_agent.outbox import StoredState
 from edge_agent.seldom import Seldom
 from shared.desired import DesiredEngine
@@ -18,6 +18,7 @@ from shared.messages import Flags, Prediction, Telemetry, as_reason, encode
 from shared.predictor import EngineState, Outcome, Predictor
 from shared.quality import CHANNELS
 from shared.rows import SensorRow
+from shared.seeding import seeded_state
 
 NAMED_CHANNELS = 5
 

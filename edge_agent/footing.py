@@ -83,24 +83,6 @@ class Footing(Struct, frozen=True):
         return (self.installation_id, self.maintenance_epoch) == (desired.installation_id, desired.maintenance_epoch)
 
 
-def seeded_state(predictor: Predictor, desired: DesiredEngine) -> EngineState:
-    """The state of an engine that comes from elsewhere, made from the rows that the centre sends along."""
-    state = predictor.new_state()
-    if desired.seed is not None:
-        for cycle, values in desired.seed.rows:
-            channels = {
-                name: float("nan") if value is None else value
-                for name, value in zip(desired.seed.channels, values, strict=False)
-            }
-            try:
-                predictor.step(state, SensorRow(desired.serial, cycle, desired.installed_from, channels))
-            except RowError:
-                continue
-    if desired.installation_cycle is None:
-        state.past.baseline_sound = False
-    return state
-
-
 def recount(predictor: Predictor, state: EngineState, old: Footing, new: Footing) -> None:
     """Count the rows of a state anew: somebody has corrected the age, or told of it.
 

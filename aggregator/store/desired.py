@@ -107,6 +107,14 @@ def engines_at(connection: Connection, gateway_id: int) -> list[DesiredEngine]:
     return [_describe(connection, row) for row in connection.execute(query).mappings()]
 
 
+def describe(connection: Connection, installation_id: str) -> DesiredEngine:
+    """What is told of the engine of one installation."""
+    query = select(_engine.c.serial, _installation).join(_engine, _engine.c.id == _installation.c.engine_id)
+    return _describe(
+        connection, connection.execute(query.where(_installation.c.id == installation_id)).mappings().one()
+    )
+
+
 def _describe(connection: Connection, row: RowMapping) -> DesiredEngine:
     stays, overhauls = _stays(connection, row["engine_id"])
     known = [(stay["id"], age) for stay, age in stays]

@@ -58,7 +58,7 @@ def test_p6_p8_a_prediction_is_asked_of_the_gateway_and_of_the_centre_once_it_is
         assert here["prediction"]["origin"] == "centre"
         assert "gateway gw-1 is" in here["reason"]
         unasked = next(one for one in reversed(stored()) if one["origin"] == "edge")
-        for same in ("cycle", "window", "model", "runtime"):
+        for same in ("rul", "cycle", "window", "flags", "model", "runtime"):
             assert here["prediction"][same] == unasked[same]
         state = api.get("/engines/E-1").json()
         assert (state["prediction"]["id"], state["prediction"]["origin"]) == (unasked["id"], "edge")

@@ -23,7 +23,9 @@ class GivenRow(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cycle: int = Field(ge=1, le=CYCLE_MAX, description="Higher than that of the row before.")
+    cycle: int = Field(
+        ge=1, le=CYCLE_MAX, description="The engine's age in cycles then; higher than that of the row before."
+    )
     observed_at: AwareUtc | None = Field(default=None, description="When it was taken; null: now.")
     channels: dict[Annotated[str, Field(max_length=200)], Value | None] = Field(
         max_length=CHANNELS_MAX,

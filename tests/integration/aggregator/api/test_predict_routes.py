@@ -10,8 +10,9 @@ from sqlalchemy import select
 
 from aggregator import inference as inference_module
 from aggregator import predicting
+from aggregator.store.installations import amend
 from aggregator.store.registry import Registration, edit_engine, register_engine
-from aggregator.store.tables import AuditEntry, core
+from aggregator.store.tables import AuditEntry, Engine, Installation, core
 from shared import runtimes
 from shared.bundle import find_bundle
 from shared.cmapss import CHANNELS
@@ -36,12 +37,21 @@ def predictor():
     return load_bundle(find_bundle("turbofan"))
 
 
+def enter_age(recorder, serial, cycles):
+    """Enter how old an engine was when it was installed."""
+    with recorder.store.session() as session:
+        query = select(Installation).join(Engine, Engine.id == Installation.engine_id).where(Engine.serial == serial)
+        (installation,) = session.scalars(query)
+    amend(recorder.store, installation.id, {"installation_cycle": cycles}, recorder.clock())
+
+
 @pytest.fixture
 def live(recorder, predictor):
     """Give an engine rows, each predicted by its gateway."""
 
     def rows(serial="E-1", rows=ROWS, **place):
         recorder.register(serial, **place)
+        enter_age(recorder, serial, 0)
         state = predictor.new_state()
         for cycle, channels in rows:
             step = predictor.step(state, SensorRow(serial, cycle, recorder.clock(), channels))
@@ -81,6 +91,21 @@ async def test_from_the_stored_rows_the_centre_says_what_the_gateway_said(client
     history = (await client.get("/api/v1/engines/E-1/predictions?include=input")).json()["items"]
     assert [(one["origin"], one["id"]) for one in history][1:] == [("centre", shown["id"])]
     assert history[1]["input"] is not None
+
+
+@pytest.mark.parametrize("age", [None, 30])
+async def test_the_centre_counts_an_engines_age_as_its_gateway_does(client, live, recorder, predictor, age):
+    live()
+    enter_age(recorder, "E-1", age)
+    state = predictor.new_state()
+    state.past.baseline_sound = age is not None
+    for cycle, channels in ROWS:
+        row = SensorRow("E-1", cycle + (age or 0), recorder.clock(), channels)
+        step = predictor.step(state, row, age_known=age is not None)
+    made = (await ask(client)).json()
+    assert numbers(made) == of(step.outcome)
+    assert made["prediction"]["cycle"] == 60
+    assert made["prediction"]["flags"] == step.flags != {}
 
 
 async def test_what_is_asked_for_leaves_the_engines_state_as_it_was(client, live):
@@ -191,6 +216,7 @@ async def test_of_a_long_life_the_rows_that_matter_give_the_same(client, recorde
     monkeypatch.setattr(predicting, "FIRST_ROWS", 30)
     monkeypatch.setattr(predicting, "LAST_ROWS", 250)
     recorder.register("E-1")
+    enter_age(recorder, "E-1", 0)
     state, cycle = predictor.new_state(), 0
     for _ in range(10):
         for _, channels in ROWS:
