@@ -64,6 +64,14 @@ contracts: $(VENV)/.dev ## write docs/asyncapi.json, docs/openapi.json and docs/
 bench-ingest: $(VENV)/.dev ## how many records the centre commits and acknowledges, beside a bare aiomqtt loop
 	@$(BIN)/python -m benchmarks.ingest
 
+ENGINES ?= 10000
+PREDICTIONS ?= 10000000
+CLIENTS ?= 50
+
+.PHONY: bench-api
+bench-api: $(VENV)/.dev ## how fast the API answers over a fleet that has flown for long: make bench-api ENGINES=1000 PREDICTIONS=200000
+	@$(BIN)/python -m benchmarks.api --engines $(ENGINES) --predictions $(PREDICTIONS) --clients $(CLIENTS)
+
 .PHONY: bench-outbox
 bench-outbox: $(VENV)/.dev ## how fast rows become durable at the agent, on one core, and what the agent takes of its gateway
 	@$(BIN)/python -m benchmarks.outbox

@@ -89,8 +89,21 @@ def take_cycles(connection: Connection, placed: Iterable[Placed]) -> None:
         if before & bit:
             raise TakenError("two records of one batch are about the same")
         blocks[block] = before | bit
-    if not blocks:
-        return
+    if blocks:
+        _take(connection, blocks)
+
+
+def take_cycle(connection: Connection, line: Line, cycle: int) -> None:
+    """Mark what one record is about as taken.
+
+    Raises:
+        TakenError: it is; the transaction is to be rolled back.
+    """
+    block, bit = divmod(cycle, BLOCK_CYCLES)
+    _take(connection, {(*line, block): 1 << bit})
+
+
+def _take(connection: Connection, blocks: dict[tuple[Any, ...], int]) -> None:
     # In one order, or replicas that take the same blocks could wait for each other.
     wanted = [(*block, bits) for block, bits in sorted(blocks.items())]
     done = connection.execute(_TAKE[connection.dialect.name], {"wanted": msgspec.json.encode(wanted).decode()})

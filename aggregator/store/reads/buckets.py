@@ -5,7 +5,7 @@ What was pruned is there by day, and a day counts in the bucket that it begins i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import ColumnElement, Float, Select, func, select
 from sqlmodel import Session
@@ -18,7 +18,8 @@ _telemetry, _prediction = core(Telemetry), core(Prediction)
 QUANTITIES = ("rul_mean_cycles", "rul_q05_cycles", "rul_q50_cycles", "rul_q95_cycles")
 
 
-class Extent(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Extent:
     """One quantity over the rows of a bucket."""
 
     min: float
@@ -92,10 +93,10 @@ def _sum_up(
         table.c.cycle,
         *(column.cast(Float).label(f"v{index}") for index, column in enumerate(columns.values())),
     )
-    places = {
-        row[0]: _summed(row[1:], list(columns))
-        for row in connection.execute(_grouped(read.where(*wanted), len(columns)))
-    }
+    rows = connection.execute(_grouped(read.where(*wanted), len(columns)))
+    if not pruned:
+        return [_of_rows(row, list(columns)) for row in rows]
+    places = {row[0]: _summed(row[1:], list(columns)) for row in rows}
     for day in pruned:
         place = (day.first_cycle - began) // width
         if place in places:
@@ -109,9 +110,18 @@ def _grouped(read: Select[Any], quantities: int) -> Select[Any]:
     rows = read.subquery()
     values = [rows.c[f"v{index}"] for index in range(quantities)]
     sums = [each(value) for value in values for each in (func.count, func.min, func.max, func.sum)]
-    return select(rows.c.place, func.min(rows.c.cycle), func.max(rows.c.cycle), func.count(), *sums).group_by(
-        rows.c.place
-    )
+    whole = (rows.c.place, func.min(rows.c.cycle), func.max(rows.c.cycle), func.count())
+    return select(*whole, *sums).group_by(rows.c.place).order_by(rows.c.place)
+
+
+def _of_rows(row: Sequence[Any], names: Sequence[str]) -> Bucket:
+    """A bucket in which nothing was pruned, which is nearly every one."""
+    _, first, last, count, *sums = row
+    extents: dict[str, Extent | None] = {}
+    for name, at in zip(names, range(0, len(sums), 4), strict=True):
+        values, lowest, highest, total = sums[at : at + 4]
+        extents[name] = Extent(lowest, highest, total / values) if values else None
+    return Bucket(first, last, count, extents)
 
 
 def _summed(row: Sequence[Any], names: Sequence[str]) -> Summed:

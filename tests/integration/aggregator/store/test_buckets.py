@@ -1,5 +1,6 @@
 """A long history as few points: what the store sums up is what summing up its rows gives."""
 
+from dataclasses import astuple
 from statistics import fmean
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
-from aggregator.store.reads.buckets import BucketSpan, sum_up_predictions, sum_up_telemetry
+from aggregator.store.reads.buckets import BucketSpan, Extent, sum_up_predictions, sum_up_telemetry
 from aggregator.store.tables import Installation, Prediction, Receipt, Telemetry, core
 from aggregator.store.upkeep_tables import TakenCycles
 
@@ -49,7 +50,7 @@ def test_each_bucket_sums_up_its_rows(life, buckets, start, end, store, span, re
         assert one.rows == len(cycles)
         extent = one.extents[CHANNEL]
         if inside:
-            assert extent == pytest.approx((min(inside), max(inside), fmean(inside)), abs=1e-6)
+            assert astuple(extent) == pytest.approx((min(inside), max(inside), fmean(inside)), abs=1e-6)
         else:
             assert extent is None
         assert one.extents["other"] is None
@@ -60,8 +61,8 @@ def test_predictions_are_summed_up_by_quantile(store, span, recorder, deliver):
     with store.session() as session:
         first, second = sum_up_predictions(session, span(buckets=2))
     assert (first.first_cycle, first.last_cycle, first.rows) == (1, 5, 5)
-    assert first.extents["rul_q50_cycles"] == (95.0, 99.0, 97.0)
-    assert second.extents["rul_q05_cycles"] == (80.0, 84.0, 82.0)
+    assert first.extents["rul_q50_cycles"] == Extent(95.0, 99.0, 97.0)
+    assert second.extents["rul_q05_cycles"] == Extent(80.0, 84.0, 82.0)
 
 
 def test_where_nothing_was_recorded_there_are_no_buckets(store, span):
