@@ -14,6 +14,7 @@ from aggregator.store.commit import against_races
 from aggregator.store.database import Store
 from aggregator.store.placements import ensure_models
 from aggregator.store.tables import Engine, Model, core
+from aggregator.store.taken_cycles import Line, take_cycle
 from shared.messages import Prediction
 
 _prediction, _engine = core(tables.Prediction), core(Engine)
@@ -69,6 +70,8 @@ def _keep(connection: Connection, made: Prediction, now: datetime, by: Caller) -
         "origin": made.origin,
         "request_id": made.request_id,
     }
+    line = Line(found.id, row["installation_id"], row["model_id"], made.origin, made.request_id or "")
+    take_cycle(connection, line, made.cycle)
     kept: int = connection.execute(insert(_prediction).values(row).returning(_prediction.c.id)).scalar_one()
     with Session(connection) as session:
         after = {"origin": made.origin, "request_id": made.request_id, "cycle": made.cycle}
