@@ -29,6 +29,7 @@ from aggregator.api.routes import (
     installations,
     lineage,
     missing,
+    overhauls,
     people,
     predict,
     quarantine,
@@ -56,7 +57,7 @@ a token of the outside issuer, or an API key. What is at a site that one may not
 """
 DEFAULTS = ApiSettings()
 ROUTERS = (
-    *(fleet, engines, why, history, buckets, files, lineage, predict),
+    *(fleet, engines, overhauls, why, history, buckets, files, lineage, predict),
     *(installations, gateways, commands, missing, quarantine),
     *(sessions, people, api_keys, audit),
 )

@@ -1,4 +1,4 @@
-"""Commands about engines: register, install, remove, retire and list them."""
+"""Commands about engines: register, install, remove, overhaul, retire and list them."""
 
 import argparse
 from datetime import UTC, datetime
@@ -15,18 +15,27 @@ def add_to(commands: Commands) -> Added:
     install = actions.add_parser("install", help="enter that an engine was hung at a position of a gateway")
     remove = actions.add_parser("remove", help="enter that an engine was taken down from where it hung")
     retire = actions.add_parser("retire", help="take an engine out of the fleet; its history stays")
-    for action in (add, install, remove, retire):
+    overhaul = actions.add_parser("overhaul", help="enter that an engine was overhauled and is as new")
+    for action in (add, install, remove, retire, overhaul):
         action.add_argument("serial", metavar="SERIAL", help="serial number of the engine")
     add.add_argument("--site", required=True, help="where the engine is, and its gateway")
     add.add_argument("--type", default="turbofan", help="kind of engine")
     for action in (add, install):
         action.add_argument("--gateway", required=action is install, help="name of the gateway, unique over all sites")
         action.add_argument("--position", required=action is install, help="where at the gateway, e.g. left")
-    install.add_argument("--cycle", type=int, help="age of the engine in cycles when it was hung there, if known")
-    for action in (install, remove):
+        action.add_argument("--cycle", type=int, help="age of the engine in cycles when it was hung there, if known")
+    overhaul.add_argument("--after-cycle", type=int, help="the last cycle before it; without it, the rows tell by --at")
+    for action in (install, remove, overhaul):
         action.add_argument("--at", type=_instant, help="when, e.g. 2026-11-21T06:00Z; without it, now")
     listing = actions.add_parser("list", help="list the engines and where they are installed")
-    return [(listing, _list), (add, _add), (install, _install), (remove, _remove), (retire, _retire)]
+    return [
+        (listing, _list),
+        (add, _add),
+        (install, _install),
+        (remove, _remove),
+        (retire, _retire),
+        (overhaul, _overhaul),
+    ]
 
 
 def _add(settings: AggregatorSettings, arguments: argparse.Namespace) -> None:
@@ -34,7 +43,8 @@ def _add(settings: AggregatorSettings, arguments: argparse.Namespace) -> None:
 
     store = open_store_in_use(settings)
     place = arguments.gateway, arguments.position
-    register_engine(store, Registration(arguments.serial, arguments.site, *place, arguments.type), by=caller())
+    wanted = Registration(arguments.serial, arguments.site, *place, arguments.type, arguments.cycle)
+    register_engine(store, wanted, by=caller())
     store.close()
     print(f"engine {arguments.serial} is registered at {'/'.join(filter(None, (arguments.site, arguments.gateway)))}")
 
@@ -57,6 +67,15 @@ def _remove(settings: AggregatorSettings, arguments: argparse.Namespace) -> None
     remove(store, arguments.serial, arguments.at or now, now, by=caller())
     store.close()
     print(f"engine {arguments.serial} is removed")
+
+
+def _overhaul(settings: AggregatorSettings, arguments: argparse.Namespace) -> None:
+    from aggregator.store.overhauls import NewOverhaul, overhaul
+
+    store, now = open_store_in_use(settings), datetime.now(UTC)
+    epoch = overhaul(store, NewOverhaul(arguments.serial, arguments.at or now, arguments.after_cycle), now, by=caller())
+    store.close()
+    print(f"engine {arguments.serial} is as new; this was overhaul {epoch}")
 
 
 def _retire(settings: AggregatorSettings, arguments: argparse.Namespace) -> None:

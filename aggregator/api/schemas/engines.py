@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from aggregator.api.paging import PageQuery
 from aggregator.api.schemas.due import CYCLES_PER_DAY_MAX, DueDates, Utilisation
 from aggregator.api.schemas.history import PredictionRecord, Rul, TelemetryRow
-from aggregator.api.schemas.installations import Installation
+from aggregator.api.schemas.installations import Installation, InstallationCycle
 from aggregator.api.schemas.names import Name
 from aggregator.fleet import liveness
 from aggregator.fleet.bands import Band
@@ -86,6 +86,8 @@ class EngineDetails(Engine):
     registered_at: datetime
     due: DueDates | None = Field(description="When its useful life ends; null without a prediction.")
     installation: Installation | None = Field(description="Where it hangs now.")
+    maintenance_epoch: int = Field(description="How often it has been overhauled.")
+    last_overhaul_at: datetime | None = Field(description="When it last was; null if it never was.")
     row: TelemetryRow | None = Field(description="Its latest row.")
     prediction: PredictionRecord | None = Field(description="Its latest prediction, with its lineage.")
     statistics_rows: int = Field(
@@ -103,6 +105,8 @@ class EngineDetails(Engine):
             registered_at=detail.engine.registered_at,
             due=DueDates.of(detail.row.life(now)),
             installation=_installation(detail),
+            maintenance_epoch=0 if detail.overhaul is None else detail.overhaul.epoch,
+            last_overhaul_at=None if detail.overhaul is None else detail.overhaul.at,
             row=None if detail.current is None else _latest_row(detail.current),
             prediction=None if detail.prediction is None else PredictionRecord.of(*detail.prediction),
             statistics_rows=rows,
@@ -126,6 +130,7 @@ class EngineRegistration(BaseModel):
         description="Where it hangs from now on; registered with the engine where it is not known yet. Null: nowhere.",
     )
     position: Name = Field(default="1", description="Its place at that gateway.")
+    installation_cycle: InstallationCycle = None
 
 
 class EngineChange(BaseModel):

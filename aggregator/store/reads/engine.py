@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import sqlalchemy
 from sqlalchemy import and_
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from aggregator.access.roles import Sites
 from aggregator.fleet.bands import THRESHOLDS, Thresholds
 from aggregator.fleet.rul import Rul
+from aggregator.store.desired_tables import Overhaul
 from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines
 from aggregator.store.reads.history import latest_prediction
 from aggregator.store.tables import CurrentState, Engine, Installation, Model, Prediction, Telemetry, core
@@ -32,6 +33,7 @@ class EngineDetail:
         row: how lists show it.
         engine: as it was registered.
         installation: where it hangs now.
+        overhaul: its last one.
         current: its latest row and how far its state has come.
         prediction: its latest prediction with its model.
     """
@@ -39,6 +41,7 @@ class EngineDetail:
     row: EngineRow
     engine: Engine
     installation: Installation | None
+    overhaul: Overhaul | None
     current: CurrentState | None
     prediction: tuple[Prediction, Model] | None
 
@@ -51,14 +54,16 @@ def find_engine(
     if not rows:
         return None
     installed_now = and_(col(Installation.engine_id) == col(Engine.id), col(Installation.installed_to).is_(None))
-    engine, installation, current = session.exec(
-        select(Engine, Installation, CurrentState)
+    last = select(func.max(Overhaul.epoch)).where(Overhaul.engine_id == Engine.id).correlate(Engine).scalar_subquery()
+    engine, installation, overhaul, current = session.exec(
+        select(Engine, Installation, Overhaul, CurrentState)
         .outerjoin(Installation, installed_now)
+        .outerjoin(Overhaul, and_(col(Overhaul.engine_id) == col(Engine.id), col(Overhaul.epoch) == last))
         .outerjoin(CurrentState, col(CurrentState.engine_id) == col(Engine.id))
         .where(col(Engine.serial) == serial)
     ).one()
     prediction = None if current is None else latest_prediction(session, current)
-    return EngineDetail(rows[0], engine, installation, current, prediction)
+    return EngineDetail(rows[0], engine, installation, overhaul, current, prediction)
 
 
 def find_engine_id(session: Session, sites: Sites, serial: str) -> int | None:

@@ -68,6 +68,7 @@ def test_an_engine_is_installed_removed_and_retired(command):
     assert installed == "engine E2 is installed at position left of gateway gw-1\n"
     assert command("engine", "list")[1] == "E1\thamburg\t\t\nE2\thamburg\tgw-1\tleft\n"
     assert command("engine", "remove", "E1")[2].endswith("engine E1 is installed nowhere\n")
+    assert command("engine", "overhaul", "E2", "--after-cycle", "7")[1] == "engine E2 is as new; this was overhaul 1\n"
     assert command("engine", "retire", "E2")[:2] == (0, "engine E2 is retired\n")
     assert command("engine", "list")[1] == "E1\thamburg\t\t\nE2\thamburg\t\t\n"
 

@@ -1,0 +1,37 @@
+"""Overhauls: enter and list them."""
+
+from fastapi import APIRouter
+
+from aggregator.access.roles import Role
+from aggregator.api.deps import CentreDep, NowDep, Serial, SessionDep, TechnicianDep, VisibleSites
+from aggregator.api.problems import edit_problem, no_such_engine, problems
+from aggregator.api.schemas.overhauls import NewOverhaul, Overhaul, OverhaulList
+from aggregator.store import overhauls
+from aggregator.store.reads.engine import find_engine_id
+from shared.errors import SpoolwatchError
+
+router = APIRouter(prefix="/engines/{serial}/overhauls", tags=["engines"])
+
+
+@router.get("", summary="List an engine's overhauls", responses=problems(404, 422))
+def read_overhauls(serial: Serial, session: SessionDep, sites: VisibleSites) -> OverhaulList:
+    """When it was overhauled, the last time first."""
+    if find_engine_id(session, sites, serial) is None:
+        raise no_such_engine(serial)
+    return OverhaulList(items=[Overhaul.of(row) for row in overhauls.list_overhauls(session, sites, serial)])
+
+
+@router.post("", summary="Enter an overhaul", status_code=201, responses=problems(404, 409, 422))
+def enter(serial: Serial, wanted: NewOverhaul, caller: TechnicianDep, centre: CentreDep, now: NowDep) -> Overhaul:
+    """Enter that an engine was overhauled: it is as new, and its age and baseline begin again.
+
+    Overhauls are entered in their order (409). Where the engine hangs at a gateway, its age counts from the row after
+    `after_cycle`, without that from the first row observed after `at`; the gateway is told.
+    """
+    try:
+        entered = overhauls.NewOverhaul(serial, wanted.at or now, wanted.after_cycle)
+        overhauls.overhaul(centre.store, entered, now, by=caller)
+    except SpoolwatchError as error:
+        raise edit_problem(error) from error
+    with centre.store.session() as session:
+        return Overhaul.of(overhauls.list_overhauls(session, caller.sites(Role.TECHNICIAN), serial)[0])
