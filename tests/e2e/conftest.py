@@ -91,8 +91,8 @@ class Aggregator(Program):
         except httpx.TransportError:
             return False
 
-    def register(self, serial, gateway, *, position="1", site="hamburg"):
-        body = {"serial": serial, "type": "turbofan", "site": site, "gateway": gateway, "position": position}
+    def register(self, serial, gateway, *, position="1", site="hamburg", **fields):
+        body = {"serial": serial, "type": "turbofan", "site": site, "gateway": gateway, "position": position} | fields
         answer = self.api.post("/engines", json=body)
         assert answer.status_code in (200, 201), answer.text
 
