@@ -97,6 +97,7 @@ async def serve(settings: AggregatorSettings) -> None:
             tasks.create_task(_serve_api(server, listener, stop))
             await stop.wait()
             log.info("stopping")
+            api.state.centre.feed.close()
             server.should_exit = True
             for task in loops:
                 task.cancel()

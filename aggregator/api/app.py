@@ -12,6 +12,7 @@ from aggregator.access.tokens import TokenKey
 from aggregator.api import docs, problems
 from aggregator.api.authentication import Authenticator
 from aggregator.api.deps import Centre, check_caller
+from aggregator.api.feed import Feed
 from aggregator.api.headers import SecurityHeaders
 from aggregator.api.limits import BodyLimit, RateLimit
 from aggregator.api.recent import RecentAnswers
@@ -21,6 +22,7 @@ from aggregator.api.routes import (
     buckets,
     commands,
     engines,
+    events,
     files,
     fleet,
     gateways,
@@ -59,7 +61,7 @@ DEFAULTS = ApiSettings()
 ROUTERS = (
     *(fleet, engines, overhauls, why, history, buckets, files, lineage, predict),
     *(installations, gateways, commands, missing, quarantine),
-    *(sessions, people, api_keys, audit),
+    *(events, sessions, people, api_keys, audit),
 )
 
 
@@ -113,6 +115,7 @@ def create_app(
         RecentAnswers(),
         line,
         Predicting(store, inference or Inference(), line, now),
+        Feed(store, now, thresholds),
     )
     for resource in ROUTERS:
         app.include_router(resource.router, prefix="/api/v1")

@@ -1,6 +1,6 @@
 """What routes need of the program around them, and the one way in which each says who may call it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, cast
@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from aggregator.access.roles import Caller, Role, Sites
 from aggregator.access.tokens import CredentialsError
 from aggregator.api.authentication import ANYONE, Authenticator, address_of
+from aggregator.api.feed import Feed
 from aggregator.api.limits import RateLimit
 from aggregator.api.problems import unauthorized
 from aggregator.api.recent import RecentAnswers
@@ -43,6 +44,7 @@ class Centre:
     recent: RecentAnswers
     gateways: Gateways
     predicting: Predicting
+    feed: Feed
 
 
 # Where nothing waits, these are async: what is not, goes to another thread and back, which takes longest beside ingest.
@@ -150,6 +152,21 @@ OPEN_TO_ALL = Depends(open_to_all)
 async def _visible(caller: ViewerDep) -> Sites:
     return caller.sites(Role.VIEWER)
 
+
+async def _sites_now(
+    connection: HTTPConnection,
+    centre: CentreDep,
+    shown: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+    _: ViewerDep,
+) -> Callable[[], Awaitable[Sites]]:
+    async def ask() -> Sites:
+        return (await _recognise(connection, centre, shown)).sites(Role.VIEWER)
+
+    return ask
+
+
+SitesNowDep = Annotated[Callable[[], Awaitable[Sites]], Depends(_sites_now)]
+"""For an answer that takes long: tells anew which sites whoever asks may see, and raises once they are nobody."""
 
 VisibleSites = Annotated[Sites, Depends(_visible)]
 """The sites that whoever asks may see: a route that takes it needs the role viewer."""

@@ -4,7 +4,7 @@ All times are the centre's own, so that a gateway with a wrong clock is not take
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from aggregator.fleet.durations import in_words
@@ -80,6 +80,16 @@ def liveness_of(signs: Signs | None, now: datetime, patience: Patience = PATIENC
     if signs.status.event in ("birth", "heartbeat"):
         return _by_heartbeat(signs.status, signs.last_record_at, now, patience)
     return _after_farewell(signs.status, signs.last_record_at, now, patience)
+
+
+def silent_from(signs: Signs, patience: Patience = PATIENCE) -> datetime | None:
+    """When a link that nothing more is heard of ceases to be online by that alone; None if nothing ever was heard."""
+    status_at = None if signs.status is None else signs.status.received_at
+    heard_at = [at for at in (status_at, signs.last_record_at) if at is not None]
+    if not heard_at:
+        return None
+    allowed_s = patience.default_s if signs.status is None else signs.status.heartbeat_interval_s * patience.intervals
+    return max(heard_at) + timedelta(seconds=allowed_s)
 
 
 def _without_status(last_record_at: datetime | None, now: datetime, patience: Patience) -> Liveness:

@@ -14,6 +14,7 @@ from shared import messages
 
 _state = core(CurrentState)
 _installation = core(Installation)
+_WRITTEN = [column.name for column in _state.c if column.name != "changed"]
 
 Row = dict[str, Any]
 
@@ -124,7 +125,7 @@ def _content(one: Placed) -> Row:
 
 
 def _write(connection: Connection, states: dict[int, Row], known: Iterable[int]) -> None:
-    rows = {engine_id: {column.name: row[column.name] for column in _state.c} for engine_id, row in states.items()}
+    rows = {engine_id: {name: row[name] for name in _WRITTEN} for engine_id, row in states.items()}
     old = set(known)
     added = [row for engine_id, row in rows.items() if engine_id not in old]
     moved = [row | {"this_engine_id": engine_id} for engine_id, row in rows.items() if engine_id in old]

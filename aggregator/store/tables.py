@@ -19,6 +19,8 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
+from aggregator.store.changes import draw_number
+
 EngineStatus = Literal["operational", "maintenance", "retired"]
 
 NullableJson = JSON(none_as_null=True)  # without this, None would be stored as the JSON text null
@@ -60,12 +62,28 @@ class Table(SQLModel):
     )
 
 
+class Changing(Table):
+    """A table whose rows say by themselves in which transaction they were written last; ``changes`` tells of numbers.
+
+    The number is no part of what a row says.
+    """
+
+    changed: int | None = Field(
+        default=None,
+        exclude=True,
+        nullable=False,
+        index=True,
+        sa_type=BigInteger,
+        sa_column_kwargs={"default": draw_number, "onupdate": draw_number, "server_default": text("0")},
+    )
+
+
 def core(table: type[Table]) -> sa.Table:
     """The SQLAlchemy Core table behind a table class, for bulk statements."""
     return Table.metadata.tables[str(table.__tablename__)]
 
 
-class Engine(Table, table=True):
+class Engine(Changing, table=True):
     """An engine that somebody registered; nothing creates one by itself."""
 
     __tablename__ = "engine"
@@ -79,7 +97,7 @@ class Engine(Table, table=True):
     cycles_per_day: float | None = None  # as somebody entered it, in the place of what is measured
 
 
-class Gateway(Table, table=True):
+class Gateway(Changing, table=True):
     """A gateway and the last status it sent; all of the latter is null until it is first heard of."""
 
     __tablename__ = "gateway"
@@ -102,7 +120,7 @@ class Gateway(Table, table=True):
 _STILL = text("installed_to IS NULL")
 
 
-class Installation(Table, table=True):
+class Installation(Changing, table=True):
     """Where an engine hangs, from … to; ``installed_to`` is null while it still does.
 
     ``installation_cycle`` is the engine's age in cycles when it was hung there, null where nobody knows. That no two
@@ -265,7 +283,7 @@ class MissingRange(Table, table=True):
     noticed_at: datetime = Field(sa_type=UtcDateTime)
 
 
-class Quarantine(Table, table=True):
+class Quarantine(Changing, table=True):
     """A message or record that could not be used: its raw bytes and why; names as its topic gave them.
 
     ``engine`` is the serial that a record names; null for what is none, or was set aside by an older version. No id is
@@ -288,7 +306,7 @@ class Quarantine(Table, table=True):
     received_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
-class CurrentState(Table, table=True):
+class CurrentState(Changing, table=True):
     """The latest row and prediction of an engine in its latest installation; each half moves only forward.
 
     ``*_stream_ordinal`` and ``*_seq`` say how far each half has come; a half that has not come yet is null. Utilisation

@@ -80,6 +80,7 @@ class EngineFilter:
     Attributes:
         model: the name of the model of their latest prediction, or name and version, such as ``turbofan 1.0.0``.
         in_fleet: true for all but the retired ones.
+        ids: the keys of their rows.
         thresholds: what bands go by.
     """
 
@@ -91,6 +92,7 @@ class EngineFilter:
     type: str | None = None
     model: str | None = None
     in_fleet: bool | None = None
+    ids: tuple[int, ...] | None = None
     thresholds: Thresholds = THRESHOLDS
 
 
@@ -236,7 +238,7 @@ def list_vitals(session: Session, sites: Sites, wanted: EngineFilter) -> list[Vi
     return [
         Vitals(
             rul=None if q50 is None else Rul(mean, q05, q50, q95, cap),
-            signs=None if gateway_id is None else _signs(event, heard_at, interval_s, last_record_at),
+            signs=None if gateway_id is None else as_signs(event, heard_at, interval_s, last_record_at),
         )
         for mean, q05, q50, q95, cap, last_record_at, gateway_id, event, heard_at, interval_s in (
             session.connection().execute(statement)
@@ -246,7 +248,7 @@ def list_vitals(session: Session, sites: Sites, wanted: EngineFilter) -> list[Vi
 
 def signs_of(gateway: Gateway, last_record_at: datetime | None) -> Signs:
     """What liveness is judged by, from the last known status of a gateway."""
-    return _signs(gateway.event, gateway.received_at, gateway.heartbeat_interval_s, last_record_at)
+    return as_signs(gateway.event, gateway.received_at, gateway.heartbeat_interval_s, last_record_at)
 
 
 def _conditions(wanted: EngineFilter) -> list[ColumnElement[bool]]:
@@ -261,6 +263,8 @@ def _conditions(wanted: EngineFilter) -> list[ColumnElement[bool]]:
     if wanted.in_fleet is not None:
         retired = _engine.c.status == "retired"
         conditions.append(~retired if wanted.in_fleet else retired)
+    if wanted.ids is not None:
+        conditions.append(_engine.c.id.in_(wanted.ids))
     cycles = _current.c[f"rul_{wanted.thresholds.quantile}_cycles"]
     if wanted.band is Band.UNKNOWN:
         conditions.append(cycles.is_(None))
@@ -285,7 +289,7 @@ def _to_row(row: Row[*tuple[Any, ...]], thresholds: Thresholds) -> EngineRow:
         rul = Rul(row.rul_mean_cycles, row.rul_q05_cycles, row.rul_q50_cycles, row.rul_q95_cycles, row.cap_cycles)
     signs = None
     if row.gateway is not None:
-        signs = _signs(row.event, row.received_at, row.heartbeat_interval_s, row.last_record_at)
+        signs = as_signs(row.event, row.received_at, row.heartbeat_interval_s, row.last_record_at)
     return EngineRow(
         serial=row.serial,
         site=row.site,
@@ -318,9 +322,10 @@ def _observed_at(row: Row[*tuple[Any, ...]]) -> datetime | None:
     return received_at if row.clock_unsynced else min(row.telemetry_observed_at, received_at)
 
 
-def _signs(
+def as_signs(
     event: str | None, heard_at: datetime | None, interval_s: float | None, last_record_at: datetime | None
 ) -> Signs:
+    """What liveness is judged by, from what a row has of the last status of a gateway."""
     if event is None or heard_at is None or interval_s is None:
         return Signs(None, last_record_at)
     return Signs(LastStatus(event, heard_at, interval_s), last_record_at)

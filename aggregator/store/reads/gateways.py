@@ -1,16 +1,19 @@
 """Reads gateways with their last status."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
+import sqlalchemy
+from sqlalchemy import Subquery
 from sqlmodel import Session, col, func, select
 from sqlmodel.sql.expression import Select
 
 from aggregator.access.roles import Sites
-from aggregator.store.reads.fleet import LAST_RECORD_AT
+from aggregator.fleet.liveness import Signs
+from aggregator.store.reads.fleet import LAST_RECORD_AT, as_signs
 from aggregator.store.tables import CurrentState, Gateway, core
 
-_current = core(CurrentState)
+_current, _gateway = core(CurrentState), core(Gateway)
 
 
 def list_gateways(
@@ -38,10 +41,25 @@ def find_gateway_at(session: Session, sites: Sites, name: str) -> tuple[Gateway,
     return session.exec(statement).first()
 
 
+def find_gateways(session: Session, ids: Collection[int]) -> Sequence[tuple[Gateway, datetime | None]]:
+    """Read gateways by the keys of their rows, as the list does."""
+    here = select(func.max(LAST_RECORD_AT)).where(_current.c.gateway_id == col(Gateway.id)).scalar_subquery()
+    return session.exec(select(Gateway, here).where(col(Gateway.id).in_(ids)).order_by(col(Gateway.name))).all()
+
+
+def list_signs(session: Session) -> list[tuple[int, Signs]]:
+    """Read of every gateway that was ever heard from its key, and what its liveness is judged by."""
+    latest = _latest_records()
+    columns = (_gateway.c[name] for name in ("id", "event", "received_at", "heartbeat_interval_s"))
+    query = sqlalchemy.select(*columns, latest.c.last_record_at).outerjoin(latest, latest.c.gateway_id == _gateway.c.id)
+    return [(gateway_id, as_signs(*signs)) for gateway_id, *signs in session.connection().execute(query)]
+
+
 def _every() -> Select[Gateway, datetime | None]:
-    latest = (
-        select(_current.c.gateway_id, func.max(LAST_RECORD_AT).label("last_record_at"))
-        .group_by(_current.c.gateway_id)
-        .subquery()
-    )
+    latest = _latest_records()
     return select(Gateway, latest.c.last_record_at).outerjoin(latest, latest.c.gateway_id == col(Gateway.id))
+
+
+def _latest_records() -> Subquery:
+    latest = func.max(LAST_RECORD_AT).label("last_record_at")
+    return select(_current.c.gateway_id, latest).group_by(_current.c.gateway_id).subquery()

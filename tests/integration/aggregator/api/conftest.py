@@ -35,8 +35,12 @@ def api_settings():
 
 
 @pytest.fixture
-async def client(store, ingest, clock, token_key, api_settings):
-    app = create_app(store, ingest, clock, key=token_key, settings=api_settings)
+def app(store, ingest, clock, token_key, api_settings):
+    return create_app(store, ingest, clock, key=token_key, settings=api_settings)
+
+
+@pytest.fixture
+async def client(app):
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client

@@ -86,4 +86,5 @@ def test_the_snippets_run_and_do_what_the_page_says(url, tmp_path):
         re.search(r"^ESN-1002 \d+\.\d+ None\nESN-1003 None engine ESN-1003 is installed nowhere", one) for one in said
     )
     assert "centre prediction: identical\n" in said
+    assert "ESN-1002 is in maintenance\n" in said
     assert (tmp_path / "ESN-1001.csv").read_text(encoding="utf-8").count("\n") == 2

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
@@ -34,12 +36,14 @@ class Case(NamedTuple):
         json: makes the body.
         status: where it may be.
         foreign: what is at a site where the caller has no role is not found, refused, or simply not in the list.
+        headers: beside those that say who asks.
     """
 
     path: str
     json: object = None
     status: int = 200
     foreign: int | str = 404
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 def _engine(site):
@@ -104,6 +108,7 @@ CASES = {
     "GET /api/v1/engines/{serial}/predictions.csv": Case("/api/v1/engines/E-{site}/predictions.csv"),
     "GET /api/v1/engines/{serial}/predictions": Case("/api/v1/engines/E-{site}/predictions"),
     "GET /api/v1/engines/{serial}/telemetry": Case("/api/v1/engines/E-{site}/telemetry"),
+    "GET /api/v1/events": Case("/api/v1/events", foreign=LIST, headers={"Last-Event-ID": "{epoch}.0.0"}),
     "GET /api/v1/fleet": Case("/api/v1/fleet", foreign=NUMBERS),
     "GET /api/v1/fleet/due": Case("/api/v1/fleet/due?before=2099-01-01&verdict=undetermined", foreign=LIST),
     "GET /api/v1/gateways": Case("/api/v1/gateways", foreign=LIST),
@@ -148,8 +153,9 @@ IN_PERSON = {f"{one.method} {one.path}" for one in PERMISSIONS if one.in_person}
 
 
 @pytest.fixture
-async def sites(client, recorder, store, clock, bearer, logged_in):
+async def sites(app, client, recorder, store, clock, bearer, logged_in):
     """At each of two sites an engine with history, missing and quarantined records, a person and a key."""
+    app.state.centre.feed.close()  # so that a stream ends once it has told what there is
     ids = {}
     admin = logged_in()
     for site in (OWN, FOREIGN):
@@ -164,6 +170,7 @@ async def sites(client, recorder, store, clock, bearer, logged_in):
             "key": made.json()["id"],
             "message": message["id"],
             "installation": engine["installation"]["id"],
+            "epoch": store.epoch().partition("-")[0],
             "prediction": engine["prediction"]["id"],
             "command": _ask(store, f"E-{site}", f"gw-{site}", clock()),
         }
@@ -177,6 +184,7 @@ def call(client, sites):
         case = CASES[route]
         path = case.path.format(site=site, **sites[site])
         body = None if case.json is None else case.json(site)
+        headers = headers | {name: value.format(**sites[site]) for name, value in case.headers.items()}
         return await client.request(route.split()[0], path, json=body, headers=headers)
 
     return send

@@ -52,6 +52,7 @@ def server(tmp_path_factory, recorder_of):
     begin_login(store, "root", "l", "127.0.0.1", now(), until)
     limits = ApiSettings(rate=UNLIMITED, login_rate=UNLIMITED)
     app = create_app(store, IngestStatus(connected=True), key=token_key, settings=limits)
+    app.state.centre.feed.close()  # so that its streams have an end
     uvicorn_server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
     thread = threading.Thread(target=uvicorn_server.run)
     thread.start()
