@@ -42,6 +42,7 @@ from shared.messages import (
     SeqRange,
     Status,
     StatusEvent,
+    Traffic,
     decode,
     encode,
 )
@@ -312,7 +313,8 @@ class Delivery:
         self._heartbeat_due_s = self._monotonic_s() + self._heartbeat_interval_s
         status = self._status(event)
         outbox = msgspec.structs.replace(status.outbox, parked=len(self._sender.parked))
-        status = msgspec.structs.replace(status, outbox=outbox, store_epoch=store_epoch)
+        traffic = Traffic(sent_bytes=self._link.sent_bytes, received_bytes=self._link.received_bytes)
+        status = msgspec.structs.replace(status, outbox=outbox, traffic=traffic, store_epoch=store_epoch)
         status = msgspec.structs.replace(status, held=coarse(held, self._room_ranges("status", status)))
         return self._publish(Outgoing(self._topic("status"), encode(status), retain=True))
 

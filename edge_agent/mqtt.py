@@ -107,6 +107,11 @@ class LinkOptions:
 class MqttLink:
     """One client of a broker that connects again and again until it is closed; made and used on the asyncio loop.
 
+    Attributes:
+        events: what happened to it, in order.
+        sent_bytes: topics and payloads handed to the broker so far.
+        received_bytes: those that came.
+
     Args:
         options: how to connect.
         will: what the broker says for us when it loses us.
@@ -117,6 +122,7 @@ class MqttLink:
         self, options: LinkOptions, *, will: Outgoing | None = None, reconnects: Reconnects | None = None
     ) -> None:
         self.events: asyncio.Queue[LinkEvent] = asyncio.Queue()
+        self.sent_bytes = self.received_bytes = 0
         self._options = options
         self._will = will
         self._reconnects = reconnects or Reconnects(options.client_id)
@@ -135,6 +141,7 @@ class MqttLink:
 
     def publish(self, message: Outgoing) -> Publication:
         """Hand a message to the network thread; it dies with the connection."""
+        self.sent_bytes += len(message.topic) + len(message.payload)
         return self._connection.client.publish(message.topic, message.payload, qos=1, retain=message.retain)
 
     def acknowledge(self, received: Received) -> None:
@@ -160,7 +167,12 @@ class MqttLink:
             self._connection = self._new_connection()
 
     def _new_connection(self) -> "_Connection":
-        return _Connection(self._options, self._will, self.events.put_nowait)
+        return _Connection(self._options, self._will, self._take)
+
+    def _take(self, event: LinkEvent) -> None:
+        if isinstance(event, Received):
+            self.received_bytes += len(event.topic) + len(event.payload)
+        self.events.put_nowait(event)
 
 
 class _Connection:

@@ -223,6 +223,13 @@ class OutboxStatus(_Wire, frozen=True, kw_only=True):
     parked: int = 0
 
 
+class Traffic(_Wire, frozen=True, kw_only=True):
+    """What a gateway has exchanged with the broker since its agent was started: topics and payloads, in bytes."""
+
+    sent_bytes: int
+    received_bytes: int
+
+
 class Status(_Wire, frozen=True, kw_only=True):
     """Birth, heartbeat, farewell and last will of an agent; retained.
 
@@ -242,6 +249,7 @@ class Status(_Wire, frozen=True, kw_only=True):
     model: ModelRef | None = None
     source: SourceStatus
     outbox: OutboxStatus
+    traffic: Traffic | None = None
     store_epoch: Name | None = None
     held: SeqRanges = []
 

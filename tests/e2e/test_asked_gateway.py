@@ -40,6 +40,15 @@ def test_p6_p8_a_prediction_is_asked_of_the_gateway_and_of_the_centre_once_it_is
         again = api.post(f"/engines/E-1/predictions/{asked['prediction']['id']}/replay").json()
         assert again["agreement"] == "identical"
 
+        (gateway,) = wait_until(
+            lambda: [one for one in aggregator.pages("/gateways") if one["status"]["sent_bytes"] > 40 * 200],
+            "what the gateway sent is counted",
+        )
+        assert gateway["status"]["model"] == unasked["model"]
+        assert gateway["status"]["outbox_hours_left"] > 1
+        assert gateway["status"]["engines"] == ["E-1"]
+        assert gateway["status"]["last_row_at"] is not None
+
         resent = api.post(
             "/gateways/gw-1/commands", params={"wait_s": 30}, json={"action": "resend", "ranges": [[1, 20]]}
         ).json()

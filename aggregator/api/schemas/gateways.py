@@ -7,6 +7,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from aggregator.api.schemas.engines import Liveness
+from aggregator.api.schemas.history import ModelReference
 from aggregator.api.schemas.names import Name
 from aggregator.fleet.liveness import liveness_of
 from aggregator.store import tables
@@ -26,7 +27,24 @@ class GatewayStatus(BaseModel):
     unacked_records: int = Field(description="Records in its outbox that the centre has not committed.")
     dead_letters: int = Field(description="Records that nobody could use, parked in its outbox.")
     dropped_records: int = Field(description="Records that it had to drop, by its policy.")
+    parked_records: int = Field(description="Records that get no answer even alone, and are tried seldom.")
+    outbox_used_bytes: int = Field(description="What of its outbox cannot be given up without a loss.")
+    outbox_capacity_bytes: int
+    outbox_hours_left: float | None = Field(
+        description="For how many hours its outbox does without the centre, at the present rate; null without rows."
+    )
+    accepted_per_s: float = Field(description="Records per second over the last ten minutes.")
+    sent_bytes: int | None = Field(
+        description="Topics and payloads that it sent since its agent was started; the protocols below come on top. "
+        "Null where its agent does not count."
+    )
+    received_bytes: int | None = Field(description="The same of what it received.")
+    model: ModelReference | None = Field(description="The model that it runs.")
+    engines: list[str] = Field(description="The serials that it watches.")
+    source_kind: str = Field(examples=["file", "mqtt"])
     source_state: str = Field(examples=["reading", "failed"])
+    last_row_at: datetime | None = Field(description="When it took its last row, by its own clock.")
+    refused_rows: int = Field(description="Rows of its source that it could not use.")
     last_error: str | None = Field(description="The last error of its sensor source.")
 
 
@@ -75,7 +93,19 @@ def _status(gateway: tables.Gateway) -> GatewayStatus | None:
             "unacked_records": report.outbox.unacked,
             "dead_letters": report.outbox.dead_letters,
             "dropped_records": report.outbox.dropped,
+            "parked_records": report.outbox.parked,
+            "outbox_used_bytes": report.outbox.used_bytes,
+            "outbox_capacity_bytes": report.outbox.capacity_bytes,
+            "outbox_hours_left": report.outbox.hours_left,
+            "accepted_per_s": report.outbox.accepted_per_s,
+            "sent_bytes": None if report.traffic is None else report.traffic.sent_bytes,
+            "received_bytes": None if report.traffic is None else report.traffic.received_bytes,
+            "model": None if report.model is None else msgspec.to_builtins(report.model),
+            "engines": report.engines,
+            "source_kind": report.source.kind,
             "source_state": report.source.state,
+            "last_row_at": report.source.last_row_at,
+            "refused_rows": report.source.refused_rows,
             "last_error": report.source.last_error,
         }
     )

@@ -38,6 +38,7 @@ class FakeLink:
         self.events = asyncio.Queue()
         self.published = []
         self.given_up = []
+        self.sent_bytes, self.received_bytes = 700, 50
 
     def publish(self, message):
         self.published.append(message)

@@ -267,6 +267,12 @@ def test_what_cannot_be_read_is_logged_and_changes_nothing(make_box):
     assert box.outbox.status().unacked == 1
 
 
+def test_a_status_tells_what_the_line_has_carried(make_box):
+    box = make_box()
+    box.turn(Connected())
+    assert box.link.statuses()[0].traffic == m.Traffic(sent_bytes=700, received_bytes=50)
+
+
 def test_heartbeats_are_sent_at_their_interval(make_box):
     box = make_box(heartbeat_interval_s=15)
     box.turn(Connected())

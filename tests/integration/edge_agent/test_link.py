@@ -325,3 +325,12 @@ async def test_a_broker_that_takes_less_than_a_status_is_refused_with_what_to_do
     for _ in range(SUSPICIOUS_LOSSES + 1):
         reason = (await event(link, Disconnected)).reason
         assert reason.startswith("the broker takes packets of 2000 bytes at most, and a gateway needs 4096; raise")
+
+
+async def test_what_the_line_carries_is_counted(make_link):
+    link = make_link(subscriptions=["t"])
+    assert await link.events.get() == Connected()
+    link.publish(Outgoing("t", b"12345"))
+    link.publish(Outgoing("other", b"1"))
+    received = await link.events.get()
+    assert (received.payload, link.sent_bytes, link.received_bytes) == (b"12345", 12, 6)
