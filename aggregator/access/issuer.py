@@ -3,9 +3,9 @@
 import json
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from http.client import HTTPException
 from typing import Any
 
 import structlog
@@ -13,6 +13,7 @@ from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
+from aggregator.access.download import download
 from aggregator.access.roles import Caller, Grant, Role
 from aggregator.access.tokens import MALFORMED, CredentialsError
 from aggregator.settings import IssuerSettings
@@ -21,7 +22,7 @@ ALGORITHMS = ("RS256", "PS256", "ES256", "Ed25519")
 LEEWAY_S = 30
 KEYS_FRESH_S = 600.0
 RETRY_S = 30.0
-FETCH_TIMEOUT_S = 5.0
+FETCH_TIMEOUT_S = 5.0  # for all of it, however slowly it comes
 KEYS_MAX_BYTES = 1024 * 1024
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,7 @@ class Issuer:
         self._lock = threading.Lock()
         self._keys: KeySet | None = None
         self._asked_at = -RETRY_S
+        self._strange_s = RETRY_S
 
     def read(self, text: str, now: datetime) -> tuple[Caller, datetime]:
         """Whom a token stands for, and until when; may take seconds where keys have to be fetched.
@@ -70,7 +72,7 @@ class Issuer:
         try:
             return jwt.decode(text, self._key_set(KEYS_FRESH_S), algorithms=ALGORITHMS).claims
         except InvalidKeyIdError:  # it may have been published since
-            return jwt.decode(text, self._key_set(RETRY_S), algorithms=ALGORITHMS).claims
+            return jwt.decode(text, self._key_set(self._strange_s), algorithms=ALGORITHMS).claims
 
     def _key_set(self, fresh_s: float) -> KeySet:
         """The published keys, asked for again where they are older than this, and never more often than that."""
@@ -80,7 +82,11 @@ class Issuer:
             try:
                 if self._is_due(fresh_s):
                     self._asked_at = self._clock()
+                    before = _ids(self._keys)
                     self._fetch()
+                    # Anybody can make up key ids: what brings no new key is asked for less and less often.
+                    is_news = _ids(self._keys) != before
+                    self._strange_s = RETRY_S if is_news else min(2 * self._strange_s, KEYS_FRESH_S)
             finally:
                 self._lock.release()
         if self._keys is None:
@@ -93,10 +99,13 @@ class Issuer:
     def _fetch(self) -> None:
         url = str(self._settings.jwks_url)
         try:
-            with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as answer:  # noqa: S310 (the settings allow http(s) only)
-                self._keys = KeySet.import_key_set(json.loads(answer.read(KEYS_MAX_BYTES)))
-        except (OSError, ValueError, TypeError, KeyError, JoseError) as error:
+            self._keys = KeySet.import_key_set(json.loads(download(url, FETCH_TIMEOUT_S, KEYS_MAX_BYTES)))
+        except (OSError, HTTPException, ValueError, TypeError, KeyError, JoseError) as error:
             log.warning("issuer_keys_unavailable", url=url, error=str(error), keeping_old_ones=self._keys is not None)
+
+
+def _ids(keys: KeySet | None) -> set[str | None]:
+    return set() if keys is None else {key.kid for key in keys.keys}
 
 
 def find_claim(claims: Mapping[str, Any], name: str) -> Any:

@@ -162,6 +162,22 @@ def test_tokens_with_unknown_keys_do_not_make_us_ask_again_and_again(issuer, pub
     assert publishing.asked == 1
 
 
+def test_key_ids_that_are_made_up_are_asked_for_less_and_less_often(issuer, publishing, clock, seconds):
+    stranger = publishing.token(RSAKey.generate_key(2048, {"kid": "made-up"}))
+    issuer.read(publishing.token(), clock())
+    for _ in range(3600):
+        seconds[0] += 1
+        with pytest.raises(CredentialsError):
+            issuer.read(stranger, clock())
+    assert publishing.asked < 12
+    publishing.keys.append(RSAKey.generate_key(2048, {"kid": "r-2"}))
+    seconds[0] += KEYS_FRESH_S
+    assert issuer.read(publishing.token(), clock())[0].name == f"clara of {URL}"
+    publishing.keys.append(RSAKey.generate_key(2048, {"kid": "r-3"}))
+    seconds[0] += RETRY_S  # what was made up before is forgotten with the first key that is new
+    assert issuer.read(publishing.token(), clock())
+
+
 @pytest.mark.parametrize("answer", [b"", b"no JSON", b"[]", b"{}", b'{"keys": [{"kty": "?"}]}', b'{"keys": [1]}'])
 def test_an_issuer_that_publishes_no_keys_lets_nobody_in(issuer, publishing, clock, answer):
     publishing.answer = answer
