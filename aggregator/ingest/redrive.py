@@ -61,7 +61,7 @@ def _redrive_message(
     arrival = arrive(message.topic, message.body, message.received_at)
     if isinstance(arrival, MalformedArrival | DeferredArrival):
         return arrival.reason
-    outcome = commit(store, [arrival])
+    outcome = commit(store, [arrival], redriven=True)
     follow(outcome)
     refused = _why_refused(arrival, outcome)
     if refused is None:

@@ -31,15 +31,18 @@ DEADLOCK = "40P01"
 LIMIT_EXCEEDED = "54"
 
 
-def commit(store: Store, arrivals: Sequence[Arrival]) -> Outcome:
+def commit(store: Store, arrivals: Sequence[Arrival], *, redriven: bool = False) -> Outcome:
     """Commit a batch in one transaction and say what became of each record.
 
     A batch that cannot be written for its content is halved until the culprit stands alone, which is
     quarantined, or dropped without an answer if not even that can be done. What a database raises that is busy,
-    broken or gone is raised, with nothing written.
+    broken or gone is raised, with nothing written. What is ``redriven`` came in the past, maybe before streams that are
+    here.
     """
     try:
-        return against_races(store, lambda connection, attempt: write(connection, arrivals, wary=attempt > 1))
+        return against_races(
+            store, lambda connection, attempt: write(connection, arrivals, wary=attempt > 1, redriven=redriven)
+        )
     except Exception as error:
         if is_outage(error):
             raise
@@ -50,7 +53,7 @@ def commit(store: Store, arrivals: Sequence[Arrival]) -> Outcome:
         log.error("message_dropped", topic=str(arrivals[0].topic), reason=reason)
         outcome.unusable_messages = 1
     for part in parts:
-        outcome.add(commit(store, part))
+        outcome.add(commit(store, part, redriven=redriven))
     return outcome
 
 

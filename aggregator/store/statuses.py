@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, select, update
 
 from aggregator.store.arrivals import Outcome, StatusArrival
-from aggregator.store.ledger import OpenStream, highest_seq, mark_conflict, open_streams
+from aggregator.store.ledger import OpenStream, highest_seq, mark_conflict, open_earlier_streams, open_streams
 from aggregator.store.recovery import make_whole
 from aggregator.store.tables import Gateway, Stream, core
 from shared.messages import Status
@@ -17,7 +17,7 @@ SESSIONS_KEPT = 50
 _gateway, _stream = core(Gateway), core(Stream)
 
 
-def take_status(connection: Connection, arrival: StatusArrival, outcome: Outcome) -> None:
+def take_status(connection: Connection, arrival: StatusArrival, outcome: Outcome, *, redriven: bool = False) -> None:
     """Remember a status unless it is stale, and refuse its stream if it comes from a copy of the box."""
     topic, status = arrival.topic, arrival.status
     query = select(_gateway).where(_gateway.c.name == topic.gateway).with_for_update()
@@ -26,7 +26,11 @@ def take_status(connection: Connection, arrival: StatusArrival, outcome: Outcome
         outcome.strangers.add(topic)
         return
     key, last_key = ((gateway["id"], stream_id) for stream_id in (status.stream_id, gateway["stream_id"]))
-    streams = open_streams(connection, [last_key, key] if last_key[1] else [key], arrival.received_at)
+    keys = [last_key, key] if last_key[1] else [key]
+    if redriven:
+        streams = open_earlier_streams(connection, dict.fromkeys(keys, arrival.received_at))
+    else:
+        streams = open_streams(connection, keys, arrival.received_at)
     stream, last = streams[key], streams.get(last_key)
     if status.event == "birth" or (status.online and not _is_of_last_session(gateway, status)):
         _judge(connection, gateway, stream, arrival)

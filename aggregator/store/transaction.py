@@ -27,7 +27,9 @@ from aggregator.store.subjects import sort_out_known
 from aggregator.store.taken_cycles import take_cycles
 
 
-def write(connection: Connection, arrivals: Sequence[Arrival], *, wary: bool = False) -> Outcome:
+def write(
+    connection: Connection, arrivals: Sequence[Arrival], *, wary: bool = False, redriven: bool = False
+) -> Outcome:
     """Write a batch; what it returns is true once the transaction is committed.
 
     Args:
@@ -35,6 +37,7 @@ def write(connection: Connection, arrivals: Sequence[Arrival], *, wary: bool = F
         arrivals: the batch.
         wary: look for records whose subject is stored already, and compare them; without it such a record
             fails the transaction by its second key, and whoever failed tries again warily.
+        redriven: it came in the past, maybe before streams that are here.
 
     Raises:
         TakenError: a subject is stored already, or another replica stores it at this moment.
@@ -44,13 +47,13 @@ def write(connection: Connection, arrivals: Sequence[Arrival], *, wary: bool = F
     # Statuses first: a birth is judged by what was taken before it.
     for arrival in arrivals:
         if isinstance(arrival, StatusArrival):
-            take_status(connection, arrival, outcome)
+            take_status(connection, arrival, outcome, redriven=redriven)
         elif isinstance(arrival, ReplyArrival):
             take_reply(connection, arrival)
     keep_malformed(connection, [one for one in arrivals if isinstance(one, MalformedArrival)], outcome)
     envelopes = [one for one in arrivals if isinstance(one, EnvelopeArrival)]
     if envelopes:
-        _take_envelopes(connection, envelopes, outcome, wary=wary)
+        _take_envelopes(connection, envelopes, outcome, wary=wary, redriven=redriven)
     for arrival in arrivals:
         if isinstance(arrival, DeferredArrival):
             answer = outcome.answer(arrival.topic, arrival.stream_id)
@@ -59,9 +62,9 @@ def write(connection: Connection, arrivals: Sequence[Arrival], *, wary: bool = F
 
 
 def _take_envelopes(
-    connection: Connection, envelopes: Sequence[EnvelopeArrival], outcome: Outcome, *, wary: bool
+    connection: Connection, envelopes: Sequence[EnvelopeArrival], outcome: Outcome, *, wary: bool, redriven: bool
 ) -> None:
-    parcels = admit(connection, envelopes, outcome)
+    parcels = admit(connection, envelopes, outcome, redriven=redriven)
     result = place(connection, _drop_repeats(connection, parcels, outcome))
     if wary:
         sort_out_known(connection, result)

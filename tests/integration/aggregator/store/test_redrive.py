@@ -139,6 +139,20 @@ def test_the_status_of_an_unregistered_gateway_stays(store, clock, keep_malforme
     assert [kept["id"] for kept in rows(Quarantine)] == [message.id]
 
 
+def test_a_whole_message_of_a_stream_that_was_left_turns_no_state_back_and_holds_none_up(
+    store, clock, recorder, deliver, keep_malformed, rows
+):
+    recorder.register("E1")
+    envelope = keep_malformed(an_envelope({1: recorder.row("E1", 1)}, stream="old"))
+    clock.advance(60)
+    deliver({1: recorder.row("E1", 10)}, stream="new")
+    assert redrive(store, [envelope], clock()) == {envelope.id: None}
+    deliver({2: recorder.row("E1", 11)}, stream="new")
+    (state,) = rows(CurrentState)
+    assert (state["telemetry_cycle"], state["telemetry_stream_ordinal"]) == (11, 2)
+    assert {row["stream_id"]: row["ordinal"] for row in rows(Stream)} == {"old": 1, "new": 2}
+
+
 def test_records_of_a_whole_message_have_a_fate_of_their_own(store, clock, recorder, keep_malformed, rows):
     recorder.register("E1")
     message = keep_malformed(an_envelope({1: recorder.row("E1", 1), 2: recorder.row("E2", 1)}))
