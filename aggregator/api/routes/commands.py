@@ -12,7 +12,7 @@ from aggregator.access.roles import Caller, Role, Sites
 from aggregator.api.deps import Centre, CentreDep, EngineerDep, NowDep, SessionDep, VisibleSites
 from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_of, take
 from aggregator.api.problems import invalid, problems
-from aggregator.api.schemas.commands import Command, NewCommand, Resend
+from aggregator.api.schemas.commands import Command, CommandQuery, NewCommand, Resend
 from aggregator.api.schemas.names import AwareUtc, Name
 from aggregator.gateways import UnreachableError
 from aggregator.store.commands import find_command, list_commands
@@ -25,7 +25,6 @@ _PLACE: TypeAdapter[tuple[AwareUtc, str]] = TypeAdapter(tuple[AwareUtc, str])
 
 GatewayName = Annotated[Name, Path(description="The name of a registered gateway.")]
 CommandId = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$", description="The id of a command.")]
-WaitS = Annotated[float, Query(ge=0, le=30, description="How long to wait for the gateway's answer, in seconds.")]
 
 router = APIRouter(prefix="/gateways/{name}/commands", tags=["gateways"])
 
@@ -41,11 +40,16 @@ router = APIRouter(prefix="/gateways/{name}/commands", tags=["gateways"])
     },
 )
 async def send(
-    name: GatewayName, wanted: NewCommand, caller: EngineerDep, centre: CentreDep, response: Response, wait_s: WaitS = 0
+    name: GatewayName,
+    wanted: NewCommand,
+    caller: EngineerDep,
+    centre: CentreDep,
+    response: Response,
+    query: Annotated[CommandQuery, Query()],
 ) -> Command:
     """Have a gateway do something. The command is signed and not kept for a gateway that is offline (409)."""
     gateway, command_id = await asyncio.to_thread(_send, centre, caller, name, wanted)
-    answered = None if wait_s == 0 else await centre.gateways.wait(command_id, wait_s)
+    answered = None if query.wait_s == 0 else await centre.gateways.wait(command_id, query.wait_s)
     response.status_code = 202 if answered is None else 200
     response.headers["Location"] = f"/api/v1/gateways/{name}/commands/{command_id}"
     return await asyncio.to_thread(_show, centre, command_id, gateway.name)

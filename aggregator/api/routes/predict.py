@@ -18,6 +18,7 @@ from aggregator.api.schemas.predict import (
     PredictionWish,
     ReplayedPrediction,
     RequestedPrediction,
+    WaitQuery,
 )
 from aggregator.inference import BusyError
 from aggregator.predicting import Answer, InvalidWishError, NoSuchPredictionError
@@ -27,9 +28,6 @@ from shared.errors import BundleError, SpoolwatchError
 
 RETRY_AFTER_S = "1"
 
-WAIT_S = 5.0
-
-WaitS = Annotated[float, Query(ge=0, le=30, description="How long to wait for the gateway, in seconds.")]
 OperationId = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$", description="The id of a request.")]
 PredictionId = Annotated[int, Path(ge=1, lt=2**63, description="The `id` of one of the engine's predictions.")]
 
@@ -53,15 +51,15 @@ async def predict(
     caller: TechnicianDep,
     centre: CentreDep,
     response: Response,
+    query: Annotated[WaitQuery, Query()],
     wish: PredictionWish | None = None,
-    wait_s: WaitS = WAIT_S,
 ) -> RequestedPrediction:
     """Have an engine predicted by its gateway, or at the centre.
 
     A gateway that is offline or refuses is stood in for by the centre, from the rows that are stored, and `reason` says
     so. The prediction is stored with its origin and the id of the request. It is no part of the engine's present state.
     """
-    result = await _predict(centre, caller, serial, wish or PredictionWish(), wait_s)
+    result = await _predict(centre, caller, serial, wish or PredictionWish(), query.wait_s)
     if result.state == "waiting" and result.operation is not None:
         response.status_code = 202
         response.headers["Location"] = result.operation
@@ -71,13 +69,13 @@ async def predict(
 
 @router.post("/predictions", summary="Predict many engines", responses=problems(422))
 async def predict_many(
-    wanted: BatchWish, caller: TechnicianDep, centre: CentreDep, request: Request, wait_s: WaitS = WAIT_S
+    wanted: BatchWish, caller: TechnicianDep, centre: CentreDep, request: Request, query: Annotated[WaitQuery, Query()]
 ) -> BatchAnswer:
     """Have engines predicted as one by one, at once; each has its own result or problem."""
 
     async def one(wish: EngineWish) -> BatchItem:
         try:
-            result = await _predict(centre, caller, wish.engine, wish, wait_s)
+            result = await _predict(centre, caller, wish.engine, wish, query.wait_s)
         except (HTTPException, RequestValidationError) as error:
             return BatchItem(engine=wish.engine, result=None, problem=problem_of(request, error))
         return BatchItem(engine=wish.engine, result=result, problem=None)

@@ -42,6 +42,14 @@ class RestartSource(BaseModel):
     action: Literal["restart_source"]
 
 
+class CommandQuery(BaseModel):
+    """How long who sends a command waits for what comes of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wait_s: float = Field(default=0, ge=0, le=30, description="How long to wait for the gateway's answer, in seconds.")
+
+
 NewCommand = Annotated[Resend | RestartSource, Field(discriminator="action")]
 
 

@@ -18,6 +18,14 @@ ENGINES_MAX = 100
 Value = Annotated[float, Field(allow_inf_nan=False)]
 
 
+class WaitQuery(BaseModel):
+    """How long who asks a gateway waits for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wait_s: float = Field(default=5, ge=0, le=30, description="How long to wait for the gateway's answer, in seconds.")
+
+
 class GivenRow(BaseModel):
     """A cycle row to predict from."""
 

@@ -11,7 +11,6 @@ from aggregator.api.app import create_app
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.arrivals import ReplyArrival
 from aggregator.store.commit import commit
-from aggregator.store.database import Store
 from aggregator.store.tables import AuditEntry, MissingRange, core
 from shared.bundle import find_bundle
 from shared.messages import Predict, Reply, RestartSource, SendAgain
@@ -23,12 +22,8 @@ PREDICT = "/api/v1/engines/E-1/predict"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store(request, tmp_path):
-    is_sqlite = request.param == "sqlite"
-    store = Store(f"sqlite:///{tmp_path / 'store.db'}" if is_sqlite else request.getfixturevalue("postgresql_url"))
-    store.migrate()
-    yield store
-    store.close()
+def store(request, new_store):
+    return new_store(request.param)
 
 
 class FakeGateway:
@@ -281,3 +276,11 @@ async def test_an_engine_that_was_never_predicted_is_by_the_model_that_its_gatew
     recorder.register("E-5")
     answer = await client.post("/api/v1/engines/E-5/predict", json={"where": "centre"})
     assert "was never predicted" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("query", [{"wait_s": 31}, {"wait_s": -1}, {"wait_s": "nan"}, {"wait": 1}])
+@pytest.mark.parametrize("path", [COMMANDS, PREDICT, "/api/v1/predictions"])
+async def test_nobody_waits_for_ever(client, gateway, path, query):
+    body = {"action": "restart_source"} if path == COMMANDS else {"engines": [{"engine": "E-1"}]}
+    answer = await client.post(path, params=query, json=None if path == PREDICT else body)
+    assert (answer.status_code, gateway.heard) == (422, [])
