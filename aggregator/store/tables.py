@@ -291,7 +291,10 @@ class Quarantine(Changing, table=True):
     """
 
     __tablename__ = "quarantine"
-    __table_args__ = (Index(None, "gateway", "id"), Index(None, "engine", "id"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        *(Index(None, "gateway", "id"), Index(None, "engine", "id"), Index(None, "site", "id")),
+        {"sqlite_autoincrement": True},
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     gateway: str
@@ -388,6 +391,7 @@ class AuditEntry(Table, table=True):
     """One change or failed login; triggers keep every row as it was written."""
 
     __tablename__ = "audit_entry"
+    __table_args__ = (Index(None, "site", "id"),)
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BigInt)
     at: datetime = Field(sa_type=UtcDateTime)
@@ -395,7 +399,7 @@ class AuditEntry(Table, table=True):
     address: str | None = None
     action: str
     subject: str
-    site: str | None = Field(default=None, index=True)
+    site: str | None = None
     before: dict[str, Any] | None = Field(default=None, sa_type=NullableJson)
     after: dict[str, Any] | None = Field(default=None, sa_type=NullableJson)
 

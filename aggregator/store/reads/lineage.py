@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from sqlalchemy import true
 from sqlmodel import Session, col, select
 
 from aggregator.access.roles import Sites
-from aggregator.store.tables import Engine, Model, Prediction
+from aggregator.store.tables import CurrentState, Engine, Model, Prediction
+
+NEWEST = 2_000
+_IS_OF_STATE = col(Engine.id) == col(CurrentState.engine_id)
 
 
 class Made(NamedTuple):
@@ -29,16 +33,29 @@ def list_made(
 
     ``after`` is the id to go on behind.
     """
-    statement = (
+    every = (
         select(Prediction, Model, Engine.serial)
-        .join(Model, col(Model.id) == col(Prediction.model_id))
-        .join(Engine, col(Engine.id) == col(Prediction.engine_id))
-        .where(col(Prediction.model_id).in_([model.id for model in models]))
-        .order_by(col(Prediction.id).desc())
-        .limit(limit)
+        .join(Model, col(Model.id) == Prediction.model_id)
+        .join(Engine, col(Engine.id) == Prediction.engine_id)
     )
-    if sites is not None:
-        statement = statement.where(col(Engine.site).in_(sorted(sites)))
-    if after is not None:
-        statement = statement.where(col(Prediction.id) < after)
+    model_ids = [model.id for model in models]
+    place, by_models = col(Prediction.id), col(Prediction.model_id).in_(model_ids)
+    before = true() if after is None else place < after
+    if sites is None:
+        statement = every.where(by_models, before).order_by(place.desc()).limit(limit)
+        return [Made(*row) for row in session.exec(statement)]
+    here = col(Engine.site).in_(sorted(sites))
+    # One of these sites soon comes among the newest, or its engines are few or long silent: then by their index.
+    newest = (
+        select(place, Prediction.engine_id).where(by_models, before).order_by(place.desc()).limit(NEWEST).subquery()
+    )
+    soon = select(newest.c.id).join(Engine, col(Engine.id) == newest.c.engine_id).where(here)
+    found = session.exec(soon.order_by(newest.c.id.desc()).limit(limit)).all()
+    if limit is not None and len(found) == limit:
+        statement = every.where(place.in_(found)).order_by(place.desc())
+    else:
+        engines = session.exec(select(CurrentState.engine_id).join(Engine, _IS_OF_STATE).where(here)).all()
+        # The additions keep databases from walking through the index of the model or of the ids after all.
+        of_engines = col(Prediction.engine_id).in_(engines), (col(Prediction.model_id) + 0).in_(model_ids), before
+        statement = every.where(*of_engines).order_by((place + 0).desc()).limit(limit)
     return [Made(*row) for row in session.exec(statement)]

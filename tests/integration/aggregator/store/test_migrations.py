@@ -109,7 +109,7 @@ def _kept(store):
         "prediction": "id, engine_id, installation_id, cycle, rul_q50_cycles, model_id, input, origin, stream, seq",
         "quarantine": "id, gateway, site, topic, stream_id, seq, reason, body, digest, received_at",
         "current_state": "engine_id, telemetry_seq, telemetry_cycle, channels, rul_q50_cycles, prediction_seq",
-        "store_fact": "key, value",
+        "store_fact WHERE key = 'store_epoch'": "key, value",
     }
     with store.engine.connect() as connection:
         return {

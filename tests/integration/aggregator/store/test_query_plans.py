@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import event
 
 from aggregator.fleet.bands import THRESHOLDS
+from aggregator.store.audit import list_audit
 from aggregator.store.reads.buckets import BucketSpan, sum_up_predictions, sum_up_telemetry
 from aggregator.store.reads.changes import read_changes
 from aggregator.store.reads.engine import end_rows, find_current, latest_curve, latest_rows
@@ -16,7 +17,7 @@ from aggregator.store.reads.lineage import list_made, list_models
 from aggregator.store.reads.quarantine import QuarantineFilter, list_quarantine
 
 SPAN = Span(from_cycle=2, to_cycle=900, limit=100)
-GROWING = ("telemetry", "prediction", "quarantine", "installation", "receipt")
+GROWING = ("telemetry", "prediction", "quarantine", "installation", "receipt", "audit_entry")
 
 
 def _of_current(read):
@@ -38,10 +39,13 @@ READS = {
     "prediction buckets": _by_bucket(sum_up_predictions),
     "lineage": lambda session: list_made(session, None, list_models(session), limit=100),
     "quarantine": lambda session: list_quarantine(session, None, limit=100),
+    "quarantine of a site": lambda session: list_quarantine(session, frozenset({"hamburg"}), limit=100),
+    "audit log of a site": lambda session: list_audit(session, frozenset({"hamburg"}), limit=100),
     "quarantine of a gateway": lambda session: list_quarantine(session, None, QuarantineFilter("gw-1"), limit=100),
     "quarantine of an engine": lambda session: list_quarantine(
         session, None, QuarantineFilter(engine="E1"), limit=100, oldest_first=True
     ),
+    "lineage of a site": lambda session: list_made(session, frozenset({"hamburg"}), list_models(session), limit=100),
     "installations": lambda session: list_installations(session, None, InstallationFilter(), limit=100),
     "installations of an engine": lambda session: list_installations(
         session, None, InstallationFilter("E1"), limit=100
