@@ -14,6 +14,7 @@ from aggregator.api.authentication import Authenticator
 from aggregator.api.deps import Centre, check_caller
 from aggregator.api.feed import Feed
 from aggregator.api.headers import SecurityHeaders
+from aggregator.api.idempotency import REPLAYED, Idempotency
 from aggregator.api.limits import BodyLimit, RateLimit
 from aggregator.api.recent import RecentAnswers
 from aggregator.api.routes import (
@@ -128,13 +129,14 @@ def create_app(
 
 def _add_middleware(app: FastAPI, settings: ApiSettings) -> None:
     """Wrap the app; what is added last sees a request first."""
+    app.add_middleware(Idempotency)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
-            allow_headers=["Authorization", "Content-Type", "If-Match"],
-            expose_headers=["ETag", "Link", "Location", "Retry-After"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key"],
+            expose_headers=[REPLAYED, "ETag", "Link", "Location", "Retry-After"],
         )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityHeaders)

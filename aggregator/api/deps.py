@@ -131,6 +131,16 @@ def calls_of(dependant: Dependant) -> Iterator[object]:
         yield from calls_of(child)
 
 
+async def caller_of(request: Request) -> Caller:
+    """Who asks, whatever for.
+
+    Raises:
+        CredentialsError: nobody who is known.
+        HTTPException: 403, a page of another site, while there are no accounts.
+    """
+    return await _recognise(request, await centre_of(request), await _BEARER(request))
+
+
 async def _recognise(connection: HTTPConnection, centre: Centre, shown: HTTPAuthorizationCredentials | None) -> Caller:
     if shown is not None:
         return await centre.authenticator.recognise(shown.credentials, connection)

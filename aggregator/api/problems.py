@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, compile_path
 from starlette.types import Receive, Scope, Send
 
+from aggregator.api.schemas import idempotency
 from aggregator.api.schemas.problem import FieldProblem, Problem
 from aggregator.store.installations import NoSuchInstallationError
 from aggregator.store.registry import NoSuchEngineError, NotAtSiteError
@@ -166,9 +167,12 @@ async def _on_defect(request: Request, _: Exception) -> JSONResponse:
     return problem_response(request, 500, "A defect in the aggregator; its log says more.")
 
 
-def _add_what_any_may_answer(operation: dict[str, Any]) -> None:
-    """Document the problems that routes do not raise themselves: of who asks, of how often, and of long bodies."""
+def _add_what_all_have(method: str, operation: dict[str, Any]) -> None:
+    """Document what routes do not do themselves: who asks and how often, long bodies, and requests that come again."""
     statuses = [401, 403, 429] if "security" in operation else []
+    if method == "post" and "security" in operation:
+        operation.setdefault("parameters", []).append(idempotency.PARAMETER)
+        statuses += [409, 422]
     if "requestBody" in operation:
         statuses.append(413)
     for status in statuses:
@@ -188,8 +192,8 @@ def _describe(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
             tags=app.openapi_tags,
         )
-        for operation in (each for path in description["paths"].values() for each in path.values()):
-            _add_what_any_may_answer(operation)
+        for method, operation in (each for path in description["paths"].values() for each in path.items()):
+            _add_what_all_have(method, operation)
             for status, response in operation["responses"].items():
                 if int(status) >= 400:
                     response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
