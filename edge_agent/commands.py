@@ -7,12 +7,12 @@ from datetime import datetime
 import structlog
 from msgspec.structs import replace
 
-from edge_agent.clock import is_set
 from edge_agent.inventory import Inventory
 from edge_agent.outbox import Outbox, OutboxError
 from edge_agent.ports import Plant
 from edge_agent.settings import AgentSettings
 from edge_agent.signatures import verifier
+from shared.clock import is_set
 from shared.errors import MessageError, RowError
 from shared.messages import (
     RANGES_MAX,

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import structlog
 from msgspec.structs import replace
 
-from edge_agent.clock import is_set
 from edge_agent.footing import Footing, recount
 from edge_agent.outbox import StoredState
 from edge_agent.seldom import Seldom
+from shared.clock import is_set
 from shared.desired import DesiredEngine
 from shared.errors import BundleError, RowError
 from shared.messages import Flags, Prediction, Telemetry, as_reason, encode

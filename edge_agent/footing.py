@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from edge_agent.clock import is_set
+from shared.clock import is_set
 from shared.desired import DesiredEngine
 from shared.errors import RowError
 from shared.features import MOST_BASELINE_LOST

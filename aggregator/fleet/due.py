@@ -20,10 +20,11 @@ class Verdict(StrEnum):
 
 
 class Doubt(StrEnum):
-    """Why nobody can tell: no prediction, no utilisation, or a life beyond what the model tells apart."""
+    """Why nobody can tell: no prediction or utilisation, installed nowhere, or a life beyond what the model tells."""
 
     NO_PREDICTION = "no_prediction"
     NO_UTILISATION = "no_utilisation"
+    NOT_INSTALLED = "not_installed"
     AT_CAP = "at_cap"
 
 
@@ -36,12 +37,14 @@ class Life:
         utilisation: how fast it uses its cycles up.
         flown_cycles: those since that prediction.
         counted_from: until when it is known to have flown no further one.
+        is_installed: whether it hangs anywhere; one that does not uses nothing up.
     """
 
     rul: Rul | None
     utilisation: Utilisation | None
     flown_cycles: int
     counted_from: datetime
+    is_installed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def due_date(life: Life, confidence: float) -> DueDate | None:
 
     A life that is over is over at any rate of use; of one at the cap that is used up, nobody knows how much is left.
     """
-    if life.rul is None:
+    if life.rul is None or not life.is_installed:
         return None
     quantile = cycles_at(life.rul, confidence)
     cycles = max(0.0, life.rul.clipped(quantile) - life.flown_cycles)
@@ -107,10 +110,15 @@ def judge(life: Life, confidence: float, before: datetime) -> Judgement:
     """Whether an engine is due before a date, if it is to last until it is due with this confidence."""
     due = due_date(life, confidence)
     if due is None:
-        doubt = Doubt.NO_PREDICTION if life.rul is None else Doubt.NO_UTILISATION
-        return Judgement(Verdict.UNDETERMINED, doubt=doubt)
+        return Judgement(Verdict.UNDETERMINED, doubt=_why_undated(life))
     if due.at >= before:
         return Judgement(Verdict.NOT_DUE, due)
     if due.not_before:
         return Judgement(Verdict.UNDETERMINED, due, Doubt.AT_CAP)
     return Judgement(Verdict.DUE, due)
+
+
+def _why_undated(life: Life) -> Doubt:
+    if not life.is_installed:
+        return Doubt.NOT_INSTALLED
+    return Doubt.NO_PREDICTION if life.rul is None else Doubt.NO_UTILISATION

@@ -11,6 +11,7 @@ from aggregator.store.arrivals import Entry
 from aggregator.store.placements import Placed
 from aggregator.store.tables import CurrentState, Installation, core
 from shared import messages
+from shared.clock import is_set
 
 _state = core(CurrentState)
 _installation = core(Installation)
@@ -72,7 +73,8 @@ def _later(state: Row | None, half: str, one: Placed) -> Row | None:
     """The state after the last of these records, or nothing if it changes nothing."""
     place = one.place
     if state is None or (state["installed_from"], state["installation_id"]) < (place.installed_from, place.id):
-        state = dict.fromkeys(_state.c.keys()) | place._asdict() | {"installation_id": place.id}
+        known = {} if state is None else {"cycles_per_day": state["cycles_per_day"]}
+        state = dict.fromkeys(_state.c.keys()) | place._asdict() | {"installation_id": place.id} | known
     elif state["installation_id"] != place.id:
         return None
     reached = (state[f"{half}_stream_ordinal"] or 0, state[f"{half}_seq"] or 0)
@@ -81,19 +83,24 @@ def _later(state: Row | None, half: str, one: Placed) -> Row | None:
         return None
     progress: Row = {f"{half}_stream_ordinal": stream.ordinal, f"{half}_seq": seq}
     if one.kind is messages.Telemetry:
-        progress |= _utilisation(state["cycle_marks"] or [], one.entries)
+        progress |= _utilisation(state, one.entries)
     return state | progress | _content(one)
 
 
-def _utilisation(marks: Sequence[Mark], entries: Sequence[Entry]) -> Row:
-    """The utilisation after these rows; a clock that is not to be trusted changes nothing."""
+def _utilisation(state: Row, entries: Sequence[Entry]) -> Row:
+    """The utilisation after these rows; a clock that is not to be trusted changes nothing.
+
+    What was measured before a pause of weeks, or where the engine hung before, holds until there is a day to measure.
+    """
+    marks: Sequence[Mark] = state["cycle_marks"] or []
     first, last = (cast(messages.Telemetry, entry.record) for entry in (entries[0], entries[-1]))
-    if last.clock_unsynced:
+    if last.clock_unsynced or not is_set(last.observed_at):
         return {}
-    if not marks and not first.clock_unsynced:
+    if not marks and not first.clock_unsynced and is_set(first.observed_at):
         marks = remember([], first.observed_at, first.cycle)
     marks = remember(marks, last.observed_at, last.cycle)
-    return {"cycle_marks": marks, "cycles_per_day": measure(marks, last.observed_at, last.cycle)}
+    measured = measure(marks, last.observed_at, last.cycle)
+    return {"cycle_marks": marks, "cycles_per_day": state["cycles_per_day"] if measured is None else measured}
 
 
 def _content(one: Placed) -> Row:

@@ -14,6 +14,7 @@ from aggregator.fleet.liveness import LastStatus, LinkState, Liveness, Signs, li
 from aggregator.fleet.rul import Rul
 from aggregator.fleet.utilisation import Utilisation
 from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, Model, UtcDateTime, core
+from shared.clock import is_set
 
 SortKey = Literal["serial", "rul", "risk", "last_seen"]
 SortValue = str | float | datetime
@@ -63,7 +64,7 @@ class EngineRow:
         """What due dates follow from; an engine that is heard from has flown nothing since its latest row."""
         online = self.liveness(now).state is LinkState.ONLINE
         counted_from = now if online or self.observed_at is None else self.observed_at
-        return Life(self.rul, self.utilisation, self.flown_cycles, counted_from)
+        return Life(self.rul, self.utilisation, self.flown_cycles, counted_from, self.gateway is not None)
 
 
 class Vitals(NamedTuple):
@@ -319,7 +320,8 @@ def _observed_at(row: Row[*tuple[Any, ...]]) -> datetime | None:
     received_at: datetime | None = row.telemetry_received_at
     if received_at is None:
         return None
-    return received_at if row.clock_unsynced else min(row.telemetry_observed_at, received_at)
+    is_credible = not row.clock_unsynced and is_set(row.telemetry_observed_at)
+    return min(row.telemetry_observed_at, received_at) if is_credible else received_at
 
 
 def as_signs(

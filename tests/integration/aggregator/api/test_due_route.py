@@ -1,6 +1,9 @@
 """GET /fleet/due: who needs work before a date, at which confidence."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
+from msgspec.structs import replace
 
 DAY_S = 86_400
 
@@ -137,3 +140,47 @@ async def test_a_clock_that_is_not_to_be_trusted_measures_nothing(client, record
         recorder.send(recorder.row("E-1", cycle, clock_unsynced=True))
         clock.advance(2 * DAY_S)
     assert (await client.get("/api/v1/engines/E-1")).json()["utilisation"] is None
+
+
+@pytest.mark.usefixtures("fleet")
+async def test_an_engine_that_was_taken_down_is_due_no_more(client):
+    installation = (await client.get("/api/v1/engines/E-2")).json()["installation"]
+    path = f"/api/v1/installations/{installation['id']}"
+    await client.patch(path, json={"installed_to": "2026-12-01T12:00:00Z"})
+    assert [one["serial"] for one in (await due(client, before="2026-12-07"))["items"]] == ["E-1"]
+    undetermined = (await due(client, before="2026-12-07", verdict="undetermined"))["items"]
+    assert {one["serial"]: one["doubt"] for one in undetermined}["E-2"] == "not_installed"
+    assert (await client.get("/api/v1/engines/E-2")).json()["due"] == {"q05": None, "q50": None, "q95": None}
+
+
+@pytest.mark.usefixtures("fleet")
+async def test_what_was_measured_holds_after_weeks_without_rows_and_after_a_swap(client, recorder, clock):
+    async def utilisation():
+        return (await client.get("/api/v1/engines/E-1")).json()["utilisation"]
+
+    clock.advance(40 * DAY_S)
+    recorder.send(recorder.row("E-1", 50))
+    assert await utilisation() == {"cycles_per_day": 4.0, "source": "measured"}
+    installation = (await client.get("/api/v1/engines/E-1")).json()["installation"]
+    at = clock().isoformat()
+    await client.patch(f"/api/v1/installations/{installation['id']}", json={"installed_to": at})
+    clock.advance(3600)
+    place = {"engine": "E-1", "gateway": "gw-1", "position": "other"}
+    assert (await client.post("/api/v1/installations", json=place)).status_code == 201
+    clock.advance(3600)
+    recorder.send(recorder.row("E-1", 1))
+    assert await utilisation() == {"cycles_per_day": 4.0, "source": "measured"}
+    clock.advance(2 * DAY_S)
+    recorder.send(recorder.row("E-1", 13))
+    assert await utilisation() == {"cycles_per_day": 6.0, "source": "measured"}
+
+
+async def test_a_source_that_says_1970_is_counted_from_when_its_row_came(client, recorder, clock):
+    recorder.register("E-1")
+    row = recorder.row("E-1", 1)
+    recorder.send(replace(row, observed_at=datetime(1970, 1, 2, tzinfo=UTC)), recorder.prediction("E-1", 1, q50=40))
+    received_at = clock()
+    await client.patch("/api/v1/engines/E-1", json={"cycles_per_day": 4})
+    clock.advance(5 * DAY_S)
+    due_at = (await client.get("/api/v1/engines/E-1")).json()["due"]["q50"]["at"]
+    assert datetime.fromisoformat(due_at) == received_at + timedelta(days=10)
