@@ -11,6 +11,8 @@ from aggregator.access.issuer import Issuer
 from aggregator.access.tokens import TokenKey
 from aggregator.api import docs, problems
 from aggregator.api.authentication import Authenticator
+from aggregator.api.caching import Reads
+from aggregator.api.correlation import REQUEST_ID, Correlation
 from aggregator.api.deps import Centre, check_caller
 from aggregator.api.feed import Feed
 from aggregator.api.headers import SecurityHeaders
@@ -53,12 +55,14 @@ What the centre knows of the fleet: engines with their predicted remaining usefu
 cycles, the history behind it, and the gateways it comes from.
 
 Times are RFC 3339 in UTC. Lists come in pages: follow `next`, or the Link header. Every error is problem details
-(RFC 9457). At the model's cap a prediction only says "at least `cap_cycles`"; `at_cap` tells.
+(RFC 9457), and every answer has the `X-Request-ID` by which the log calls it. At the model's cap a prediction only
+says "at least `cap_cycles`"; `at_cap` tells.
 
 Once somebody has an account, all but health and login takes `Authorization: Bearer …` with the access token of a login,
 a token of the outside issuer, or an API key. What is at a site that one may not see is not found.
 """
 DEFAULTS = ApiSettings()
+ASKED_WITH = ("If-None-Match", "Idempotency-Key", "Last-Event-ID", REQUEST_ID, "traceparent")
 ROUTERS = (
     *(fleet, engines, overhauls, why, history, buckets, files, lineage, predict),
     *(installations, gateways, commands, missing, quarantine),
@@ -130,13 +134,15 @@ def create_app(
 def _add_middleware(app: FastAPI, settings: ApiSettings) -> None:
     """Wrap the app; what is added last sees a request first."""
     app.add_middleware(Idempotency)
+    app.add_middleware(Reads)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
-            allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key"],
-            expose_headers=[REPLAYED, "ETag", "Link", "Location", "Retry-After"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", *ASKED_WITH],
+            expose_headers=[REPLAYED, REQUEST_ID, "ETag", "Link", "Location", "Retry-After"],
         )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Correlation)

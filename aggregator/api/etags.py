@@ -1,5 +1,6 @@
 """Entity tags (RFC 9110): which version of a thing an answer shows, and which one a request may change."""
 
+from hashlib import blake2b
 from typing import Annotated
 
 from fastapi import Header, Response
@@ -20,7 +21,7 @@ ETAG = {"ETag": {"description": "Names this version of what can be edited.", "sc
 def seen_versions(if_match: str | None) -> frozenset[str] | None:
     """The versions that a request may change; None where it does not say, or says any (``*``).
 
-    >>> sorted(seen_versions('"a1", "b2", W/"c3"'))
+    >>> sorted(seen_versions('"a1", "b2-77", W/"c3"'))
     ['a1', 'b2']
     >>> seen_versions("*") is seen_versions(None) is None
     True
@@ -29,9 +30,21 @@ def seen_versions(if_match: str | None) -> frozenset[str] | None:
         return None
     tags = (tag.strip() for tag in if_match.split(","))
     # A weak tag matches nothing here: the comparison is to be strong.
-    return frozenset(tag.strip('"') for tag in tags if not tag.startswith("W/"))
+    return frozenset(tag.strip('"').partition("-")[0] for tag in tags if not tag.startswith("W/"))
 
 
 def tag(response: Response, row: Table) -> None:
-    """Say which version an answer shows; measurements beside what can be edited do not change it."""
+    """Say which version of what can be edited an answer shows, whatever was measured beside it."""
     response.headers["ETag"] = f'"{version_of(row)}"'
+
+
+def of_content(version: str | None, body: bytes) -> str:
+    """The tag of a whole answer: of its content and, before that, of the version that it shows, if it names one.
+
+    >>> of_content(None, b"{}")
+    'W/"01e7b720ff566d53"'
+    >>> of_content('"a1"', b"{}")
+    '"a1-01e7b720ff566d53"'
+    """
+    content = blake2b(body, digest_size=8).hexdigest()
+    return f'W/"{content}"' if version is None else f'"{version.strip(chr(34))}-{content}"'

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -168,7 +169,7 @@ class Feed:
         if self._is_closed:
             listener.end()
         elif self._reader is None or self._reader.done():
-            self._reader = asyncio.create_task(self._read())
+            self._reader = asyncio.create_task(self._read(), context=Context())
         return self._come_to, number
 
     async def _read(self) -> None:

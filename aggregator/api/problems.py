@@ -13,7 +13,9 @@ from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.routing import Route, compile_path
 from starlette.types import Receive, Scope, Send
+from structlog.contextvars import get_contextvars
 
+from aggregator.api.correlation import REQUEST_ID
 from aggregator.api.schemas import idempotency
 from aggregator.api.schemas.problem import FieldProblem, Problem
 from aggregator.store.installations import NoSuchInstallationError
@@ -164,7 +166,8 @@ def _answer_invalid(request: Request, error: RequestValidationError) -> JSONResp
 async def _on_defect(request: Request, _: Exception) -> JSONResponse:
     # The server logs the exception itself, but not what was asked.
     log.error("request_failed", method=request.method, path=request.url.path)
-    return problem_response(request, 500, "A defect in the aggregator; its log says more.")
+    named = {REQUEST_ID: get_contextvars().get("request_id", "")}
+    return problem_response(request, 500, "A defect in the aggregator; its log says more.", headers=named)
 
 
 def _add_what_all_have(method: str, operation: dict[str, Any]) -> None:
@@ -173,6 +176,8 @@ def _add_what_all_have(method: str, operation: dict[str, Any]) -> None:
     if method == "post" and "security" in operation:
         operation.setdefault("parameters", []).append(idempotency.PARAMETER)
         statuses += [409, 422]
+    if method == "get" and "application/json" in operation["responses"].get("200", {}).get("content", {}):
+        operation["responses"]["304"] = {"description": "It is as `If-None-Match` says."}
     if "requestBody" in operation:
         statuses.append(413)
     for status in statuses:

@@ -97,11 +97,13 @@ async def test_who_has_not_seen_the_last_edit_does_not_overwrite_it(client, inst
         assert (await client.patch(path, json=change, headers={"If-Match": "*"})).status_code == 200
 
 
-async def test_the_tag_stays_while_only_measurements_come(client, recorder):
+async def test_a_tag_seen_before_measurements_came_still_names_what_is_edited(client, recorder):
     recorder.engine("E-1")
     before = (await client.get("/api/v1/engines/E-1")).headers["ETag"]
     recorder.send(recorder.row("E-1", 2))
-    assert (await client.get("/api/v1/engines/E-1")).headers["ETag"] == before
+    seen = {"If-Match": before}
+    assert (await client.patch("/api/v1/engines/E-1", json={"type": "pump"}, headers=seen)).status_code == 200
+    assert (await client.patch("/api/v1/engines/E-1", json={"type": "fan"}, headers=seen)).status_code == 412
 
 
 async def test_what_is_left_out_or_null_stays_as_it_is(client, installed):
