@@ -33,6 +33,7 @@ from shared.errors import SpoolwatchError
 log = structlog.get_logger(__name__)
 
 GRACE_S = 2  # for open pages; ingest and store need about as long again
+KEEP_ALIVE_S = 60  # a server that is busy for longer than this closes connections on which a request waits
 WATCH_INTERVAL_S = 1.0
 STALL_S = 60.0  # a connection may rightly wait 30 s to try again and 10 s more for an answer
 
@@ -89,6 +90,7 @@ async def serve(settings: AggregatorSettings) -> None:
                 proxy_headers=bool(settings.api.trusted_proxies),
                 forwarded_allow_ips=list(settings.api.trusted_proxies),
                 timeout_graceful_shutdown=GRACE_S,
+                timeout_keep_alive=KEEP_ALIVE_S,
             )
         )
         _say_where(listener, settings.api, has_accounts=has_accounts)

@@ -1,11 +1,13 @@
 """What routes need of the program around them, and the one way in which each says who may call it."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, HTTPException, Path, Request
+from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import HTTPConnection
@@ -27,6 +29,9 @@ from aggregator.store.database import Store
 from aggregator.store.reads import Session
 
 COOKIE = "spoolwatch_login"
+READERS_MAX = 10
+"""Requests that read the store at once, fewer than the store's connections (15): requests beyond them would take all
+threads to wait for a connection, and leave none to give one back."""
 _BEARER = HTTPBearer(auto_error=False, description="The access token of a login, or an API key.")
 
 
@@ -45,6 +50,7 @@ class Centre:
     gateways: Gateways
     predicting: Predicting
     feed: Feed
+    readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS_MAX))
 
 
 # Where nothing waits, these are async: what is not, goes to another thread and back, which takes longest beside ingest.
@@ -182,8 +188,8 @@ VisibleSites = Annotated[Sites, Depends(_visible)]
 """The sites that whoever asks may see: a route that takes it needs the role viewer."""
 
 
-def _session(centre: CentreDep) -> Iterator[Session]:
-    with centre.store.session() as session:
+async def _session(centre: CentreDep) -> AsyncIterator[Session]:
+    async with centre.readers, contextmanager_in_threadpool(centre.store.session()) as session:
         yield session
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -120,6 +121,30 @@ def test_clients_that_never_finish_what_they_ask_keep_nobody_waiting(start, free
         for path in ("health/live", "api/v1/fleet", "api/v1/engines"):
             assert httpx.get(f"{page}{path}", timeout=DEADLINE_S).status_code == 200
         assert aggregator.stop()[0] == 0
+
+
+async def test_a_thousand_clients_at_once_are_all_answered(start, free_tcp_port):
+    aggregator = start("--broker.port", str(free_tcp_port))
+    page = httpx.URL(aggregator.wait_for("serving")["page"])
+    paths = ("health/live", "api/v1/fleet", "api/v1/engines", "api/v1/gateways")
+
+    async def ask(number):
+        reader, writer = await asyncio.open_connection(page.host, page.port)
+        for turn in range(2):
+            path = paths[(number + turn) % len(paths)]
+            writer.write(f"GET /{path} HTTP/1.1\r\nHost: {page.host}\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))
+            yield head.split()[1]
+        writer.close()
+        await writer.wait_closed()
+
+    async def statuses(number):
+        return [status async for status in ask(number)]
+
+    async with asyncio.timeout(DEADLINE_S):
+        answers = await asyncio.gather(*(statuses(number) for number in range(1000)))
+    assert {status for answer in answers for status in answer} == {b"200"}
 
 
 def test_open_connections_do_not_keep_it_from_stopping(start, free_tcp_port):
