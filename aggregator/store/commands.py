@@ -1,7 +1,7 @@
 """Commands that people send to gateways, and what became of them, whichever aggregator hears it."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import uuid4
 
@@ -21,6 +21,9 @@ from aggregator.store.registry import key_of
 from aggregator.store.tables import Engine, Gateway, Model, Prediction, core
 from shared import messages
 from shared.messages import Command, Order
+
+# What a gateway has on its disk comes as soon as its line allows; but it may have been quarantined.
+RECORD_WITHIN = timedelta(hours=1)
 
 State = Literal["waiting", "done", "refused", "expired"]
 
@@ -120,8 +123,10 @@ def state_of(command: GatewayCommand, now: datetime) -> State:
         return "done"
     if command.outcome == "refused":
         return "refused"
-    if command.outcome == "done":
-        return "waiting" if command.engine_id is not None else "done"
+    if command.outcome == "done" and command.engine_id is None:
+        return "done"
+    if command.answered_at is not None:
+        return "waiting" if now < command.answered_at + RECORD_WITHIN else "expired"
     return "waiting" if now < command.expires_at else "expired"
 
 

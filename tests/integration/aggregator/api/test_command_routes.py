@@ -117,6 +117,8 @@ async def test_where_no_answer_comes_in_time_there_is_a_place_to_look_for_it(cli
     assert (await client.get(place)).json()["state"] == "waiting"  # the record itself is not here yet
     clock.advance(61)
     assert (await client.get(place)).json()["state"] == "waiting"  # and will come, for the gateway has it on its disk
+    clock.advance(3600)
+    assert (await client.get(place)).json()["state"] == "expired"
     recorder.send(gateway.predict(gateway.heard[0]))
     assert (await client.get(place)).json()["state"] == "done"
 
