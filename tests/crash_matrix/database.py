@@ -101,7 +101,6 @@ class Postgresql:
         with psycopg.connect(self._conninfo, autocommit=True) as connection:
             connection.execute("CREATE DATABASE spoolwatch")
         self.url = f"postgresql://{DATABASE_USER}@/spoolwatch?host={self._folder}"
-        self._database = ("-h", self._folder, "-U", DATABASE_USER, "-d", "spoolwatch")
         driver = self.url.replace("postgresql:", "postgresql+psycopg:")
         self._engine = create_engine(driver, poolclass=NullPool)
 
@@ -143,12 +142,14 @@ class Postgresql:
 
     def back_up(self, centre: CentreCommand, backup: Path) -> None:
         """See ``Database``."""
-        backup.write_bytes(self._run(["pg_dump", "--format=custom", *self._database]))
+        centre("backup", str(backup))
 
     def restore(self, centre: CentreCommand, backup: Path) -> None:
         """See ``Database``."""
-        self._run(["pg_restore", "--clean", "--if-exists", *self._database], backup.read_bytes())
-        centre("new-epoch")
+        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+            connection.execute("DROP DATABASE spoolwatch WITH (FORCE)")
+            connection.execute("CREATE DATABASE spoolwatch")
+        centre("restore", str(backup))
 
     def close(self) -> None:
         """See ``Database``."""
@@ -162,17 +163,15 @@ class Postgresql:
             return False
         return True
 
-    def _run(self, command: list[object], given: bytes = b"") -> bytes:
+    def _run(self, command: list[object]) -> None:
         name, *arguments = map(str, command)
-        ended: subprocess.CompletedProcess[bytes] = subprocess.run(
+        subprocess.run(
             [_postgresql_program(name), *arguments],
             cwd=self._folder,
-            input=given,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             check=True,
             **self._run_as,
         )
-        return ended.stdout
 
 
 def lock_now_and_then(database: Database, until_s: float, locked_s: float) -> None:
