@@ -1,7 +1,7 @@
 """The audit log: who changed what, and which logins failed; entries are added and read, never changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +44,12 @@ def audit(session: Session, by: Caller, at: datetime, change: Change) -> None:
             after=None if change.after is None else dict(change.after),
         )
     )
+
+
+def audit_move(session: Session, by: Caller, at: datetime, change: Change, old_site: str) -> None:
+    """Add an entry at the site of a change and, where its subject came from another one, at that too."""
+    for site in dict.fromkeys((change.site, old_site)):
+        audit(session, by, at, replace(change, site=site))
 
 
 def list_audit(

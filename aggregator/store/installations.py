@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, or_, select
 
 from aggregator.access.roles import THIS_MACHINE, Caller, Role
-from aggregator.store.audit import Change, audit
+from aggregator.store.audit import Change, audit_move
 from aggregator.store.database import Store
 from aggregator.store.desired import mark_stale
 from aggregator.store.registry import RegistryError, key_of, lock_engine, lock_gateway, shown
@@ -88,12 +88,13 @@ def amend(
         lock_gateway(session, gateway.name, by)
         session.refresh(one)
         check_version(one, seen)
-        before = shown(one)
+        before, old_site = shown(one), engine.site
         one.sqlmodel_update(dict(change))
-        _hang(session, one, engine, gateway, now)
+        _hang(session, one, engine, gateway, now, by)
         mark_stale(session, [one.engine_id], [one.gateway_id])
         subject = f"engine {engine.serial} at gateway {gateway.name}"
-        audit(session, by, now, Change("installation.amend", subject, gateway.site, before, shown(one)))
+        amended = Change("installation.amend", subject, gateway.site, before, shown(one))
+        audit_move(session, by, now, amended, old_site)
         session.commit()
 
 
@@ -125,21 +126,22 @@ def _install(store: Store, wanted: NewInstallation, now: datetime, by: Caller) -
             installed_to=wanted.installed_to,
             installation_cycle=wanted.installation_cycle,
         )
-        _hang(session, one, engine, gateway, now)
+        old_site = engine.site
+        _hang(session, one, engine, gateway, now, by)
         session.add(one)
         mark_stale(session, [one.engine_id], [one.gateway_id])
         subject = f"engine {engine.serial} at gateway {gateway.name}"
-        audit(session, by, now, Change("engine.install", subject, gateway.site, after=shown(one)))
+        audit_move(session, by, now, Change("engine.install", subject, gateway.site, after=shown(one)), old_site)
         session.commit()
         return one.id
 
 
-def _hang(session: Session, one: Installation, engine: Engine, gateway: Gateway, now: datetime) -> None:
+def _hang(session: Session, one: Installation, engine: Engine, gateway: Gateway, now: datetime, by: Caller) -> None:
     """Refuse an installation that cannot be; while it lasts, the engine is of its gateway's site. Both are locked."""
     if one.installed_to is None and engine.status == "retired":
         raise RegistryError(f"engine {engine.serial} is retired; change its status before it is installed")
     _check_times(one, now)
-    _check_free(session, one, engine, gateway)
+    _check_free(session, one, engine, gateway, by)
     if one.installed_to is None:
         engine.site = gateway.site
 
@@ -151,11 +153,11 @@ def _check_times(one: Installation, now: datetime) -> None:
         raise RegistryError(f"an installation from {one.installed_from} cannot end before, at {one.installed_to}")
 
 
-def _check_free(session: Session, one: Installation, engine: Engine, gateway: Gateway) -> None:
+def _check_free(session: Session, one: Installation, engine: Engine, gateway: Gateway, by: Caller) -> None:
     """Refuse an installation that overlaps with one of its engine or of its position; both are locked by now."""
     here = (col(Installation.gateway_id) == one.gateway_id) & (col(Installation.position) == one.position)
     query = (
-        select(Installation, Engine.serial, Gateway.name)
+        select(Installation, Engine, Gateway)
         .join(Engine, col(Engine.id) == Installation.engine_id)
         .join(Gateway, col(Gateway.id) == Installation.gateway_id)
         .where(
@@ -170,8 +172,12 @@ def _check_free(session: Session, one: Installation, engine: Engine, gateway: Ga
         found = session.exec(query).first()
     if found is None:
         return
-    other, serial, name = found
+    other, holder, place = found
     until = "until now" if other.installed_to is None else f"until {other.installed_to:%Y-%m-%dT%H:%M:%SZ}"
-    if serial == engine.serial:
-        raise RegistryError(f"engine {serial} is installed at position {other.position} of gateway {name} {until}")
-    raise RegistryError(f"position {one.position} of gateway {gateway.name} holds engine {serial} {until}")
+    if holder.id == engine.id:
+        where = (
+            f"at position {other.position} of gateway {place.name}" if by.may(Role.VIEWER, place.site) else "elsewhere"
+        )
+        raise RegistryError(f"engine {engine.serial} is installed {where} {until}")
+    who = f"engine {holder.serial}" if by.may(Role.VIEWER, holder.site) else "another engine"
+    raise RegistryError(f"position {one.position} of gateway {gateway.name} holds {who} {until}")

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from aggregator.access.roles import THIS_MACHINE, Caller, Role
-from aggregator.store.audit import Change, audit
+from aggregator.store.audit import Change, audit, audit_move
 from aggregator.store.database import Store
 from aggregator.store.desired import mark_stale
 from aggregator.store.desired_tables import GatewayDesired
@@ -98,7 +98,9 @@ def register_engine(
 
 def _register(store: Store, wanted: Registration, now: datetime, by: Caller) -> bool:
     with store.session(writes=True) as session:
-        gateway_id = None if wanted.gateway is None else _ensure_gateway(session, wanted.gateway, wanted.site)
+        gateway_id = None
+        if wanted.gateway is not None:
+            gateway_id, _ = _ensure_gateway(session, wanted.gateway, wanted.site, now, by)
         engine = session.exec(select(Engine).where(Engine.serial == wanted.serial)).one_or_none()
         if engine is not None:
             _check_same(session, engine, gateway_id, wanted)
@@ -142,12 +144,9 @@ def register_gateway(store: Store, name: str, site: str, now: datetime, *, by: C
 
 def _register_gateway(store: Store, name: str, site: str, now: datetime, by: Caller) -> bool:
     with store.session(writes=True) as session:
-        known = session.exec(select(Gateway.id).where(Gateway.name == name)).first()
-        _ensure_gateway(session, name, site)
-        if known is None:
-            audit(session, by, now, Change("gateway.register", f"gateway {name}", site, after={"site": site}))
+        _, is_new = _ensure_gateway(session, name, site, now, by)
         session.commit()
-    return known is None
+    return is_new
 
 
 def edit_engine(
@@ -193,7 +192,8 @@ def edit_engine(
             if engine.status == "retired":
                 installation.installed_to = max(now, installation.installed_from)
                 mark_stale(session, gateway_ids=[installation.gateway_id])
-        audit(session, by, now, Change("engine.edit", f"engine {serial}", engine.site, before, shown(engine)))
+        edited = Change("engine.edit", f"engine {serial}", engine.site, before, shown(engine))
+        audit_move(session, by, now, edited, before["site"])
         session.commit()
 
 
@@ -242,19 +242,22 @@ def lock_gateway(session: Session, name: str, by: Caller) -> Gateway:
     return gateway
 
 
-def _ensure_gateway(session: Session, name: str, site: str) -> int:
+def _ensure_gateway(session: Session, name: str, site: str, now: datetime, by: Caller) -> tuple[int, bool]:
+    """The key of a gateway of this site, and whether it was not known before."""
     gateway = session.exec(select(Gateway).where(Gateway.name == name)).one_or_none()
+    is_new = gateway is None
     if gateway is None:
         gateway = Gateway(name=name, site=site)
         session.add(gateway)
         session.flush()
         session.add(GatewayDesired(gateway_id=key_of(gateway.id)))
+        audit(session, by, now, Change("gateway.register", f"gateway {name}", site, after={"site": site}))
     if gateway.site != site:
+        where = f"at site {gateway.site}" if by.may(Role.VIEWER, gateway.site) else "elsewhere"
         raise RegistryError(
-            f"gateway {name} is registered at site {gateway.site}, not at {site}; "
-            "a gateway's name is unique over all sites"
+            f"gateway {name} is registered {where}, not at {site}; a gateway's name is unique over all sites"
         )
-    return key_of(gateway.id)
+    return key_of(gateway.id), is_new
 
 
 def _check_same(session: Session, engine: Engine, gateway_id: int | None, wanted: Registration) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from aggregator.access.roles import Caller, Grant, Role
+from aggregator.store.audit import list_audit
 from aggregator.store.installations import NewInstallation, NoSuchInstallationError, amend, install
 from aggregator.store.registry import (
     NoSuchEngineError,
@@ -51,6 +52,44 @@ def enter(store, clock, began):
         return install(store, wanted, clock())
 
     return at
+
+
+def test_p8_what_moves_is_on_record_at_both_sites_and_a_gateway_registered_by_the_way_as_well(store, clock, enter):
+    register_engine(store, Registration("E3", "hamburg", "gw-new", "left"), clock())
+    enter("E1", "gw-2")
+    enter("E2", "gw-1", end=1)
+    edit_engine(store, "E2", {"site": "bremen"}, clock())
+    with store.session() as session:
+        found = {(one.action, one.subject, one.site) for one in list_audit(session, None)}
+    assert {
+        ("gateway.register", "gateway gw-new", "hamburg"),
+        ("engine.install", "engine E1 at gateway gw-2", "hamburg"),
+        ("engine.install", "engine E1 at gateway gw-2", "kiel"),
+        ("engine.edit", "engine E2", "hamburg"),
+        ("engine.edit", "engine E2", "bremen"),
+    } <= found
+    assert [site for _, subject, site in found if subject == "engine E2 at gateway gw-1"] == ["hamburg"]
+
+
+def test_p8_nobody_is_told_of_what_is_at_a_site_that_they_may_not_see(store, clock, enter, began):
+    engineer = Caller("ada", (Grant(Role.ENGINEER, "hamburg"),))
+    with pytest.raises(RegistryError) as gateway:
+        register_gateway(store, "gw-2", "hamburg", clock(), by=engineer)
+    enter("E1", "gw-2", end=2)
+    enter("E1", "gw-1", start=3, end=5)
+    edit_engine(store, "E1", {"site": "hamburg"}, clock())
+    with pytest.raises(RegistryError) as history:
+        install(store, NewInstallation("E1", "gw-1", "right", began, began + HOUR), clock(), by=engineer)
+    enter("E1", "gw-2", start=6)
+    with pytest.raises(RegistryError) as position:
+        install(store, NewInstallation("E2", "gw-1", "left", began + 3 * HOUR, began + 4 * HOUR), clock(), by=engineer)
+    told = [str(error.value) for error in (gateway, history, position)]
+    assert [("elsewhere" in one, "another engine" in one) for one in told] == [
+        (True, False),
+        (True, False),
+        (False, True),
+    ]
+    assert not any("kiel" in one or "gateway gw-2 until" in one or "E1 until" in one for one in told)
 
 
 @pytest.mark.parametrize(
