@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from aggregator.store.database import Store
 
@@ -44,21 +45,27 @@ def drop_partitions(store: Store, parent: str, before: datetime) -> list[str]:
     """Drop the partitions of months that ended before a time; what they still hold goes to the default one.
 
     Returns:
-        Their names.
+        The names of those that were; while somebody reads a table for long, none is.
     """
     if store.is_sqlite:
         return []
     with store.engine.connect() as connection:
         over = sorted(name for name in _names(connection, parent) if _ended(parent, name, before))
+    dropped: list[str] = []
     for name in over:
-        with store.writing() as connection:
-            _lock(connection, parent)
-            connection.execute(text(f"ALTER TABLE {parent} DETACH PARTITION {name}"))
-            connection.execute(text(f"INSERT INTO {parent} SELECT * FROM {name}"))  # noqa: S608  # PostgreSQL's own names
-            connection.execute(text(f"DROP TABLE {name}"))
-    if over:
-        log.info("partitions_dropped", names=over)
-    return over
+        try:
+            with store.writing() as connection:
+                _lock(connection, parent)
+                connection.execute(text(f"ALTER TABLE {parent} DETACH PARTITION {name}"))
+                connection.execute(text(f"INSERT INTO {parent} SELECT * FROM {name}"))  # noqa: S608  # PostgreSQL's own names
+                connection.execute(text(f"DROP TABLE {name}"))
+        except OperationalError as error:  # somebody reads for long: the next prune finds it again
+            log.info("partition_busy", name=name, reason=str(error.orig))
+            break
+        dropped.append(name)
+    if dropped:
+        log.info("partitions_dropped", names=dropped)
+    return dropped
 
 
 def months_from(now: datetime, number: int) -> Iterator[datetime]:
