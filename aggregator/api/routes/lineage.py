@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field, TypeAdapter
 
-from aggregator.api.deps import SessionDep, ViewerDep, VisibleSites
+from aggregator.api.deps import SessionDep, VisibleSites
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import problems
 from aggregator.api.schemas.history import ModelReference
@@ -18,9 +18,9 @@ router = APIRouter(tags=["lineage"])
 
 
 @router.get("/models", summary="List the models that made predictions", responses=problems())
-def read_models(session: SessionDep, _: ViewerDep) -> list[ModelReference]:
-    """Every model that some stored prediction names, by name and version."""
-    return [ModelReference.model_validate(model, from_attributes=True) for model in list_models(session)]
+def read_models(session: SessionDep, sites: VisibleSites) -> list[ModelReference]:
+    """Every model that made a prediction for an engine that one may see, by name and version."""
+    return [ModelReference.model_validate(model, from_attributes=True) for model in list_models(session, sites)]
 
 
 @router.get("/predictions", summary="Which predictions a model made", responses=problems(422))

@@ -47,7 +47,7 @@ def read_quarantine(
     cursor = None if last is None else cursor_of(last.id)
     link_next(request, response, cursor)
     items = [QuarantinedMessage.of(message) for message in kept]
-    return QuarantinePage(items=items, next=cursor, given_up=count_given_up(session))
+    return QuarantinePage(items=items, next=cursor, given_up=count_given_up(session) if sites is None else None)
 
 
 @router.get("/{id:int}", summary="Look at one quarantined message", responses=problems(404, 422))

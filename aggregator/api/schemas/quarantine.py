@@ -50,9 +50,9 @@ class QuarantinedContent(QuarantinedMessage):
 class QuarantinePage(Page[QuarantinedMessage]):
     """Part of what was quarantined."""
 
-    given_up: int = Field(
+    given_up: int | None = Field(
         description="How many more there were, which the quarantine gave up to stay within its bound; counted since "
-        "the store was made. Their senders are still answered the same."
+        "the store was made, over all sites: null for who may not see all. Their senders are still answered the same."
     )
 
 

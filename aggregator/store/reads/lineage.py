@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 
 from aggregator.access.roles import Sites
 from aggregator.store.tables import CurrentState, Engine, Model, Prediction
+from aggregator.store.upkeep_tables import TakenCycles
 
 NEWEST = 2_000
 _IS_OF_STATE = col(Engine.id) == col(CurrentState.engine_id)
@@ -21,9 +22,14 @@ class Made(NamedTuple):
     serial: str
 
 
-def list_models(session: Session) -> Sequence[Model]:
-    """Read every model that some prediction names, by name and version."""
-    return session.exec(select(Model).order_by(Model.name, Model.version, Model.sha256)).all()
+def list_models(session: Session, sites: Sites = None) -> Sequence[Model]:
+    """Read every model that made a prediction, pruned or not, for an engine of these sites, by name and version."""
+    statement = select(Model).order_by(Model.name, Model.version, Model.sha256)
+    if sites is not None:
+        here = col(Engine.site).in_(sorted(sites))
+        made = select(TakenCycles.model_id).join(Engine, col(Engine.id) == TakenCycles.engine_id).where(here)
+        statement = statement.where(col(Model.id).in_(made.distinct()))
+    return session.exec(statement).all()
 
 
 def list_made(

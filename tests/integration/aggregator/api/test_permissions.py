@@ -20,7 +20,7 @@ from aggregator.store.commit import commit
 from aggregator.store.database import Store
 from aggregator.store.people import add_person
 from aggregator.store.tables import Engine, Gateway
-from shared.messages import Predict, Reply
+from shared.messages import ModelRef, Predict, Reply
 from shared.topics import GatewayTopic
 
 FOLDER = Path(__file__).parents[4]
@@ -124,7 +124,7 @@ CASES = {
     "POST /api/v1/installations": Case("/api/v1/installations", _installation, 201),
     "GET /api/v1/installations/{id}": Case("/api/v1/installations/{installation}"),
     "PATCH /api/v1/installations/{id}": Case("/api/v1/installations/{installation}", lambda _: {"position": "2"}),
-    "GET /api/v1/models": Case("/api/v1/models", foreign=SAME),
+    "GET /api/v1/models": Case("/api/v1/models", foreign=NUMBERS),
     "GET /api/v1/predictions": Case("/api/v1/predictions?model=turbofan", foreign=LIST),
     "POST /api/v1/predictions": Case("/api/v1/predictions", _engines, foreign=LIST),
     "GET /api/v1/missing": Case("/api/v1/missing", foreign=LIST),
@@ -268,6 +268,21 @@ async def test_only_what_is_at_ones_sites_is_counted_and_redriven(call, bearer):
     assert (await call("GET /api/v1/fleet", OWN, engineer)).json()["counts"]["total"] == 2
     redriven = await call("POST /api/v1/quarantine/redrive", OWN, engineer)
     assert redriven.json() == {"taken": 0, "refused": 1, "next": None}
+
+
+@pytest.mark.usefixtures("sites")
+async def test_what_models_and_what_is_given_up_elsewhere_is_not_told(client, bearer, recorder):
+    elsewhere = ModelRef(name="elsewhere", version="1", sha256="cd" * 32)
+    prediction = recorder.prediction(f"E-{FOREIGN}", 9, model=elsewhere)
+    recorder.send(prediction, gateway=f"gw-{FOREIGN}", site=FOREIGN)
+    for headers, names, given_up in (
+        (bearer(f"viewer@{OWN}"), {"turbofan"}, None),
+        (bearer(f"viewer@{FOREIGN}"), {"turbofan", "elsewhere"}, None),
+        (bearer(), {"turbofan", "elsewhere"}, 0),
+    ):
+        models = (await client.get("/api/v1/models", headers=headers)).json()
+        assert {model["name"] for model in models} == names
+        assert (await client.get("/api/v1/quarantine", headers=headers)).json()["given_up"] == given_up
 
 
 async def test_no_engine_is_moved_to_or_from_a_site_where_one_is_no_engineer(call, client, bearer):
