@@ -87,5 +87,6 @@ def test_the_snippets_run_and_do_what_the_page_says(url, tmp_path):
     )
     assert "centre prediction: identical\n" in said
     assert "ESN-1002 is in maintenance\n" in said
+    assert "304\n" in said
     assert "201 done now\n201 true\n" in said
     assert (tmp_path / "ESN-1001.csv").read_text(encoding="utf-8").count("\n") == 2
