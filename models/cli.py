@@ -1,6 +1,7 @@
 """The command line: ``spoolwatch-models predict | evaluate | compare | verify | train | release``."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -168,6 +169,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     with _training_environment():
         from models.training.runs import train
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run = train(arguments.data, arguments.trained, everything=arguments.all)
     except KeyboardInterrupt:

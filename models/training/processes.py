@@ -5,6 +5,7 @@ A process for each student: what was trained before it in the same one would cha
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import connection, get_context
@@ -78,16 +79,16 @@ def _start(
     context = get_context("spawn")
     epochs, ours = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(train_one, job, data, run, ours), daemon=True)
-    # The child inherits the mask: Ctrl-C at a terminal is for this process alone, which ends the others.
-    with _interrupts_held_back():
+    # The child inherits the mask: what stops all of them is for this process alone, which ends the others.
+    with _stops_held_back():
         process.start()
         running[epochs] = job, process
     ours.close()
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _stops_held_back() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
@@ -112,7 +113,9 @@ def _check_end(job: Job, process: BaseProcess) -> None:
 def _work(train_one: TrainOne, job: Job, data: Path, run: Path, epochs: Connection) -> None:
     """What the child process runs; it tells of an epoch by an empty text, of what is wrong by the reason."""
     try:
-        # When the parent is gone this raises, and the child ends.
         train_one(job, data, run, lambda: epochs.send(""))
     except SpoolwatchError as error:
         epochs.send(str(error))
+    except BrokenPipeError:
+        # The parent was killed: nobody waits for this student any more.
+        sys.exit(1)

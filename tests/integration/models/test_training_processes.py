@@ -96,11 +96,19 @@ def folds_begun(tmp_path):
     return {int(path.name.split("_")[1]) for path in tmp_path.glob("out/*/began_*")}
 
 
-def test_ctrl_c_ends_every_process_at_once_and_what_is_finished_is_kept(start, tmp_path):
+@pytest.mark.parametrize(
+    "stop",
+    [
+        pytest.param(lambda pid: os.killpg(pid, signal.SIGINT), id="Ctrl-C, which all processes get"),
+        pytest.param(lambda pid: os.kill(pid, signal.SIGTERM), id="SIGTERM, which the first one gets"),
+        pytest.param(lambda pid: os.killpg(pid, signal.SIGTERM), id="SIGTERM, which all processes get"),
+    ],
+)
+def test_a_stop_ends_every_process_at_once_and_what_is_finished_is_kept(start, tmp_path, stop):
     process = start(WAIT)
     (fold1,) = waited_for(tmp_path, "out/*/began_1_*")
     waited_for(tmp_path, "out/*/seed0/fold3.npz")
-    os.killpg(process.pid, signal.SIGINT)
+    stop(process.pid)
     output, _ = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
     assert f"stopped; what is finished lies in {tmp_path / 'out'}: the same command goes on there" in output
@@ -150,6 +158,7 @@ def test_students_end_when_the_process_that_started_them_was_killed(start, tmp_p
     while is_alive(int(fold1.name.split("_")[2])):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    assert "Traceback" not in process.communicate(timeout=DEADLINE_S)[0]
 
 
 def test_the_full_student_is_named_without_a_fold():
