@@ -32,13 +32,14 @@ STEP = np.array([10.0 ** -DECIMALS[name] for name in CHANNELS])
 LEAST_NOISE_STEPS = 1 / 6
 
 
-def fit(path: Path) -> Constants:
-    """Fit the constants to a training file.
+def fit(lives: list[Array], fitted_to: str, fitted_sha256: str = "") -> Constants:
+    """Fit the constants to engines of one type.
 
-    Raises:
-        RowError: the file is not a C-MAPSS file.
+    Args:
+        lives: the rows of each engine from its first cycle to its failure, shape (cycles, 24).
+        fitted_to: what they are: the name of a file, or whatever tells a person.
+        fitted_sha256: of the file's text.
     """
-    lives = [life.values for life in read_lives(path)]
     altitudes = np.unique(np.concatenate([life[:, 0] for life in lives]).round())
     raw = [Observed(np.searchsorted(altitudes, life[:, 0].round()), life) for life in lives]
     mean = np.nanmean([condition_means(each, slice(HEALTHY_ROWS), len(altitudes)) for each in raw], axis=0)
@@ -50,8 +51,8 @@ def fit(path: Path) -> Constants:
     responding = sorted(set().union(*(responding_channels(each, len(altitudes)) for each in modes)))
     shares = np.bincount(np.concatenate([flown for flown, _ in raw])) / sum(map(len, lives))
     return Constants(
-        fitted_to=path.name,
-        fitted_sha256=text_sha256(path),
+        fitted_to=fitted_to,
+        fitted_sha256=fitted_sha256,
         conditions=[
             Condition(round(float(share), 4), rounded(mean[k]), rounded(noise[k])) for k, share in enumerate(shares)
         ],
@@ -94,7 +95,8 @@ def main() -> None:
     parser.add_argument("--subset", choices=FITTED, action="append", help="only this type (default: all of them)")
     arguments = parser.parse_args()
     for subset in arguments.subset or FITTED:
-        content = msgspec.json.encode(fit(arguments.data / f"train_{subset}.txt.gz"))
+        path = arguments.data / f"train_{subset}.txt.gz"
+        content = msgspec.json.encode(fit([life.values for life in read_lives(path)], path.name, text_sha256(path)))
         one_engine_per_line = content.replace(b"[[", b"[\n[").replace(b"],[", b"],\n[")
         (arguments.output / CONSTANTS_FILE.format(subset=subset)).write_bytes(one_engine_per_line + b"\n")
 

@@ -17,7 +17,6 @@ Needs the training environment, which ``make train`` installs:
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -41,27 +40,26 @@ from benchmarks.rul.simulated_table import (
 )
 from models import figures
 from models.figures import CAP_CYCLES, Table
-from models.reading import Life, read_lives
+from models.reading import read_lives
 from models.training import recipe
 from models.training.calibration import fit_calibration
 from models.training.card import ERRORS
 from models.training.folds import CUTS_PER_ENGINE, cut_rows, folds
 from models.training.held_out import AGE_UNKNOWN, SHIPPED
 from models.training.runs import training_files
+from models.training.simulated import Simulator, fit_simulator, simulate
 from models.training.specification import Subsets, life_features
 from shared.bundle import Bundle, find_bundle, read_bundle
-from shared.cmapss import SUBSETS, cmapss_line
+from shared.cmapss import SUBSETS
 from shared.errors import SpoolwatchError
 from shared.features import Features
 from shared.interval import calibrate
 from shared.manifest import HEADS
 from shared.messages import RulCycles
 from shared.predictor import Network
-from simulators.engine_model import Constants, SimulatedEngine, frozen_constants
-from simulators.fit import fit
+from simulators.engine_model import frozen_constants
 
 RUNTIME = "tflite-runtime"
-Simulator = dict[str, Constants]
 
 
 class Judged(NamedTuple):
@@ -98,18 +96,7 @@ def held_out(real: Subsets) -> list[Trial]:
         }
         for half in range(2)
     ]
-    return [Trial(_fitted(other), half) for half, other in (halves, halves[::-1])]
-
-
-def simulate(simulator: Simulator, like: Subsets, draw: str, seed: int) -> Subsets:
-    """As many engines of each type as there are in ``like``; another draw or seed gives other engines."""
-    return {
-        subset: [
-            _life(life.unit, SimulatedEngine(f"{subset}-{draw}-{life.unit}", seed, constants=simulator[subset]))
-            for life in lives
-        ]
-        for subset, lives in like.items()
-    }
+    return [Trial(fit_simulator(other), half) for half, other in (halves, halves[::-1])]
 
 
 def judge(bundle: Bundle, subsets: Subsets, *, age_known: bool = True) -> Judged:
@@ -138,7 +125,7 @@ def train(subsets: Subsets, seed: int, after_epoch: Callable[[], None]) -> Bundl
     from models.training import student, trial
 
     student.make_deterministic()
-    _, bundle = trial.train_student(subsets, seed, {}, after_epoch)
+    _, bundle = trial.train_student(subsets, {}, seed, {}, after_epoch)
     return bundle
 
 
@@ -229,24 +216,6 @@ def measure(data: Path, seeds: int, trials_of: Callable[[Subsets], list[Trial]])
         for age, age_known in AGES.items()
     }
     return results | {CONSTANT: constant(judge(released, real))}
-
-
-def _fitted(engines: Subsets) -> Simulator:
-    """Constants fitted to some engines; the program that fits them reads files."""
-    with tempfile.TemporaryDirectory() as folder:
-        simulator = {}
-        for subset, lives in engines.items():
-            path = Path(folder) / f"train_{subset}.txt"
-            rows = (
-                (unit, cycle, row) for unit, life in enumerate(lives, 1) for cycle, row in enumerate(life.values, 1)
-            )
-            path.write_text("".join(f"{cmapss_line(*row)}\n" for row in rows))
-            simulator[subset] = fit(path)
-        return simulator
-
-
-def _life(unit: int, engine: SimulatedEngine) -> Life:
-    return Life(unit, np.array([row.values for row in engine.rows()]))
 
 
 def _joined(parts: list[Judged]) -> Judged:

@@ -8,6 +8,10 @@ SEEDS = (0, 1, 2, 3, 4)
 # Decided by rule before any result: the released student is that of the first seed.
 RELEASED_SEED = SEEDS[0]
 
+# Simulated engines beside each real one in training, and what one counts where a real one counts 1.
+SIMULATED_PER_REAL = 3
+SIMULATED_WEIGHT = 1 / 3
+
 MEMBERS = 6
 HIDDEN = (64, 32)
 DROPOUT = 0.1
@@ -15,8 +19,8 @@ AGE_DROPOUT = 0.25
 BASELINE_DROPOUT = 0.05
 # In standard deviations of a feature.
 INPUT_NOISE = 0.1
-EPOCHS = 25
-DROPOUT_EPOCHS = 20
+EPOCHS = 8
+DROPOUT_EPOCHS = 6
 BATCH = 512
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-3

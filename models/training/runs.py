@@ -1,8 +1,9 @@
 """Trains the seeds and their folds, side by side on the processors there are; what is finished is kept and not redone.
 
 A run has a folder of its own, named after all that decides what is kept in it: this code and the data. In it,
-``seed<k>/fold<n>.npz`` holds out-of-fold predictions and ``seed<k>/uncalibrated`` the student of all engines. What is
-made of them takes seconds and is made anew each time.
+``seed<k>/fold<n>.npz`` holds out-of-fold predictions, ``seed<k>/uncalibrated`` the student of all engines and
+``simulators`` the constants of the simulated engines that they train on. What is made of them takes seconds and is made
+anew each time.
 """
 
 import ast
@@ -17,7 +18,7 @@ from zipfile import BadZipFile
 import msgspec
 
 from models.reading import read_lives, text_sha256
-from models.training import bundles, judgement, recipe
+from models.training import bundles, judgement, recipe, simulated
 from models.training.held_out import HeldOut
 from models.training.processes import FULL, Job, train_all
 from models.training.specification import Subsets
@@ -35,11 +36,10 @@ _REPOSITORY = Path(__file__).parents[2]
 SOURCES = (
     "models/reading.py",
     "models/stepping.py",
-    *(
-        f"models/training/{name}.py"
-        for name in ("bundles", "faults", "folds", "held_out", "recipe", "specification", "student", "trial")
-    ),
+    *(f"models/training/{name}.py" for name in ("batches", "bundles", "faults", "folds", "held_out", "recipe")),
+    *(f"models/training/{name}.py" for name in ("simulated", "specification", "student", "trial")),
     *(f"shared/{name}.py" for name in ("cmapss", "features", "manifest", "predictor", "quality", "rows")),
+    *(f"simulators/{name}.py" for name in ("engine_model", "fit", "fit_population")),
 )
 
 
@@ -123,11 +123,14 @@ def train_one(job: Job, data: Path, run: Path, after_epoch: Callable[[], None]) 
     student.make_deterministic()
     path = result(run, job)
     path.parent.mkdir(parents=True, exist_ok=True)
+    subsets = _subsets(data)
+    constants = run / "simulators" / ("all.json" if job.fold == FULL else f"fold{job.fold}.json")
     if job.fold != FULL:
-        trial.held_out(_subsets(data), job.fold, job.seed, after_epoch).save(path)
+        trial.held_out(subsets, job.fold, job.seed, constants, after_epoch).save(path)
         return
-    _, bundle = trial.train_student(_subsets(data), job.seed, training_files(data), after_epoch)
-    bundles.save(bundles.with_golden(bundle, choose_runtime("auto"), _subsets(data)[GOLDEN_SUBSET][0]), path)
+    made = simulated.beside(subsets, job.seed, constants)
+    _, bundle = trial.train_student(subsets, made, job.seed, training_files(data), after_epoch)
+    bundles.save(bundles.with_golden(bundle, choose_runtime("auto"), subsets[GOLDEN_SUBSET][0]), path)
 
 
 def _jobs(seed: int) -> list[Job]:

@@ -18,7 +18,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.training import recipe
-from shared.features import MARKS, Features
+from models.training.batches import batches, disturbed, range_sample
+from shared.features import Features
 from shared.manifest import Quantisation
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -65,20 +66,16 @@ def train(
 
     for epoch in range(recipe.EPOCHS):
         noisy = epoch < recipe.DROPOUT_EPOCHS
-        order = generator.permutation(len(rows))
-        for start in range(0, len(order), recipe.BATCH):
-            chosen = order[start : start + recipe.BATCH]
-            batch = _disturbed(features, rows[chosen], generator, recipe.INPUT_NOISE if noisy else 0.0)
+        for chosen in batches(len(rows), generator):
+            batch = disturbed(features, rows[chosen], generator, recipe.INPUT_NOISE if noisy else 0.0)
             step(batch, label[chosen, None], weight[chosen, None], noisy)
         after_epoch()
     return _student(layers)
 
 
 def to_int8(model: tf.keras.Model, features: Features, rows: Floats, seed: int) -> bytes:
-    """Convert to a full int8 TFLite file, ranges from some training rows, some of them without age."""
-    chosen = np.random.default_rng(seed).choice(len(rows), recipe.CALIBRATION_ROWS, replace=False)
-    without = recipe.CALIBRATION_ROWS // 5
-    sample = np.concatenate((features.without_age(rows[chosen[:without]]), features.with_age(rows[chosen[without:]])))
+    """Convert to a full int8 TFLite file, ranges from some training rows."""
+    sample = range_sample(features, rows, seed)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([row[None]] for row in sample)
@@ -157,13 +154,3 @@ def _loss(truth: tf.Tensor, worth: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     pinball = tf.maximum(QUANTILES * error, (np.array(QUANTILES, np.float32) - 1) * error)
     squared = recipe.SQUARED_WEIGHT * (truth - outputs[..., :1]) ** 2
     return tf.reduce_sum(tf.reduce_mean(worth * (squared + tf.reduce_mean(pinball, 2, keepdims=True)), (1, 2)))
-
-
-def _disturbed(features: Features, batch: Floats, generator: np.random.Generator, noise: float) -> Floats:
-    """A batch with noise, of which some rows lose their age, and some the engine's own first rows."""
-    measured = batch[:, : -len(MARKS)]
-    measured += noise * generator.standard_normal(measured.shape, np.float32)
-    ageless = generator.random(len(batch)) < recipe.AGE_DROPOUT
-    batch = np.where(ageless[:, None], features.without_age(batch), features.with_age(batch))
-    forgetting = generator.random(len(batch)) < recipe.BASELINE_DROPOUT
-    return np.where(forgetting[:, None], features.forget_baseline(batch), batch)

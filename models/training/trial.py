@@ -1,6 +1,7 @@
 """Fifth step: out-of-fold predictions of the very recipe that is released."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ from models.training.bundles import make_bundle
 from models.training.faults import FAULTS, SHORT
 from models.training.folds import cut_rows, folds
 from models.training.held_out import AGE_UNKNOWN, FLOAT, SHIPPED, FaultHeads, HeldOut
+from models.training.simulated import beside
 from models.training.specification import Subsets, channel_ranges, fit_specification, life_features
 from shared.bundle import Bundle
 from shared.features import Features
@@ -37,31 +39,37 @@ class _Tried(NamedTuple):
 
 
 def train_student(
-    subsets: Subsets, seed: int, training_files: dict[str, str], after_epoch: Callable[[], None]
+    subsets: Subsets,
+    simulated: Subsets,
+    seed: int,
+    training_files: dict[str, str],
+    after_epoch: Callable[[], None],
 ) -> tuple[FloatHeads, Bundle]:
-    """Train on some engines; returns what the float model says and its int8 bundle. Needs TensorFlow."""
+    """Train on some engines and simulated ones; returns what the float model says and its int8 bundle.
+
+    Features, ranges and quantisation are fitted to ``subsets`` alone. Needs TensorFlow.
+    """
     from models.training import student
 
-    lives = [life for part in subsets.values() for life in part]
     spec = fit_specification(subsets, recipe.CAP_CYCLES)
     features = Features(spec)
+    real, made = ([life for part in each.values() for life in part] for each in (subsets, simulated))
+    lives = [*real, *made]
     rows = np.concatenate([life_features(features, life.cycles, life.values) for life in lives])
     label = np.concatenate([np.minimum(life.rul_cycles, recipe.CAP_CYCLES) for life in lives]) / recipe.CAP_CYCLES
-    # As the protocol weighs engines: all the same, however long they lived.
-    weight = np.concatenate([np.full(len(life.values), 1 / len(life.values)) for life in lives])
-    weight *= len(weight) / weight.sum()
-    model = student.train(features, rows, label.astype(np.float32), weight.astype(np.float32), seed, after_epoch)
-    content = student.to_int8(model, features, rows, seed)
+    weight = _row_weights([len(life.values) for life in lives], len(real))
+    model = student.train(features, rows, label.astype(np.float32), weight, seed, after_epoch)
+    content = student.to_int8(model, features, rows[: sum(len(life.values) for life in real)], seed)
     quantisation = student.quantisation(content)
     bundle = make_bundle(content, quantisation, seed, spec, channel_ranges(subsets), training_files)
     return lambda some: model(some).numpy(), bundle
 
 
-def held_out(subsets: Subsets, fold: int, seed: int, after_epoch: Callable[[], None]) -> HeldOut:
-    """Train without one fold and predict its engines at their cuts."""
+def held_out(subsets: Subsets, fold: int, seed: int, constants: Path, after_epoch: Callable[[], None]) -> HeldOut:
+    """Train without one fold and predict its engines at their cuts; the simulator's constants are kept in a file."""
     chosen = {name: folds(len(part), recipe.FOLDS, recipe.FOLD_SEED)[fold] for name, part in subsets.items()}
     rest = {name: [one for k, one in enumerate(part) if k not in chosen[name]] for name, part in subsets.items()}
-    float_heads, bundle = train_student(rest, seed, {}, after_epoch)
+    float_heads, bundle = train_student(rest, beside(rest, seed, constants), seed, {}, after_epoch)
     engines = [(name, part[position]) for name, part in subsets.items() for position in chosen[name]]
     return predict(engines, float_heads, bundle)
 
@@ -86,6 +94,17 @@ def predict(engines: list[tuple[str, Life]], float_heads: FloatHeads, bundle: Bu
         variants,
         _faults([(life, own[::FAULT_EVERY]) for (_, life), own in zip(engines, cuts, strict=True)], shipped),
     )
+
+
+def _row_weights(lengths: list[int], real: int) -> NDArray[np.float32]:
+    """How much each row counts, 1 on average: real engines, which come first, all the same, however long they lived.
+
+    So does the protocol weigh them. Simulated engines, which follow, count ``recipe.SIMULATED_WEIGHT`` of a real one.
+    """
+    share = np.where(np.arange(len(lengths)) < real, 1.0, recipe.SIMULATED_WEIGHT) / lengths
+    weight = np.repeat(share, lengths)
+    normed: NDArray[np.float32] = (weight / weight.mean()).astype(np.float32)
+    return normed
 
 
 def _faults(engines: list[tuple[Life, NDArray[np.int64]]], predictor: Predictor) -> dict[str, FaultHeads]:

@@ -9,7 +9,7 @@ from benchmarks.rul import simulated
 from benchmarks.rul.simulated import Judged
 from models import predictions
 from models.figures import score
-from models.reading import Life, read_lives
+from models.reading import Life
 from models.training.folds import CUTS_PER_ENGINE, cut_rows
 from models.training.held_out import AGE_UNKNOWN, SHIPPED
 from shared.bundle import Bundle, find_bundle, read_bundle
@@ -101,11 +101,11 @@ def test_the_released_card_tells_the_figures_of_its_manifest_and_larger_ones_wit
 def test_held_out_every_engine_is_judged_once_with_a_simulator_that_was_fitted_to_others(monkeypatch, real):
     fitted = []
 
-    def fit(path):
-        fitted.append({life.values.tobytes() for life in read_lives(path)})
-        return FROZEN[path.stem.removeprefix("train_")]
+    def fit_simulator(subsets):
+        fitted.extend({life.values.tobytes() for life in lives} for lives in subsets.values())
+        return FROZEN
 
-    monkeypatch.setattr(simulated, "fit", fit)
+    monkeypatch.setattr(simulated, "fit_simulator", fit_simulator)
     trials = simulated.held_out(real)
     assert [list(trial.simulator) for trial in trials] == [list(SUBSETS)] * 2
     judged = [{life.values.tobytes() for life in lives} for trial in trials for lives in trial.judged_on.values()]

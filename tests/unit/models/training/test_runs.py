@@ -116,7 +116,11 @@ def imported(path):
         if isinstance(node, ast.ImportFrom):
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     paths = {f"{name.replace('.', '/')}.py" for name in names}
-    return {path for path in paths if path.startswith(("models/", "shared/")) and (REPOSITORY / path).exists()}
+    return {
+        path
+        for path in paths
+        if path.startswith(("models/", "shared/", "simulators/")) and (REPOSITORY / path).exists()
+    }
 
 
 def test_all_that_decides_a_result_names_the_run():
