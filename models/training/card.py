@@ -66,13 +66,16 @@ Released {created}. `model.tflite`: {size_bytes} bytes, full int8, sha256
   what each fault costs and how far it widens the interval.
 - The age of the engine (cycles since installation) is one of its inputs; the rows "age unknown" show what it is
   worth.
+- It has learned from simulated engines too: how well it predicts others of the same simulator says little of engines
+  that neither C-MAPSS nor the simulator knows.
 - A history that begins later than at cycle {latest} has no healthy first rows to compare with; the model was trained
   to do without them, but is then much less sure.
 
 ## How it was measured
 No test engine was used, and the true RUL of the test engines is unknown to the makers of this model. All figures
 are from **pseudo-test folds**: the {engines} training engines are dealt into {folds} folds; each fold is predicted
-by a model of the same recipe (features, directions of wear, standardisation and network) that never saw its engines.
+by a model of the same recipe (features, directions of wear, standardisation, simulated engines and network) that never
+saw its engines, nor a simulated engine whose constants were fitted to them.
 Each held-out engine is cut at {cuts} random cycles from {earliest} on, since test engines are cut too, and predicted
 from its rows up to the cut; a history shorter than the window counts its first row repeatedly, none is dropped.
 The calibration of each fold comes from the other folds. Epochs are fixed; nothing stops early.
@@ -144,6 +147,9 @@ decay, weight decay {decay}, batch {batch}, {epochs} epochs, every engine with t
 squared error for the mean, pinball loss for the quantiles; noise of {noise:g} standard deviations on the inputs; the
 age hidden from {hide:.0%} of the rows, the first rows from {forget:.0%}. The last {without} epochs are without dropout
 and noise. Full int8 post-training quantisation on {calibration} training rows.
+Beside each training engine {simulated} simulated ones of its type are trained on, each of which weighs {worth:.2f} of a
+real one (`simulators/engine_model.py`, with constants fitted to the training engines and engines of its own for each
+seed). Features, standardisation, ranges and quantisation are fitted to C-MAPSS engines alone.
 
 ## Made from
 {files}
@@ -216,6 +222,8 @@ def write_card(
         forget=recipe.BASELINE_DROPOUT,
         noise=recipe.INPUT_NOISE,
         calibration=recipe.CALIBRATION_ROWS,
+        simulated=recipe.SIMULATED_PER_REAL,
+        worth=recipe.SIMULATED_WEIGHT,
         files="\n".join(
             f"- `{name}`, sha256 of the text `{digest}`" for name, digest in manifest.training_files.items()
         ),

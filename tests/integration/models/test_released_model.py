@@ -42,7 +42,10 @@ def subset(request):
 
 @pytest.fixture(scope="module")
 def lives(predictor, subset):
-    """The released model on simulated engines."""
+    """The released model on simulated engines of the frozen constants, which training never reads.
+
+    It has trained on engines of the same simulator, but of constants and serials of their own.
+    """
     return [life_of(predictor, SimulatedEngine(f"E{number:03}", 0, subset=subset)) for number in range(ENGINES)]
 
 

@@ -10,6 +10,7 @@ from benchmarks.rul.simulated import Judged
 from models import predictions
 from models.figures import score
 from models.reading import Life
+from models.training import recipe
 from models.training.folds import CUTS_PER_ENGINE, cut_rows
 from models.training.held_out import AGE_UNKNOWN, SHIPPED
 from shared.bundle import Bundle, find_bundle, read_bundle
@@ -133,7 +134,7 @@ def test_students_see_simulated_engines_only_and_every_figure_is_told(training, 
     simulated.main()
     assert len(training) == 2
     seen = {life.values.tobytes() for subsets in training for lives in subsets.values() for life in lives}
-    assert len(seen) == 2 * len(SUBSETS) * ENGINES
+    assert len(seen) == 2 * len(SUBSETS) * ENGINES * (1 + recipe.SIMULATED_PER_REAL)
     assert not seen & {life.values.tobytes() for lives in real.values() for life in lives}
     told = json.loads(capsys.readouterr().out)
     assert told["simulated to C-MAPSS, age known"]["pooled"]["rmse_sd"] > 0
