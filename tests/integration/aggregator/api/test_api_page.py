@@ -68,8 +68,6 @@ def test_the_snippets_run_and_do_what_the_page_says(url, tmp_path):
     assert said[1] == "ESN-1001 due 2026-12-05T12:00:00Z ORDER NOW\n"
     assert any('{"taken":1,"refused":0,"next":null}' in one for one in said)
     assert any('"origin":"centre"' in one for one in said)
-    assert any(
-        re.search(r"^ESN-1002 \d+\.\d+ None\nESN-1003 None engine ESN-1003 is installed nowhere", one) for one in said
-    )
+    assert any(re.search(r"^ESN-1002 \d+\.\d+ None\nESN-1003 None engine ESN-1003 is installed nowhere", one) for one in said)
     assert "centre prediction: identical\n" in said
     assert (tmp_path / "ESN-1001.csv").read_text(encoding="utf-8").count("\n") == 2
