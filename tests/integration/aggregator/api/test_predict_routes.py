@@ -14,13 +14,14 @@ from aggregator.store.installations import amend
 from aggregator.store.registry import Registration, edit_engine, register_engine
 from aggregator.store.tables import AuditEntry, Engine, Installation, core
 from shared import runtimes
-from shared.bundle import find_bundle
+from shared.bundle import find_bundle, read_bundle
 from shared.cmapss import CHANNELS
 from shared.messages import ModelRef
 from shared.predictor import load_bundle
 from shared.rows import SensorRow
 from simulators.engine_model import SimulatedEngine
 
+VERSION = read_bundle(find_bundle("turbofan")).manifest.version
 ROWS = [
     (cycle, dict(zip(CHANNELS, values, strict=True)))
     for cycle, values, _ in islice(SimulatedEngine("E-1", seed=3).rows(), 60)
@@ -144,7 +145,7 @@ async def test_what_cannot_be_predicted_from_is_named(client, live):
     live()
     strange = [*ROWS[:2], (3, ROWS[2][1] | {"colour": 1.0, "EGT": 2.0})]
     for rows, location, detail in (
-        (strange, "body.rows.2.channels", "model turbofan 1.1.0 does not know EGT, colour; it knows BPR,"),
+        (strange, "body.rows.2.channels", f"model turbofan {VERSION} does not know EGT, colour; it knows BPR,"),
         ([*ROWS[:5], ROWS[4]], "body.rows", "cycle 5 cannot follow cycle 5"),
         (ROWS[:1] * 1001, "body.rows", "at most 1000 items"),
         ([], "body.rows", "at least 1 item"),
@@ -174,14 +175,14 @@ async def test_ten_thousand_rows_are_too_much_for_one_body(client, live):
 
 
 async def test_of_a_model_that_the_centre_does_not_have_it_says_so_and_which_there_are(client, recorder):
-    unknown = ModelRef(name="turbofan", version="1.1.0", sha256="ab" * 32)
+    unknown = ModelRef(name="turbofan", version=VERSION, sha256="ab" * 32)
     recorder.register("E-1")
     recorder.send(recorder.row("E-1", 1), recorder.prediction("E-1", 1, model=unknown))
     for body in ({}, given(ROWS[:1])):
         answer = await ask(client, **body)
         assert answer.status_code == 409
-        assert "turbofan 1.1.0 (sha256 abababababab…) is not installed at the centre" in answer.json()["detail"]
-        assert "turbofan@1.1.0" in answer.json()["detail"]
+        assert f"turbofan {VERSION} (sha256 abababababab…) is not installed at the centre" in answer.json()["detail"]
+        assert f"turbofan@{VERSION}" in answer.json()["detail"]
     assert (await ask(client, model="turbofan", **given())).status_code == 200
     wrong = await ask(client, model="turbofan@9.9.9")
     assert (wrong.status_code, wrong.json()["errors"][0]["location"]) == (422, "body.model")
