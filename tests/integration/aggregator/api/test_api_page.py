@@ -23,6 +23,16 @@ SNIPPETS = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTI
 DAY_S = 86_400
 
 
+class Unheard:
+    """Publishes commands to nobody."""
+
+    def issue(self, command):
+        pass
+
+    def add(self, outcome):
+        pass
+
+
 @pytest.fixture
 def fleet(recorder, clock, store):
     """Two engines that have flown 4 cycles a day for 10 days, a spare, and a row of the spare that came too early."""
@@ -41,7 +51,9 @@ def fleet(recorder, clock, store):
 @pytest.fixture
 def url(store, ingest, clock, fleet):
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(store, ingest, clock), log_config=None, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        create_app(store, ingest, clock, orders=Unheard()), log_config=None, timeout_graceful_shutdown=5
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -67,7 +79,14 @@ def test_the_snippets_run_and_do_what_the_page_says(url, tmp_path):
     assert '"serial":"ESN-1001"' in said[0]
     assert said[1] == "ESN-1001 due 2026-12-05T12:00:00Z ORDER NOW\n"
     assert any('{"taken":1,"refused":0,"next":null}' in one for one in said)
+    assert "waiting None None\n" in said
     assert any('"origin":"centre"' in one for one in said)
-    assert any(re.search(r"^ESN-1002 \d+\.\d+ None\nESN-1003 None engine ESN-1003 is installed nowhere", one) for one in said)
+    assert any('"action":"restart_source"' in one for one in said)
+    assert any(
+        re.search(r"^ESN-1002 \d+\.\d+ None\nESN-1003 None engine ESN-1003 is installed nowhere", one) for one in said
+    )
     assert "centre prediction: identical\n" in said
+    assert "ESN-1002 is in maintenance\n" in said
+    assert "304\n" in said
+    assert "201 done now\n201 true\n" in said
     assert (tmp_path / "ESN-1001.csv").read_text(encoding="utf-8").count("\n") == 2
