@@ -157,8 +157,7 @@ class Predicting:
 
     def _read_answer(self, found: GatewayCommand) -> tuple[Prediction, Model] | None:
         with self._store.session() as session:
-            predicted = predicted_by(session, found)
-        return None if predicted is None else predicted[1]
+            return predicted_by(session, found)
 
     async def _predict_here(self, wish: Wish, request_id: str, reason: str | None, by: Caller) -> Answer:
         try:

@@ -135,6 +135,15 @@ def find_commands(session: Session, ids: Iterable[str]) -> Sequence[GatewayComma
     return session.exec(read(GatewayCommand).where(col(GatewayCommand.id).in_(list(ids)))).all()
 
 
+def find_asked(session: Session, sites: Sites, id: str) -> tuple[GatewayCommand, str] | None:
+    """Read one command about an engine that is at these sites now, and that engine's serial."""
+    statement = read(GatewayCommand, Engine.serial).join(Engine, col(Engine.id) == GatewayCommand.engine_id)
+    statement = statement.where(GatewayCommand.id == id)
+    if sites is not None:
+        statement = statement.where(col(Engine.site).in_(sorted(sites)))
+    return session.exec(statement).first()
+
+
 def find_command(session: Session, sites: Sites, id: str, gateway: str | None = None) -> GatewayCommand | None:
     """Read one command to a gateway of these sites, or to this one."""
     statement = read(GatewayCommand).join(Gateway, col(Gateway.id) == GatewayCommand.gateway_id)
@@ -162,16 +171,10 @@ def list_commands(
     return session.exec(statement).all()
 
 
-def predicted_by(session: Session, command: GatewayCommand) -> tuple[str, tuple[Prediction, Model] | None] | None:
-    """Read the serial of the engine that a command asked to predict, and the prediction, once it is there.
-
-    None of a command that asked for something else.
-    """
-    if command.engine_id is None:
-        return None
-    serial = session.get_one(Engine, command.engine_id).serial
+def predicted_by(session: Session, command: GatewayCommand) -> tuple[Prediction, Model] | None:
+    """Read the prediction that answers a command, once it is there."""
     if command.cycle is None:
-        return serial, None
+        return None
     statement = (
         read(Prediction, Model)
         .join(Model, col(Model.id) == col(Prediction.model_id))
@@ -182,7 +185,7 @@ def predicted_by(session: Session, command: GatewayCommand) -> tuple[str, tuple[
             Prediction.request_id == command.id,
         )
     )
-    return serial, session.exec(statement).first()
+    return session.exec(statement).first()
 
 
 def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -22,7 +22,7 @@ from aggregator.api.schemas.predict import (
 )
 from aggregator.inference import BusyError
 from aggregator.predicting import Answer, InvalidWishError, NoSuchPredictionError
-from aggregator.store.commands import find_command, predicted_by, state_of
+from aggregator.store.commands import find_asked, predicted_by, state_of
 from aggregator.store.registry import NoSuchEngineError
 from shared.errors import BundleError, SpoolwatchError
 
@@ -98,14 +98,13 @@ async def replay(serial: Serial, id: PredictionId, caller: TechnicianDep, centre
 
 
 @router.get("/operations/{id}", summary="What became of a request", responses=problems(404, 422))
-def read_operation(id: OperationId, session: SessionDep, sites: VisibleSites, now: NowDep) -> RequestedPrediction:
+def read_operation(id: OperationId, sites: VisibleSites, session: SessionDep, now: NowDep) -> RequestedPrediction:
     """What became of the request to a gateway to predict an engine."""
-    command = find_command(session, sites, id)
-    predicted = None if command is None else predicted_by(session, command)
-    if command is None or predicted is None:
+    found = find_asked(session, sites, id)
+    if found is None:
         raise HTTPException(404, f"There is no operation {id}.")
-    serial, prediction = predicted
-    answer = Answer(command.id, state_of(command, now), prediction, command.reason, command=True)
+    command, serial = found
+    answer = Answer(command.id, state_of(command, now), predicted_by(session, command), command.reason, command=True)
     return RequestedPrediction.of(serial, answer)
 
 

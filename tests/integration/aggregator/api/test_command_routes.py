@@ -11,6 +11,8 @@ from aggregator.api.app import create_app
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.arrivals import ReplyArrival
 from aggregator.store.commit import commit
+from aggregator.store.installations import remove
+from aggregator.store.registry import edit_engine
 from aggregator.store.tables import AuditEntry, MissingRange, core
 from shared.bundle import find_bundle
 from shared.messages import Predict, Reply, RestartSource, SendAgain
@@ -106,6 +108,18 @@ async def test_a_gateway_predicts_and_the_answer_is_waited_for(client, gateway, 
         entries = connection.execute(select(core(AuditEntry)).where(core(AuditEntry).c.action == "gateway.command"))
         (entry,) = entries
     assert (entry.subject, entry.after["action"], entry.after["engine"]) == ("gateway gw-1", "predict", "E-1")
+
+
+async def test_what_became_of_a_request_goes_where_its_engine_goes(client, gateway, recorder, store, clock, bearer):
+    gateway.answers_by = gateway.do
+    operation = (await client.post(PREDICT, params={"wait_s": 30}, headers=bearer())).json()["operation"]
+    clock.advance(1)
+    remove(store, "E-1", clock(), clock())
+    edit_engine(store, "E-1", {"site": "berlin"}, clock())
+    viewers = [bearer(f"viewer@{site}") for site in ("hamburg", "berlin", "*")]
+    answers = [await client.get(operation, headers=viewer) for viewer in viewers]
+    assert [answer.status_code for answer in answers] == [404, 200, 200]
+    assert answers[1].json()["prediction"]["rul"]["q50_cycles"] == 33
 
 
 async def test_where_no_answer_comes_in_time_there_is_a_place_to_look_for_it(client, gateway, clock, recorder):
