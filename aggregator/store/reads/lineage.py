@@ -7,11 +7,10 @@ from sqlalchemy import true
 from sqlmodel import Session, col, select
 
 from aggregator.access.roles import Sites
-from aggregator.store.tables import CurrentState, Engine, Model, Prediction
+from aggregator.store.tables import Engine, Model, Prediction
 from aggregator.store.upkeep_tables import TakenCycles
 
 NEWEST = 2_000
-_IS_OF_STATE = col(Engine.id) == col(CurrentState.engine_id)
 
 
 class Made(NamedTuple):
@@ -60,7 +59,7 @@ def list_made(
     if limit is not None and len(found) == limit:
         statement = every.where(place.in_(found)).order_by(place.desc())
     else:
-        engines = session.exec(select(CurrentState.engine_id).join(Engine, _IS_OF_STATE).where(here)).all()
+        engines = session.exec(select(Engine.id).where(here)).all()
         # The additions keep databases from walking through the index of the model or of the ids after all.
         of_engines = col(Prediction.engine_id).in_(engines), (col(Prediction.model_id) + 0).in_(model_ids), before
         statement = every.where(*of_engines).order_by((place + 0).desc()).limit(limit)

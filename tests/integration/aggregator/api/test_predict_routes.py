@@ -129,6 +129,17 @@ async def test_from_given_rows_nothing_else_is_known_of_the_engine(client, live,
     assert made["prediction"]["flags"] == {"cycle": ["late_start"]}
 
 
+async def test_an_engine_without_a_row_was_predicted_for_its_site_too(client, recorder, bearer):
+    recorder.register("E-1")
+    wish = {"model": "turbofan", **given()}
+    made = (await client.post("/api/v1/engines/E-1/predict", json=wish, headers=bearer())).json()
+    for viewer in ("viewer@*", "viewer@hamburg"):
+        listed = await client.get("/api/v1/predictions?model=turbofan", headers=bearer(viewer))
+        assert [one["id"] for one in listed.json()["items"]] == [made["prediction"]["id"]], viewer
+    elsewhere = await client.get("/api/v1/predictions?model=turbofan", headers=bearer("viewer@bremen"))
+    assert elsewhere.json()["items"] == []
+
+
 async def test_a_row_that_lacks_values_is_predicted_from_or_refused_with_the_reason(client, live):
     live()
     holed = [*ROWS[:40], (41, ROWS[40][1] | {"T30": None})]
