@@ -1,18 +1,25 @@
 """The live stream: what changes, as server-sent events."""
 
+import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated, Any, get_args
 
+import structlog
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
 from aggregator.api.deps import CentreDep, SitesNowDep, ViewerDep
 from aggregator.api.events import Wanted
 from aggregator.api.feed import Feed
 from aggregator.api.problems import problems
 from aggregator.api.schemas.events import EventKind, EventQuery
+
+SEND_S = 30.0  # how long a client may take to make room for what is sent next
+
+log = structlog.get_logger(__name__)
 
 
 class EventStream(StreamingResponse):
@@ -25,10 +32,19 @@ class EventStream(StreamingResponse):
         self._feed, self._who, self._texts = feed, who, texts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send what there is to tell, until its end or the client's."""
-        with self._feed.place(self._who):
+        """Send what there is to tell, until its end or the client's, or until the client reads no more."""
+
+        async def send_in_time(message: Message) -> None:
+            try:
+                async with asyncio.timeout(SEND_S):
+                    await send(message)
+            except TimeoutError:
+                log.info("stream_not_read", who=self._who, for_s=SEND_S)
+                raise ClientDisconnect from None
+
+        with self._feed.place(self._who), suppress(ClientDisconnect):
             async with aclosing(self._texts):
-                await super().__call__(scope, receive, send)
+                await super().__call__(scope, receive, send_in_time)
 
 
 _EVENT = {

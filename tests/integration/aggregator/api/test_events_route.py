@@ -13,6 +13,7 @@ from aggregator.access.roles import FULL_ACCESS, Caller
 from aggregator.api.app import create_app
 from aggregator.api.events import Event, Portion, Wanted
 from aggregator.api.feed import STREAMS_OF_ONE, WAITING_BYTES, Listener
+from aggregator.api.routes import events as events_route
 from aggregator.store.api_keys import revoke_key
 from aggregator.store.database import Store
 
@@ -218,6 +219,27 @@ async def test_one_caller_has_so_many_streams_and_no_more(centre):
     async with asyncio.timeout(DEADLINE_S):
         while centre.feed.streams():
             await asyncio.sleep(0.01)
+
+
+async def test_a_stream_that_nobody_reads_ends_and_its_place_is_free(centre, monkeypatch):
+    ended = asyncio.Event()
+
+    async def endless():
+        try:
+            while True:
+                yield b"x" * 1_000_000
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(events_route, "SEND_S", 0.2)
+    monkeypatch.setattr(centre.feed, "follow", lambda *_: endless())
+    _, writer = await asyncio.open_connection(centre.client.base_url.host, centre.client.base_url.port, limit=1)
+    writer.write(f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    async with asyncio.timeout(DEADLINE_S):
+        await ended.wait()
+        while centre.feed.streams():
+            await asyncio.sleep(0.01)
+    writer.transport.abort()
 
 
 async def test_who_reads_too_slowly_is_over_and_holds_no_memory():
