@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from aggregator.access.issuer import Issuer
 from aggregator.access.opaque import ApiKey, digest_of, parse_api_key
 from aggregator.access.roles import FULL_ACCESS, Caller
-from aggregator.access.tokens import CredentialsError, Purpose, TokenKey
+from aggregator.access.tokens import CredentialsError, Purpose, Token, TokenKey
 from aggregator.settings import is_loopback
 from aggregator.store import api_keys
 from aggregator.store.database import Store
@@ -105,7 +105,7 @@ class Authenticator:
         known = self._known.get(place)
         if known is None or known.until <= self._now():
             self._known.pop(place, None)
-            known = await asyncio.to_thread(self._look_up, text, purpose)
+            known = await self._look_up(text, purpose)
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
             self._known[place] = known
@@ -123,10 +123,10 @@ class Authenticator:
         if not (from_here and _names_this_machine(f"//{headers.get('host')}")):
             raise HTTPException(403, NOT_FROM_HERE)
 
-    def _look_up(self, text: str, purpose: Purpose) -> _Known:
+    async def _look_up(self, text: str, purpose: Purpose) -> _Known:
         now = self._now()
         key = parse_api_key(text)
-        found = self._by_token(text, purpose, now) if key is None else self._by_key(key, now)
+        found = await (self._by_token(text, purpose, now) if key is None else asyncio.to_thread(self._by_key, key, now))
         if found is None:
             raise CredentialsError(INVALID)
         caller, expires_at = found
@@ -136,19 +136,22 @@ class Authenticator:
         with self._store.session() as session:
             return api_keys.recognise(session, shown, now)
 
-    def _by_token(self, text: str, purpose: Purpose, now: datetime) -> tuple[Caller, datetime] | None:
+    async def _by_token(self, text: str, purpose: Purpose, now: datetime) -> tuple[Caller, datetime] | None:
         try:
             token = self._key.read(text, purpose, now)
         except CredentialsError:
-            return self._by_issuer(text, now)
+            return await self._by_issuer(text, now)
+        return await asyncio.to_thread(self._by_login, token, now)
+
+    def _by_login(self, token: Token, now: datetime) -> tuple[Caller, datetime] | None:
         with self._store.session() as session:
             running = find_login(session, token.login, now)
         return None if running is None else (running.caller(None), token.expires_at)
 
-    def _by_issuer(self, text: str, now: datetime) -> tuple[Caller, datetime] | None:
+    async def _by_issuer(self, text: str, now: datetime) -> tuple[Caller, datetime] | None:
         if self._issuer is None:
             return None
         try:
-            return self._issuer.read(text, now)
+            return await self._issuer.recognise(text, now)
         except CredentialsError:
             return None

@@ -1,5 +1,6 @@
 """An outside issuer, run here on loopback: its tokens are taken, by the keys that it publishes."""
 
+import asyncio
 import json
 import threading
 from base64 import urlsafe_b64encode
@@ -96,6 +97,29 @@ async def test_who_has_a_token_of_the_issuer_is_known_by_its_claims(ask, publish
     me = await ask(publishing.token())
     assert me.json() == {"name": f"clara of {URL}", "grants": [{"role": "engineer", "site": "hamburg"}]}
     assert (await ask(publishing.token(), "/api/v1/people")).status_code == 403
+
+
+async def test_while_the_first_keys_are_fetched_only_tokens_of_the_issuer_wait(
+    ask, publishing, issuer, bearer, monkeypatch
+):
+    go_on, fetch = threading.Event(), issuer._fetch
+
+    def hang():
+        assert go_on.wait(60)
+        fetch()
+
+    monkeypatch.setattr(issuer, "_fetch", hang)
+    key = bearer("viewer@hamburg")["Authorization"].removeprefix("Bearer ")
+    asking = [asyncio.create_task(ask(publishing.token(jti=str(number)))) for number in range(40)]
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            assert (await ask(key)).status_code == 200
+        assert not any(one.done() for one in asking)
+    finally:
+        go_on.set()
+        answers = await asyncio.gather(*asking)
+    assert {answer.status_code for answer in answers} == {200}
 
 
 async def test_with_an_issuer_nobody_is_let_in_without_a_token(ask):
