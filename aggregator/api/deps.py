@@ -105,13 +105,21 @@ class Needs:
             raise unauthorized(str(error)) from error
         if caller.name != ANYONE:
             await centre.rate.take(caller.name, route)
+        self.check(caller)
+        return caller
+
+    def check(self, caller: Caller) -> None:
+        """Make sure that a caller is one that the route takes.
+
+        Raises:
+            HTTPException: 403, they are not.
+        """
         if self.role is not None and caller.sites(self.role) == frozenset():
             raise HTTPException(403, f"This takes the role {self.role}, which {caller.name} has at no site.")
         if self.in_person and caller.is_key:
             raise HTTPException(
                 403, "People and keys are changed by a person: log in, and send the token of the login."
             )
-        return caller
 
 
 async def open_to_all() -> None:
@@ -197,6 +205,8 @@ async def _now(centre: CentreDep) -> datetime:
     return centre.now()
 
 
-SessionDep = Annotated[Session, Depends(_session)]
+# Given back before the answer is sent, for which a client may let us wait as long as it likes.
+SessionDep = Annotated[Session, Depends(_session, scope="function")]
+"""A session to read the store with. It comes behind whoever asks: nobody in particular takes no reader's place."""
 NowDep = Annotated[datetime, Depends(_now)]
 Serial = Annotated[Name, Path(description="The serial of a registered engine.")]

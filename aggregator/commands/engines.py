@@ -24,6 +24,7 @@ def add_to(commands: Commands) -> Added:
         action.add_argument("--gateway", required=action is install, help="name of the gateway, unique over all sites")
         action.add_argument("--position", required=action is install, help="where at the gateway, e.g. left")
         action.add_argument("--cycle", type=int, help="age of the engine in cycles when it was hung there, if known")
+    install.add_argument("--id", help="after a restore: the id that the installation had, which its records name")
     overhaul.add_argument("--after-cycle", type=int, help="the last cycle before it; without it, the rows tell by --at")
     for action in (install, remove, overhaul):
         action.add_argument("--at", type=_instant, help="when, e.g. 2026-11-21T06:00Z; without it, now")
@@ -54,7 +55,7 @@ def _install(settings: AggregatorSettings, arguments: argparse.Namespace) -> Non
 
     store, now = open_store_in_use(settings), datetime.now(UTC)
     place = arguments.serial, arguments.gateway, arguments.position
-    wanted = NewInstallation(*place, arguments.at or now, installation_cycle=arguments.cycle)
+    wanted = NewInstallation(*place, arguments.at or now, installation_cycle=arguments.cycle, id=arguments.id)
     install(store, wanted, now, by=caller())
     store.close()
     print(f"engine {arguments.serial} is installed at position {arguments.position} of gateway {arguments.gateway}")

@@ -26,6 +26,7 @@ class NewInstallation:
 
     Attributes:
         installation_cycle: the engine's age in cycles when it was hung there; None where nobody knows.
+        id: the id that it had before the store was restored; None for a new one.
     """
 
     engine: str
@@ -34,6 +35,7 @@ class NewInstallation:
     installed_from: datetime
     installed_to: datetime | None = None
     installation_cycle: int | None = None
+    id: str | None = None
 
 
 class InstallationChange(TypedDict, total=False):
@@ -117,8 +119,10 @@ def _install(store: Store, wanted: NewInstallation, now: datetime, by: Caller) -
     with store.session(writes=True) as session:
         engine = lock_engine(session, wanted.engine, by)
         gateway = lock_gateway(session, wanted.gateway, by)
+        if wanted.id is not None and session.get(Installation, wanted.id) is not None:
+            raise RegistryError(f"there is an installation {wanted.id} already; leave the id out to enter another one")
         one = Installation(
-            id=str(uuid4()),
+            id=wanted.id or str(uuid4()),
             engine_id=key_of(engine.id),
             gateway_id=key_of(gateway.id),
             position=wanted.position,

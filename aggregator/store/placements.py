@@ -1,7 +1,7 @@
 """Decides where each new record belongs: its engine, installation and model."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -121,7 +121,6 @@ def _sort_gaps(connection: Connection, gaps: list[tuple[Item, messages.Gap]], re
 def _sort_measured(connection: Connection, groups: Sequence[_Group], result: Sorted) -> None:
     engines = _find_engines(connection, {address.engine for _, address, _ in groups})
     places = _find_places(connection, engines.values())
-    by_id = {one.id: one for at_one in places.values() for one in at_one}
     models = ensure_models(connection, {address.model for _, address, _ in groups if address.model is not None})
     for stream, address, entries in groups:
         engine_id = engines.get(address.engine)
@@ -134,7 +133,7 @@ def _sort_measured(connection: Connection, groups: Sequence[_Group], result: Sor
             continue
         here = places.get((engine_id, stream.gateway_id), [])
         model_id = 0 if address.model is None else models[address.model]
-        wanted = _wanted(address, here, by_id, entries[0].topic.gateway)
+        wanted = _wanted(address, here, entries[0].topic.gateway)
         if isinstance(wanted, str):
             result.refused += [(Item(stream, entry), wanted) for entry in entries]
         elif len(wanted) == 1 and wanted[0].installed_to is None:  # as nearly always, and then all of them at once
@@ -146,23 +145,23 @@ def _sort_measured(connection: Connection, groups: Sequence[_Group], result: Sor
             ]
 
 
-def _wanted(address: _Address, here: list[Place], by_id: Mapping[str, Place], gateway: str) -> list[Place] | str:
-    """The installations that records may belong to: the one that they name, or all; or the reason why there is none.
-
-    One that nobody knows was entered after the backup from which this store was restored: then the time decides, as
-    for records that name none.
-    """
+def _wanted(address: _Address, here: list[Place], gateway: str) -> list[Place] | str:
+    """The installations that records may belong to: the one that they name, or all; or the reason why there is none."""
     if not here:
         return (
             f"engine {address.engine} is not installed at gateway {gateway}; "
             "enter its installation, and redrive this record"
         )
-    named = by_id.get(address.installation_id or "")
-    if named is None:
+    if address.installation_id is None:
         return here
-    if named not in here:
-        return f"installation {named.id} is not of engine {address.engine} at gateway {gateway}"
-    return [named]
+    for one in here:
+        if one.id == address.installation_id:
+            return [one]
+    # By its time a record of an installation that a restored centre has lost would come to another one for good.
+    return messages.as_reason(
+        f"engine {address.engine} at gateway {gateway} has no installation {address.installation_id!r}; if it was "
+        "entered after the backup from which this centre was restored, enter it again under this id, and redrive this"
+    )
 
 
 def _by_time(

@@ -26,7 +26,7 @@ router = APIRouter(prefix="/engines/{serial}", tags=["history"])
     responses=problems(404, 422),
 )
 def read_telemetry_buckets(
-    serial: Serial, session: SessionDep, sites: VisibleSites, query: Annotated[TelemetryBucketQuery, Query()]
+    serial: Serial, sites: VisibleSites, session: SessionDep, query: Annotated[TelemetryBucketQuery, Query()]
 ) -> Response:
     """Minimum, maximum and mean of each channel over buckets of cycles of one installation."""
     span = _span(session, sites, serial, query)
@@ -42,7 +42,7 @@ def read_telemetry_buckets(
     responses=problems(404, 422),
 )
 def read_prediction_buckets(
-    serial: Serial, session: SessionDep, sites: VisibleSites, query: Annotated[BucketQuery, Query()]
+    serial: Serial, sites: VisibleSites, session: SessionDep, query: Annotated[BucketQuery, Query()]
 ) -> Response:
     """Minimum, maximum and mean of the predicted mean and quantiles over buckets of cycles of one installation."""
     span = _span(session, sites, serial, query)

@@ -58,8 +58,8 @@ async def send(
 @router.get("", summary="List the commands to a gateway", responses=problems(404, 422))
 def read_commands(
     name: GatewayName,
-    session: SessionDep,
     sites: VisibleSites,
+    session: SessionDep,
     now: NowDep,
     query: Annotated[PageQuery, Query()],
     request: Request,
@@ -74,7 +74,7 @@ def read_commands(
 
 
 @router.get("/{id}", summary="What became of a command", responses=problems(404, 422))
-def read_command(name: GatewayName, id: CommandId, session: SessionDep, sites: VisibleSites, now: NowDep) -> Command:
+def read_command(name: GatewayName, id: CommandId, sites: VisibleSites, session: SessionDep, now: NowDep) -> Command:
     """One command, and what the gateway says that it did."""
     _gateway(session, sites, name)
     command = find_command(session, sites, id, name)

@@ -40,8 +40,8 @@ _PLACES: dict[SortKey, TypeAdapter[tuple[SortValue, str]]] = {
 
 @router.get("", summary="List engines", responses=problems(422))
 def read_engines(
-    session: SessionDep,
     sites: VisibleSites,
+    session: SessionDep,
     centre: CentreDep,
     now: NowDep,
     query: Annotated[EngineQuery, Query()],
@@ -97,7 +97,7 @@ def register(
 
 @router.get("/{serial}", summary="Look at one engine", responses={200: {"headers": ETAG}, **problems(404, 422)})
 def read_engine(
-    serial: Serial, centre: CentreDep, session: SessionDep, sites: VisibleSites, response: Response
+    serial: Serial, centre: CentreDep, sites: VisibleSites, session: SessionDep, response: Response
 ) -> EngineDetails:
     """All that is known of its present state: latest row, prediction with lineage, statistics, liveness."""
     return _show(centre, session, sites, serial, response)

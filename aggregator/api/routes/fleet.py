@@ -49,8 +49,8 @@ def _summarise(centre: Centre, sites: Sites, wanted: EngineFilter) -> bytes:
 
 @router.get("/due", summary="Which engines need work before a date", responses=problems(422))
 def read_due(
-    session: SessionDep,
     sites: VisibleSites,
+    session: SessionDep,
     centre: CentreDep,
     now: NowDep,
     query: Annotated[DueQuery, Query()],

@@ -22,8 +22,8 @@ router = APIRouter(prefix="/gateways", tags=["gateways"])
 
 @router.get("", summary="List gateways", responses=problems(422))
 def read_gateways(
-    session: SessionDep,
     sites: VisibleSites,
+    session: SessionDep,
     now: NowDep,
     query: Annotated[PageQuery, Query()],
     request: Request,

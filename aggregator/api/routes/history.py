@@ -23,8 +23,8 @@ router = APIRouter(prefix="/engines/{serial}", tags=["history"])
 @router.get("/predictions", summary="An engine's predictions", responses=problems(404, 422))
 def read_predictions(
     serial: Serial,
-    session: SessionDep,
     sites: VisibleSites,
+    session: SessionDep,
     query: Annotated[PredictionQuery, Query()],
     request: Request,
     response: Response,
@@ -41,8 +41,8 @@ def read_predictions(
 @router.get("/telemetry", summary="An engine's rows", responses=problems(404, 422))
 def read_telemetry(
     serial: Serial,
-    session: SessionDep,
     sites: VisibleSites,
+    session: SessionDep,
     query: Annotated[TelemetryQuery, Query()],
     request: Request,
     response: Response,

@@ -33,8 +33,8 @@ router = APIRouter(prefix="/installations", tags=["installations"])
 
 @router.get("", summary="List installations", responses=problems(422))
 def read_installations(
-    session: SessionDep,
     sites: VisibleSites,
+    session: SessionDep,
     query: Annotated[InstallationQuery, Query()],
     request: Request,
     response: Response,
@@ -73,7 +73,7 @@ def install(
 
 
 @router.get("/{id}", summary="Look at one installation", responses={200: {"headers": ETAG}, **problems(404, 422)})
-def read_installation(id: Id, session: SessionDep, sites: VisibleSites, response: Response) -> Installation:
+def read_installation(id: Id, sites: VisibleSites, session: SessionDep, response: Response) -> Installation:
     """One installation, with the `ETag` to change it by."""
     return _show(session, sites, id, response)
 

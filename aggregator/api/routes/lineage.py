@@ -18,15 +18,15 @@ router = APIRouter(tags=["lineage"])
 
 
 @router.get("/models", summary="List the models that made predictions", responses=problems())
-def read_models(session: SessionDep, sites: VisibleSites) -> list[ModelReference]:
+def read_models(sites: VisibleSites, session: SessionDep) -> list[ModelReference]:
     """Every model that made a prediction for an engine that one may see, by name and version."""
     return [ModelReference.model_validate(model, from_attributes=True) for model in list_models(session, sites)]
 
 
 @router.get("/predictions", summary="Which predictions a model made", responses=problems(422))
 def read_made(
-    session: SessionDep,
     sites: VisibleSites,
+    session: SessionDep,
     query: Annotated[LineageQuery, Query()],
     request: Request,
     response: Response,

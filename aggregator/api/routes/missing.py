@@ -20,8 +20,8 @@ router = APIRouter(prefix="/missing", tags=["missing"])
 
 @router.get("", summary="List what will never come", responses=problems(422))
 def read_missing(
-    session: SessionDep,
     sites: VisibleSites,
+    session: SessionDep,
     query: Annotated[MissingQuery, Query()],
     request: Request,
     response: Response,

@@ -14,7 +14,7 @@ router = APIRouter(prefix="/engines/{serial}/overhauls", tags=["engines"])
 
 
 @router.get("", summary="List an engine's overhauls", responses=problems(404, 422))
-def read_overhauls(serial: Serial, session: SessionDep, sites: VisibleSites) -> OverhaulList:
+def read_overhauls(serial: Serial, sites: VisibleSites, session: SessionDep) -> OverhaulList:
     """When it was overhauled, the last time first."""
     if find_engine_id(session, sites, serial) is None:
         raise no_such_engine(serial)

@@ -32,8 +32,8 @@ router = APIRouter(prefix="/quarantine", tags=["quarantine"])
 
 @router.get("", summary="List what was quarantined", responses=problems(422))
 def read_quarantine(
-    session: SessionDep,
     sites: VisibleSites,
+    session: SessionDep,
     query: Annotated[QuarantineQuery, Query()],
     request: Request,
     response: Response,
@@ -51,7 +51,7 @@ def read_quarantine(
 
 
 @router.get("/{id:int}", summary="Look at one quarantined message", responses=problems(404, 422))
-def read_message(id: Id, session: SessionDep, sites: VisibleSites) -> QuarantinedContent:
+def read_message(id: Id, sites: VisibleSites, session: SessionDep) -> QuarantinedContent:
     """A message with its bytes as they came and, where they are JSON, what they say."""
     return QuarantinedContent.of(_find(session, sites, id))
 

@@ -14,7 +14,7 @@ router = APIRouter(prefix="/engines/{serial}", tags=["engines"])
 
 
 @router.get("/why", summary="Which channels have moved", responses=problems(404, 422))
-def read_why(serial: Serial, session: SessionDep, sites: VisibleSites) -> EngineWhy:
+def read_why(serial: Serial, sites: VisibleSites, session: SessionDep) -> EngineWhy:
     """The channels by how far they have moved from the engine's own first rows, each row in its operating condition.
 
     It is told in the way of the model that made the latest prediction: that is what it looks at. What moved far is

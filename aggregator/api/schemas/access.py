@@ -148,7 +148,7 @@ class NewApiKey(BaseModel):
     purpose: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", examples=["planner export"])
     role: Role
     sites: list[GrantSite] = Field(min_length=1, max_length=100)
-    expires_in_days: int = Field(ge=1, le=366)
+    expires_in_days: int = Field(strict=True, ge=1, le=366)
 
     @property
     def grants(self) -> tuple[AccessGrant, ...]:

@@ -147,6 +147,7 @@ class EngineChange(BaseModel):
     )
     cycles_per_day: float | None = Field(
         default=None,
+        strict=True,
         gt=0,
         le=CYCLES_PER_DAY_MAX,
         description="Its utilisation, in the place of what is measured; null goes by what is measured again.",

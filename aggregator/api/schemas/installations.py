@@ -20,6 +20,7 @@ InstallationId = Annotated[
 InstallationCycle = Annotated[
     int | None,
     Field(
+        strict=True,
         ge=0,
         le=2**31 - 1,
         description="The engine's age in cycles when it was installed here, since it was new or last overhauled; null "
@@ -60,6 +61,11 @@ class NewInstallation(BaseModel):
     installed_from: AwareUtc | None = Field(default=None, description="Since when; null: now.")
     installed_to: AwareUtc | None = Field(default=None, description="Until when; null while it hangs.")
     installation_cycle: InstallationCycle = None
+    id: InstallationId | None = Field(
+        default=None,
+        description="Only to enter again what was entered after the backup from which the centre was restored: the id "
+        "that its records name.",
+    )
 
 
 class InstallationChange(BaseModel):

@@ -71,7 +71,7 @@ class Redrive(BaseModel):
     gateway: Name | None = None
     engine: Name | None = Field(default=None, description="Records that name this engine.")
     cursor: str | None = Field(default=None, max_length=500, description="`next` of the answer before.")
-    limit: int = Field(default=REDRIVE_MAX, ge=1, le=REDRIVE_MAX, description="How many messages at most.")
+    limit: int = Field(default=REDRIVE_MAX, strict=True, ge=1, le=REDRIVE_MAX, description="How many messages at most.")
 
 
 class Redriven(BaseModel):

@@ -105,6 +105,8 @@ SCALARS = {
     "broker.password_file": "/srv/password",
     "quarantine.max_rows": "5000",
     "quarantine.max_bytes": "1048576",
+    "retention.telemetry_days": "400",
+    "retention.predictions_days": "2000",
     "fleet.critical_below_cycles": "10.0",
     "fleet.warning_below_cycles": "40.0",
     "fleet.quantile": "q05",

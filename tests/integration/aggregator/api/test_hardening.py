@@ -1,9 +1,11 @@
 """What every answer carries, and what is not read: headers, CORS, long bodies."""
 
+import asyncio
 from urllib.parse import quote
 
 import pytest
 
+from aggregator.api.deps import READERS_MAX
 from aggregator.settings import ApiSettings
 
 ORIGIN = "https://planner.example.org"
@@ -123,3 +125,31 @@ async def test_p8_what_is_no_name_reaches_neither_statements_nor_files(client, r
         answer = await client.request(method, path)
         assert answer.status_code in (404, 422), path
     assert len((await client.get("/api/v1/engines")).json()["items"]) == 1
+
+
+async def test_who_does_not_read_the_answer_keeps_no_readers_place(app, recorder):
+    recorder.engine("E-1")
+    answered = asyncio.Event()
+
+    async def never(_):
+        answered.set()
+        await asyncio.Event().wait()
+
+    async def receive():
+        return {"type": "http.request"}
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/api/v1/engines",
+        "raw_path": b"/api/v1/engines",
+        "query_string": b"",
+    }
+    scope |= {"headers": [(b"host", b"127.0.0.1")], "client": ("127.0.0.1", 1), "scheme": "http", "http_version": "1.1"}
+    asked = asyncio.create_task(app(scope, receive, never))
+    async with asyncio.timeout(60):
+        await answered.wait()
+    assert app.state.centre.readers._value == READERS_MAX
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked

@@ -8,10 +8,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
+from fastapi.routing import iter_route_contexts
 from sqlmodel import select
 
 from aggregator.access.roles import FULL_ACCESS, Caller, Grant, Role
+from aggregator.api import deps
 from aggregator.api.app import create_app
+from aggregator.api.deps import Needs, calls_of
 from aggregator.api.permissions import permissions
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.arrivals import ReplyArrival
@@ -239,6 +242,15 @@ async def test_p8_what_is_at_a_foreign_site_stays_out_of_reach(route, call, bear
     if ROUTES[route] != "viewer":
         assert half.status_code == case.foreign
     assert (await call(route, FOREIGN, shows())).status_code == case.status
+
+
+def test_nobody_takes_a_readers_place_before_they_are_recognised():
+    app = create_app(Store("sqlite:///never-opened.db"), IngestStatus())
+    for route in iter_route_contexts(app.routes):
+        dependant = getattr(route, "dependant", None)
+        calls = [] if dependant is None else list(calls_of(dependant))
+        if deps._session in calls:
+            assert any(isinstance(call, Needs) for call in calls[: calls.index(deps._session)]), route.path
 
 
 async def test_a_stranger_is_told_the_same_of_what_is_elsewhere_and_of_what_is_not(call, client, bearer):

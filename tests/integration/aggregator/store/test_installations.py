@@ -8,8 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
+from sqlmodel import select
 
 from aggregator.access.roles import Caller, Grant, Role
+from aggregator.ingest.redrive import redrive
 from aggregator.store.audit import list_audit
 from aggregator.store.installations import NewInstallation, NoSuchInstallationError, amend, install
 from aggregator.store.registry import (
@@ -21,7 +23,7 @@ from aggregator.store.registry import (
     register_engine,
     register_gateway,
 )
-from aggregator.store.tables import Engine, Installation, Telemetry, core
+from aggregator.store.tables import Engine, Installation, Quarantine, Telemetry, core
 from aggregator.store.versions import ChangedError
 
 HOUR = timedelta(hours=1)
@@ -222,6 +224,23 @@ def test_after_a_swap_each_record_goes_to_the_engine_it_names_while_that_hung_th
     assert answer.quarantined.keys() == {2}
     assert answer.quarantined[2].startswith(reason)
     assert [(row["seq"], row["installation_id"]) for row in rows(Telemetry)] == [(1, one), (3, other), (4, other)]
+
+
+def test_p1_what_a_restored_centre_has_lost_is_entered_again_under_its_id(
+    enter, store, clock, began, deliver, recorder, rows
+):
+    before = enter("E1")
+    clock.at = began + 11 * HOUR
+    sent = {1: recorder.row("E1", 1, installation_id="lost"), 2: recorder.row("E1", 1, installation_id=before)}
+    assert deliver(sent).committed == {2}
+    amend(store, before, {"installed_to": began + 10 * HOUR}, clock())
+    assert enter("E1", start=10, id="lost") == "lost"
+    with pytest.raises(RegistryError, match="there is an installation lost already"):
+        enter("E2", "gw-2", id="lost")
+    with store.session() as session:
+        (kept,) = session.exec(select(Quarantine)).all()
+    assert redrive(store, [kept], clock(), follow=lambda _: None) == {kept.id: None}
+    assert {(row["seq"], row["installation_id"]) for row in rows(Telemetry)} == {(1, "lost"), (2, before)}
 
 
 def test_a_clock_that_starts_in_1970_is_replaced_by_the_centres(enter, store, clock, began, deliver, recorder):
