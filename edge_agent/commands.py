@@ -187,8 +187,12 @@ class Commands:
         yield _replies(command_id, order, unavailable if self._is_ours(order) else order.ranges)
 
     def _take_back(self, order: Resend | SendAgain) -> Iterator[list[SeqRange]]:
-        """Take records back a piece at a time, as long as the stream is ours; yields what lacks of each."""
-        pieces = self._outbox.resend_slices(order.ranges)
+        """Take records back a piece at a time, as long as the stream is ours; yields what lacks of each.
+
+        What has no record yet does not lack: it will come.
+        """
+        newest = self._outbox.next_seq - 1
+        pieces = self._outbox.resend_slices((first, min(last, newest)) for first, last in order.ranges)
         while self._is_ours(order) and (lacking := next(pieces, None)) is not None:
             yield lacking
 

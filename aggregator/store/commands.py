@@ -6,6 +6,7 @@ from typing import Literal
 from uuid import uuid4
 
 import msgspec
+import structlog
 from sqlalchemy import Connection, select, update
 from sqlmodel import Session, col, tuple_
 from sqlmodel import select as read
@@ -17,6 +18,7 @@ from aggregator.store.command_table import GatewayCommand
 from aggregator.store.database import Store
 from aggregator.store.missing import miss_unavailable
 from aggregator.store.placements import Placed
+from aggregator.store.ranges import intersect
 from aggregator.store.registry import key_of
 from aggregator.store.tables import Engine, Gateway, Model, Prediction, core
 from shared import messages
@@ -26,6 +28,8 @@ from shared.messages import Command, Order
 RECORD_WITHIN = timedelta(hours=1)
 
 State = Literal["waiting", "done", "refused", "expired"]
+
+log = structlog.get_logger(__name__)
 
 _command, _gateway = core(GatewayCommand), core(Gateway)
 
@@ -78,23 +82,34 @@ def issue(
 
 
 def take_reply(connection: Connection, arrival: ReplyArrival) -> None:
-    """Note what a gateway says it did; the first word of it counts, and only that gateway's."""
-    miss_unavailable(connection, arrival)
+    """Note what a gateway says it did; the first word of it counts, and only that gateway's.
+
+    Seqs are missing for good only if the centre itself asked for them, which it does of what was there once. A person
+    may ask for anything.
+    """
     topic, reply = arrival.topic, arrival.reply
+    if reply.outcome == "refused":
+        log.warning("command_refused", gateway=topic.gateway, command_id=reply.command_id, reason=reply.reason)
     query = (
-        select(_command.c.id, _command.c.unavailable)
+        select(_command.c.id, _command.c.asked, _command.c.unavailable, _gateway.c.site, _gateway.c.name)
         .join(_gateway, _gateway.c.id == _command.c.gateway_id)
-        .where(_command.c.id == reply.command_id, _gateway.c.name == topic.gateway, _gateway.c.site == topic.site)
+        .where(_command.c.id == reply.command_id)
         .with_for_update(of=_command)
     )
     found = connection.execute(query).one_or_none()
     if found is None:
+        miss_unavailable(connection, arrival)
+        return
+    if (found.site, found.name) != (topic.site, topic.gateway):
         return
     this = update(_command).where(_command.c.id == found.id)
     said = {"outcome": reply.outcome, "reason": reply.reason, "answered_at": arrival.received_at}
     connection.execute(this.where(_command.c.outcome.is_(None)).values(said))
-    if reply.unavailable:
-        connection.execute(this.values(unavailable=_joined([*(found.unavailable or ()), *reply.unavailable])))
+    known = [(first, last) for first, last in found.unavailable or ()]
+    asked = [(first, last) for first, last in found.asked.get("ranges", ())]
+    unavailable = intersect(asked, [*known, *reply.unavailable])
+    if unavailable != known:
+        connection.execute(this.values(unavailable=unavailable))
 
 
 def note_predictions(connection: Connection, placed: Iterable[Placed]) -> None:
@@ -186,8 +201,3 @@ def predicted_by(session: Session, command: GatewayCommand) -> tuple[Prediction,
         )
     )
     return session.exec(statement).first()
-
-
-def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Sorted ranges, none twice."""
-    return sorted({(first, last) for first, last in ranges})

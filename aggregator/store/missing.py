@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import structlog
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, and_, case, insert, select
 
 from aggregator.store.arrivals import ReplyArrival
 from aggregator.store.ledger import Item, OpenStream, open_streams, taken_ranges
@@ -21,9 +21,18 @@ _missing = core(MissingRange)
 
 
 def missing_ranges(connection: Connection, stream: OpenStream) -> list[SeqRange]:
-    """What is known to be missing of a stream."""
+    """What is noted as missing of a stream."""
     query = select(_missing.c.first_seq, _missing.c.last_seq).where(_missing.c.stream == stream.id)
     return [(first, last) for first, last in connection.execute(query)]
+
+
+def certainly_missing_ranges(connection: Connection, stream: OpenStream, taken_to: int) -> list[SeqRange]:
+    """The same without what gateways called unavailable above a seq: agents did so of what was yet to come, too."""
+    last_seq = case(
+        (and_(_missing.c.reason == UNAVAILABLE, _missing.c.last_seq > taken_to), taken_to), else_=_missing.c.last_seq
+    )
+    query = select(_missing.c.first_seq, last_seq).where(_missing.c.stream == stream.id)
+    return [(first, last) for first, last in connection.execute(query) if first <= last]
 
 
 def miss(
@@ -45,10 +54,8 @@ def miss_dropped(connection: Connection, gaps: Iterable[tuple[Item, Gap]]) -> No
 
 
 def miss_unavailable(connection: Connection, arrival: ReplyArrival) -> None:
-    """Settle what a gateway was asked for and no longer has."""
+    """Settle what the centre itself asked a gateway for and the gateway no longer has."""
     topic, reply = arrival.topic, arrival.reply
-    if reply.outcome == "refused":
-        log.warning("command_refused", gateway=topic.gateway, command_id=reply.command_id, reason=reply.reason)
     if reply.stream_id is None or not reply.unavailable:
         return
     query = select(_gateway.c.id).where(_gateway.c.name == topic.gateway, _gateway.c.site == topic.site)

@@ -20,6 +20,16 @@ def union(*parts: Iterable[SeqRange]) -> list[SeqRange]:
     return merged
 
 
+def intersect(one: Iterable[SeqRange], other: Iterable[SeqRange]) -> list[SeqRange]:
+    """The seqs that are in both, as sorted, disjoint, non-adjacent ranges.
+
+    >>> intersect([(1, 5), (7, 9)], [(4, 7), (9, 20)])
+    [(4, 5), (7, 7), (9, 9)]
+    """
+    whole = union(one)
+    return subtract(whole, subtract(whole, other))
+
+
 def subtract(whole: Iterable[SeqRange], part: Iterable[SeqRange]) -> list[SeqRange]:
     """The seqs of ``whole`` that are not in ``part``.
 

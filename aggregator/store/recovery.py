@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from aggregator.store.arrivals import Outcome, StatusArrival
 from aggregator.store.ledger import OpenStream, taken_ranges
-from aggregator.store.missing import miss, missing_ranges
+from aggregator.store.missing import certainly_missing_ranges, miss
 from aggregator.store.ranges import subtract
 from aggregator.store.tables import StoreFact, core
 from shared.messages import RESEND_RANGES_MAX, Resend
@@ -32,7 +32,8 @@ def make_whole(connection: Connection, stream: OpenStream, birth: StatusArrival,
     if epoch is None or status.store_epoch in (None, epoch):
         return
     # A list of what is held may be coarse; what is known to be missing is in it for no other reason.
-    settled = [*taken_ranges(connection, stream), *missing_ranges(connection, stream)]
+    taken = taken_ranges(connection, stream)
+    settled = [*taken, *certainly_missing_ranges(connection, stream, taken[-1][1] if taken else 0)]
     lacking = coarse(subtract(status.held, settled), RESEND_RANGES_MAX)
     topic = GatewayTopic(birth.topic.site, birth.topic.gateway, "command")
     outcome.orders.append((topic, Resend(stream_id=stream.stream_id, ranges=lacking, store_epoch=epoch)))

@@ -39,6 +39,16 @@ def test_records_asked_for_go_out_again_as_backfill_and_what_is_gone_is_named(bo
     ]
 
 
+@pytest.mark.parametrize("order", [m.Resend, m.SendAgain])
+def test_what_is_yet_to_come_is_not_called_unavailable(box, order):
+    epoch = {"store_epoch": "one"} if order is m.Resend else {}
+    box.turn(box.command(order(stream_id=box.outbox.stream_id, ranges=[(1, 1000), (2000, 3000)], **epoch)))
+    while box.delivery._commands.is_busy:
+        box.turn()
+    (reply,) = box.link.replies()
+    assert (reply.outcome, reply.unavailable, box.outbox.next_seq) == ("done", [(1, 2)], 7)
+
+
 def test_a_command_that_comes_twice_is_obeyed_once_and_answered_twice(box):
     box.turn(box.resend((1, 4)))
     box.turn(box.ack(committed=[(3, 4)]))

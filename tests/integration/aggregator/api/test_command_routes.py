@@ -13,7 +13,7 @@ from aggregator.store.arrivals import ReplyArrival
 from aggregator.store.commit import commit
 from aggregator.store.installations import remove
 from aggregator.store.registry import edit_engine
-from aggregator.store.tables import AuditEntry, MissingRange, core
+from aggregator.store.tables import AuditEntry, MissingRange, Stream, core
 from shared.bundle import find_bundle
 from shared.messages import Predict, Reply, RestartSource, SendAgain
 from shared.predictor import load_bundle
@@ -220,7 +220,7 @@ async def test_two_wait_for_their_own_answers_at_the_same_time(client, gateway):
     assert all(one["prediction"]["request_id"] == one["request_id"] for one in answers)
 
 
-async def test_records_are_sent_again_and_what_is_gone_is_told(client, gateway, store):
+async def test_records_are_sent_again_and_what_is_gone_is_told(client, gateway):
     answer = await client.post(COMMANDS, json={"action": "resend", "ranges": [[1, 2], [5, 9]]})
     assert answer.status_code == 202
     assert answer.json()["state"] == "waiting"
@@ -231,9 +231,30 @@ async def test_records_are_sent_again_and_what_is_gone_is_told(client, gateway, 
     gateway.reply(command, stream_id="stream-gw-1", unavailable=[(5, 5)])
     shown = (await client.get(answer.headers["Location"])).json()
     assert (shown["action"], shown["state"], shown["unavailable"]) == ("resend", "done", [[5, 5], [8, 9]])
+
+
+async def test_a_gateway_cannot_call_unavailable_what_it_was_not_asked_for(client, gateway):
+    place = (await client.post(COMMANDS, json={"action": "resend", "ranges": [[1, 2], [5, 9]]})).headers["Location"]
+    for first in range(1, 1000, 10):
+        gateway.reply(gateway.heard[0], stream_id="stream-gw-1", unavailable=[(first, first), (first + 5, first + 5)])
+    assert (await client.get(place)).json()["unavailable"] == [[1, 1], [6, 6]]
+
+
+@pytest.mark.parametrize("stream", ["stream-gw-1", "never-heard-of"])
+@pytest.mark.parametrize("sender", ["gw-1", "gw-2"])
+async def test_what_a_person_asked_for_in_vain_is_not_missing_for_good(
+    client, gateway, recorder, store, stream, sender
+):
+    """It may not have been there yet, and a restored store would never ask for it."""
+    recorder.engine("E-2", gateway="gw-2")
     with store.engine.connect() as connection:
-        missing = connection.execute(select(core(MissingRange).c["first_seq", "last_seq"]))
-        assert sorted(tuple(row) for row in missing) == [(5, 5), (8, 9)]
+        streams = connection.execute(select(core(Stream))).all()
+    body = {"action": "resend", "ranges": [[1, 1000]], "stream_id": stream}
+    assert (await client.post(COMMANDS, json=body)).status_code == 202
+    gateway.reply(gateway.heard[0], gateway=sender, stream_id=stream, unavailable=[(1, 1000)])
+    with store.engine.connect() as connection:
+        assert connection.execute(select(core(MissingRange))).all() == []
+        assert connection.execute(select(core(Stream))).all() == streams
 
 
 async def test_a_source_is_restarted_and_the_answer_is_waited_for(client, gateway):

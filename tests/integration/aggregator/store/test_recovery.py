@@ -119,12 +119,20 @@ def test_a_birth_that_fell_back_is_a_conflict_and_asks_for_nothing(birth, delive
     assert birth(next_seq=2, held=[(1, 1)]) == []
 
 
-def test_what_a_gateway_said_is_unavailable_is_asked_for_no_more(birth, store, clock, asks_for):
+def test_what_a_gateway_said_is_unavailable_is_asked_for_no_more(birth, store, clock, deliver, recorder, asks_for):
     """Though it may be in a list of what is held that had to be made coarse."""
     assert birth(next_seq=9, held=[(1, 8)]) == asks_for((1, 8))
+    deliver({8: recorder.row("E1", 8)})
     reply = Reply(command_id="c", outcome="done", stream_id="stream-1", unavailable=[(4, 6)])
     commit(store, [ReplyArrival(GatewayTopic("hamburg", "gw-1", "reply"), reply, clock())])
-    assert birth(next_seq=9, held=[(1, 8)]) == asks_for((1, 3), (7, 8))
+    assert birth(next_seq=9, held=[(1, 8)]) == asks_for((1, 3), (7, 7))
+
+
+def test_what_was_called_unavailable_before_it_was_there_is_asked_for(birth, store, clock, deliver, recorder, asks_for):
+    deliver({seq: recorder.row("E1", seq) for seq in (1, 2, 10)})
+    reply = Reply(command_id="c", outcome="done", stream_id="stream-1", unavailable=[(4, 1000)])
+    commit(store, [ReplyArrival(GatewayTopic("hamburg", "gw-1", "reply"), reply, clock())])
+    assert birth(next_seq=21, held=[(1, 20)]) == asks_for((3, 3), (11, 20))
 
 
 def test_what_a_gateway_says_is_unavailable_is_noted_once(store, clock, deliver, recorder, missing):
