@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shared.messages import CYCLE_MAX
+
 
 @dataclass(frozen=True, slots=True)
 class Stay:
@@ -39,8 +41,8 @@ class Age:
     begins: bool
 
     def at(self, cycle: int) -> int:
-        """The count at one of the source's cycles."""
-        return self.start + cycle - self.counted_from
+        """The count at one of the source's cycles, which no message has above ``CYCLE_MAX``."""
+        return min(self.start + cycle - self.counted_from, CYCLE_MAX)
 
 
 def ages_of(stays: Sequence[Stay]) -> list[Age]:

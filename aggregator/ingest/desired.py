@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 POLL_S = 1.0
 RETRY_S = 5.0
 RENEWED_AT_ONCE = 100
-# Another aggregator's clock may be behind, and its transaction end after a later one of ours.
+# Another aggregator's transaction may end after a later one of ours.
 OVERLAP_MS = 60_000
 # Any broker of ours takes this much; a larger message that twice ended the connection is not tried again.
 SAFE_BYTES = 4096 - 512

@@ -5,7 +5,9 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import structlog
 from sqlalchemy import Connection, RowMapping, func, or_, select, update
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from aggregator.fleet.ages import Age, Stay, ages_of
@@ -14,9 +16,12 @@ from aggregator.store.desired_tables import GatewayDesired, Overhaul
 from aggregator.store.tables import Engine, Gateway, Installation, Telemetry, core
 from shared import messages
 from shared.desired import SEED_FIRST_ROWS, SEED_LAST_ROWS, DesiredEngine, EngineDesired, Seed
+from shared.errors import MessageError
 
 _desired, _overhaul = core(GatewayDesired), core(Overhaul)
 _engine, _gateway, _installation, _telemetry = core(Engine), core(Gateway), core(Installation), core(Telemetry)
+
+log = structlog.get_logger(__name__)
 
 _Numbered = tuple[int, dict[str, float | None]]
 
@@ -48,18 +53,15 @@ def mark_restored(store: Store, epoch: str) -> None:
 
 
 def renew(store: Store, epoch: str, now: datetime, limit: int = 100) -> int:
-    """Make some stale messages anew, each in a transaction of its own; returns how many were stale.
+    """Make some stale messages anew, each in a transaction of its own; returns how many that was.
 
-    One whose content is the same keeps its ordinal. Others get one above every one before: the time in ms since 1970,
-    so that it is above those, too, that a store made which was lost.
+    One whose content is the same keeps its ordinal. Others get one above all that there are: the time in ms since 1970,
+    so that it is above those, too, that a store made which was lost. One that cannot be made stays stale.
     """
     with store.session() as session:
         query = select(_desired.c.gateway_id).where(_desired.c.stale).order_by(_desired.c.gateway_id).limit(limit)
         stale = list(session.connection().scalars(query))
-    for gateway_id in stale:
-        with store.writing() as connection:
-            _renew(connection, gateway_id, epoch, now)
-    return len(stale)
+    return sum(_try_to_renew(store, gateway_id, epoch, now) for gateway_id in stale)
 
 
 def messages_since(store: Store, ordinal: int = 0) -> Sequence[Message]:
@@ -74,6 +76,18 @@ def messages_since(store: Store, ordinal: int = 0) -> Sequence[Message]:
         return [Message(*row) for row in session.connection().execute(query)]
 
 
+def _try_to_renew(store: Store, gateway_id: int, epoch: str, now: datetime) -> bool:
+    try:
+        with store.writing() as connection:
+            _renew(connection, gateway_id, epoch, now)
+    except OperationalError:  # the store, and not this gateway
+        raise
+    except Exception as error:  # whatever is wrong with one gateway, the others are to be told
+        log.warning("desired_not_renewed", gateway_id=gateway_id, error=str(error))
+        return False
+    return True
+
+
 def _renew(connection: Connection, gateway_id: int, epoch: str, now: datetime) -> None:
     query = select(_desired, _gateway.c.name, _gateway.c.site).join(_gateway, _gateway.c.id == _desired.c.gateway_id)
     locked = query.where(_desired.c.gateway_id == gateway_id).with_for_update(of=_desired)
@@ -83,7 +97,9 @@ def _renew(connection: Connection, gateway_id: int, epoch: str, now: datetime) -
     engines = engines_at(connection, gateway_id)
     values: dict[str, Any] = {"stale": False, "store_epoch": epoch}
     if not _says(row, engines) or row["store_epoch"] != epoch:
-        ordinal = max((row["ordinal"] or 0) + 1, int(now.timestamp() * 1000))
+        # Whoever publishes goes on from the last one seen, so that one below it, by a clock set back, would be missed.
+        last = connection.execute(select(func.max(_desired.c.ordinal))).scalar_one() or 0
+        ordinal = max(last + 1, int(now.timestamp() * 1000))
         desired = EngineDesired(site=row["site"], gateway=row["name"], ordinal=ordinal, engines=engines)
         values |= {"ordinal": ordinal, "body": messages.encode(desired)}
     connection.execute(update(_desired).where(_desired.c.gateway_id == gateway_id).values(values))
@@ -92,7 +108,10 @@ def _renew(connection: Connection, gateway_id: int, epoch: str, now: datetime) -
 def _says(row: RowMapping, engines: list[DesiredEngine]) -> bool:
     if row["body"] is None:
         return False
-    said = messages.decode(row["body"], EngineDesired)
+    try:
+        said = messages.decode(row["body"], EngineDesired)
+    except MessageError:
+        return False
     return (said.site, said.engines) == (row["site"], engines)
 
 

@@ -7,14 +7,14 @@ from sqlalchemy import update
 
 from aggregator.access.roles import Caller, Grant, Role
 from aggregator.store.audit import list_audit
-from aggregator.store.desired import mark_restored, messages_since, renew
+from aggregator.store.desired import engines_at, mark_restored, messages_since, renew
 from aggregator.store.desired_tables import GatewayDesired, Overhaul
 from aggregator.store.installations import NewInstallation, amend, install, remove
 from aggregator.store.overhauls import NewOverhaul, overhaul
 from aggregator.store.registry import NoSuchEngineError, Registration, RegistryError, edit_engine, register_engine
 from aggregator.store.tables import core
 from shared.desired import SEED_FIRST_ROWS, SEED_LAST_ROWS, EngineDesired
-from shared.messages import decode
+from shared.messages import CYCLE_MAX, decode
 
 HOUR = timedelta(hours=1)
 
@@ -86,8 +86,18 @@ def test_what_is_said_anew_has_a_higher_ordinal_even_if_the_clock_was_set_back(s
     clock.advance(-240)
     amend(store, before.engines[0].installation_id, {"installation_cycle": 7}, clock())
     after = told()["gw-1"]
-    assert after.ordinal == before.ordinal + 1
+    assert after.ordinal > before.ordinal
     assert after.engines[0].installation_cycle == 7
+
+
+def test_what_is_said_anew_is_above_all_that_is_published_whatever_the_clock_of_who_makes_it(store, told, clock):
+    told()
+    clock.advance(600)
+    amend(store, told()["gw-2"].engines[0].installation_id, {"installation_cycle": 7}, clock())
+    ahead = told()
+    clock.advance(-600)
+    amend(store, ahead["gw-1"].engines[0].installation_id, {"installation_cycle": 9}, clock())
+    assert told()["gw-1"].ordinal > ahead["gw-2"].ordinal
 
 
 def test_a_restored_store_says_all_anew_above_what_was_lost(store, told, clock):
@@ -99,7 +109,7 @@ def test_a_restored_store_says_all_anew_above_what_was_lost(store, told, clock):
     renew(store, "another", clock())
     after = {one.gateway: decode(one.body, EngineDesired) for one in messages_since(store)}
     assert {name: one.engines for name, one in after.items()} == {name: one.engines for name, one in before.items()}
-    assert all(after[name].ordinal == int(clock().timestamp() * 1000) for name in before)
+    assert all(after[name].ordinal >= int(clock().timestamp() * 1000) for name in before)
 
 
 def test_an_engine_that_moves_takes_age_and_rows_along(told, fly, move):
@@ -114,6 +124,37 @@ def test_an_engine_that_moves_takes_age_and_rows_along(told, fly, move):
     expected = [*range(1, SEED_FIRST_ROWS + 1), *range(201 - SEED_LAST_ROWS, 201)]
     assert moved.seed.rows == [(cycle, [600.0 + cycle]) for cycle in expected]
     assert stays.serial == "E2"
+
+
+def test_p4_a_count_beyond_what_a_message_holds_stays_at_its_end_and_others_are_told(store, told, fly, move, clock):
+    amend(store, told()["gw-1"].engines[0].installation_id, {"installation_cycle": 5}, clock())
+    fly([CYCLE_MAX - 1, CYCLE_MAX])
+    move()
+    moved = told()["gw-2"].engines[0]
+    assert (moved.serial, moved.installation_cycle, moved.seed.rows[-1][0]) == ("E1", CYCLE_MAX, CYCLE_MAX)
+    move("gw-1", "left")
+    assert told()["gw-1"].engines[0].installation_cycle == CYCLE_MAX
+
+
+def test_p4_a_message_that_cannot_be_read_any_more_is_made_anew(store, told):
+    before = told()
+    with store.writing() as connection:
+        connection.execute(update(core(GatewayDesired)).values(stale=True, body=b"{"))
+    after = told()
+    assert {name: one.engines for name, one in after.items()} == {name: one.engines for name, one in before.items()}
+
+
+def test_p4_a_gateway_whose_news_cannot_be_told_keeps_nobody_else_from_theirs(store, told, monkeypatch, capsys):
+    def engines_or_none(connection, gateway_id):
+        if gateway_id == 1:
+            raise ValueError("no such age")
+        return engines_at(connection, gateway_id)
+
+    monkeypatch.setattr("aggregator.store.desired.engines_at", engines_or_none)
+    assert list(told()) == ["gw-2"]
+    logged = capsys.readouterr().out
+    assert "desired_not_renewed" in logged
+    assert "no such age" in logged
 
 
 def test_few_rows_are_told_once_and_over_several_installations(told, fly, move):
@@ -221,5 +262,5 @@ def test_two_aggregators_make_the_same_message_once(store, told, clock, at_once)
         connection.execute(update(core(GatewayDesired)).values(stale=True))
     at_once(*[lambda: renew(store, "epoch", clock())] * 2)
     assert [one.gateway for one in messages_since(store)] == ["gw-1", "gw-2"]
-    before = told()
-    assert len({one.ordinal for one in before.values()}) == 1
+    now_ms = int(clock().timestamp() * 1000)
+    assert sorted(one.ordinal for one in told().values()) == [now_ms, now_ms + 1]
