@@ -1,9 +1,11 @@
 import sqlite3
+from contextlib import closing
 
 import pytest
 
 from edge_agent.outbox import Outbox, OutboxError, StoredState
 from edge_agent.outbox.acceptance import REFUSED_ROWS_KEPT
+from edge_agent.outbox.file import _MIGRATIONS
 from edge_agent.ports import RefusedRow
 from shared.messages import Ack, Deferred, Quarantined
 
@@ -114,6 +116,59 @@ def test_a_reader_sees_the_file_and_cannot_write_it(path, outbox):
     with pytest.raises(OutboxError, match="readonly"):
         reader.accept([b"b"])
     reader.close()
+
+
+@pytest.fixture
+def of_version_4(path, outbox):
+    """A file as the agent before wrote it, with two records, a cursor and a state."""
+    outbox.accept([b"a"], [b"b"], cursor="5", states={"E-1": StoredState("m", b"state")})
+    outbox.close()
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE desired")
+        db.execute("ALTER TABLE engine_state DROP COLUMN footing")
+        db.execute("PRAGMA user_version = 4")
+    db.close()
+    return path
+
+
+def version_of(path):
+    with sqlite3.connect(path) as look:
+        (version,) = look.execute("PRAGMA user_version").fetchone()
+    look.close()
+    return version
+
+
+def test_p1_an_outbox_of_the_version_before_is_taken_up_with_all_that_it_holds(of_version_4):
+    for start in (1, 2):
+        with closing(Outbox(of_version_4)) as again:
+            assert bodies(again) == [(1, b"a"), (2, b"b")]
+            assert (again.cursor, again.next_seq) == ("5", 3)
+            assert again.engine_state("E-1") == StoredState("m", b"state")
+            assert again.desired() == ((0, b"") if start == 1 else (7, b"said"))
+            again.keep_desired(7, b"said")
+            again.accept([], states={"E-2": StoredState("m", b"state", b"{}")})
+            assert again.engine_state("E-2").footing == b"{}"
+    with closing(Outbox(of_version_4)) as again:
+        again.settle(Ack(stream_id=again.stream_id, committed=[(1, 2)]), at=0.0)
+        assert again.status().unacked == 0
+
+
+def test_p1_a_migration_that_was_cut_short_begins_again(of_version_4, monkeypatch):
+    with monkeypatch.context() as broken:
+        statements = _MIGRATIONS[4]
+        broken.setitem(_MIGRATIONS, 4, (*statements, "SELECT nothing"))
+        with pytest.raises(OutboxError, match="nothing"):
+            Outbox(of_version_4)
+    assert version_of(of_version_4) == 4
+    with closing(Outbox(of_version_4)) as again:
+        assert bodies(again) == [(1, b"a"), (2, b"b")]
+
+
+def test_who_only_looks_at_an_outbox_of_the_version_before_leaves_it_so(of_version_4):
+    with closing(Outbox(of_version_4, read_only=True)) as look:
+        assert look.status_at_last_rate().unacked == 2
+        assert look.refused_rows() == 0
+    assert version_of(of_version_4) == 4
 
 
 def test_an_outbox_of_another_version_is_refused(path, outbox):
