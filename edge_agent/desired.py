@@ -42,18 +42,22 @@ class Desired:
             MessageError: it is not the centre's, not for this gateway, or older than what the centre said since.
             OutboxError: it holds, but cannot be kept for now; it comes again with the next connection.
         """
-        desired = self._signed(payload)
-        if (desired.site, desired.gateway) != (self._site, self._gateway):
-            raise MessageError(f"it is meant for gateway {desired.gateway} at {desired.site}")
+        desired = self._ours(payload)
         if desired.ordinal < self._ordinal:
             raise MessageError(f"it is older ({desired.ordinal}) than what the centre said since ({self._ordinal})")
         if desired.ordinal > self._ordinal:
             self._hold(desired)
             log.info("engines_desired", ordinal=desired.ordinal, engines=sorted(self._engines))
             self._warn_of_others(self._engines)
-        kept, _ = self._outbox.desired()
-        if kept < desired.ordinal:
+        # What was forgotten may be kept under a higher ordinal.
+        if self._outbox.desired() != (desired.ordinal, payload):
             self._outbox.keep_desired(desired.ordinal, payload)
+
+    def _ours(self, payload: bytes) -> EngineDesired:
+        desired = self._signed(payload)
+        if (desired.site, desired.gateway) != (self._site, self._gateway):
+            raise MessageError(f"it is meant for gateway {desired.gateway} at {desired.site}")
+        return desired
 
     def _signed(self, payload: bytes) -> EngineDesired:
         if self._verify is None:
@@ -70,12 +74,12 @@ class Desired:
         self._engines = {engine.serial: engine for engine in desired.engines}
 
     def _remember(self) -> None:
-        """Take up what an agent before this one has kept, unless the settings have another key by now."""
+        """Take up what an agent before this one has kept, unless the settings have another key or name by now."""
         ordinal, payload = self._outbox.desired()
         if not ordinal or self._verify is None:
             return
         try:
-            self._hold(self._signed(payload))
+            self._hold(self._ours(payload))
         except MessageError as error:
             log.warning("engines_desired_forgotten", reason=str(error))
 

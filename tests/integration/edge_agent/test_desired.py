@@ -91,11 +91,19 @@ def test_p8_without_a_key_nothing_is_believed(make_box, capsys):
     assert "centre_key" in capsys.readouterr().out
 
 
-def test_p8_what_another_key_has_signed_is_forgotten_with_that_key(make_keyed_box, capsys):
+@pytest.mark.parametrize(
+    "others", [spell(7, place(), key=STRANGER), spell(7, place(), gateway="gw-2"), spell(7, place(), site="kiel")]
+)
+@pytest.mark.parametrize("ordinal", [3, 7, 9])
+def test_p8_what_another_key_or_name_was_told_is_forgotten_with_it(make_keyed_box, capsys, others, ordinal):
     box = make_keyed_box()
-    box.outbox.keep_desired(7, spell(7, place(), key=STRANGER))
-    assert Desired(box.settings, box.outbox).of("E-1") is None
+    box.outbox.keep_desired(7, others)
+    desired = Desired(box.settings, box.outbox)
+    assert desired.of("E-1") is None
     assert "engines_desired_forgotten" in capsys.readouterr().out
+    desired.take(spell(ordinal, place("own")))
+    assert desired.of("E-1").installation_id == "own"
+    assert Desired(box.settings, box.outbox).of("E-1").installation_id == "own"
 
 
 def test_the_same_again_is_no_news_and_the_next_replaces_all_of_it(desired, capsys):
