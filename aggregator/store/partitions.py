@@ -15,6 +15,7 @@ from aggregator.store.database import Store
 
 PARTITIONED = ("telemetry", "prediction")
 MONTHS_AHEAD = 3
+LEFTOVERS_MAX = 10_000  # rows copied while everybody is kept out: a fraction of a second
 PARTITION_LOCK = 7_305_012  # any number of our own, beside the one that migrations take
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,8 @@ def make_partitions(store: Store, now: datetime) -> list[str]:
 def drop_partitions(store: Store, parent: str, before: datetime) -> list[str]:
     """Drop the partitions of months that ended before a time; what they still hold goes to the default one.
 
+    One that still holds more than ``LEFTOVERS_MAX`` rows stays: to copy them would keep everybody out for long.
+
     Returns:
         The names of those that were; while somebody reads a table for long, none is.
     """
@@ -51,8 +54,11 @@ def drop_partitions(store: Store, parent: str, before: datetime) -> list[str]:
         return []
     with store.engine.connect() as connection:
         over = sorted(name for name in _names(connection, parent) if _ended(parent, name, before))
+        kept = [name for name in over if _holds_much(connection, name)]
+    if kept:
+        log.info("partitions_kept", names=kept, rows_over=LEFTOVERS_MAX)
     dropped: list[str] = []
-    for name in over:
+    for name in sorted(set(over).difference(kept)):
         try:
             with store.writing() as connection:
                 _lock(connection, parent)
@@ -94,6 +100,11 @@ def _ended(parent: str, name: str, before: datetime) -> bool:
     except ValueError:  # the default one
         return False
     return _next(month) <= before
+
+
+def _holds_much(connection: Connection, name: str) -> bool:
+    query = text(f"SELECT true FROM {name} OFFSET :most LIMIT 1")  # noqa: S608  # PostgreSQL's own names
+    return connection.scalar(query, {"most": LEFTOVERS_MAX}) is not None
 
 
 def _lock(connection: Connection, parent: str) -> None:

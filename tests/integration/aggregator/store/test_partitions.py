@@ -5,6 +5,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from aggregator.store import partitions
 from aggregator.store.arrivals import Answer
 from aggregator.store.database import Store
 from aggregator.store.partitions import drop_partitions, make_partitions
@@ -91,6 +92,20 @@ class TestServer:
         assert drop_partitions(store, "telemetry", clock.in_(MONTH_S)) == ["telemetry_2026_11"]
         deliver({2: recorder.row("E1", 2)})
         assert lies_in("telemetry") == [(1, "telemetry_default"), (2, "telemetry_default")]
+
+    def test_a_month_of_which_much_is_kept_stays_and_the_others_go(
+        self, store, deliver, recorder, clock, lies_in, monkeypatch, capsys
+    ):
+        monkeypatch.setattr(partitions, "LEFTOVERS_MAX", 2)
+        recorder.register("E1")
+        make_partitions(store, clock())
+        deliver({seq: recorder.row("E1", seq) for seq in (1, 2, 3)})
+        clock.advance(MONTH_S)
+        deliver({seq: recorder.row("E1", seq) for seq in (4, 5)})
+        assert drop_partitions(store, "telemetry", clock.in_(MONTH_S)) == ["telemetry_2026_12"]
+        november, default = "telemetry_2026_11", "telemetry_default"
+        assert lies_in("telemetry") == [(1, november), (2, november), (3, november), (4, default), (5, default)]
+        assert capsys.readouterr().out.count("partitions_kept") == 1
 
     def test_what_waits_for_a_lock_gives_up_before_ingest_waits_behind_it(self, store, clock):
         make_partitions(store, clock())
