@@ -1,8 +1,10 @@
 """Beside the acks: what each gateway is told of its engines, published when it has changed and on each connection."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import structlog
 
@@ -18,11 +20,20 @@ RETRY_S = 5.0
 RENEWED_AT_ONCE = 100
 # Another aggregator's transaction may end after a later one of ours.
 OVERLAP_MS = 60_000
-# Any broker of ours takes this much; a larger message that twice ended the connection is not tried again.
+# Any broker of ours takes this much; a larger message that twice ended the connection is not tried again for a while,
+# for the connection may have ended for another reason.
 SAFE_BYTES = 4096 - 512
 TRIES = 2
+GIVEN_UP_S = 600.0
 
 Send = Callable[[str, bytes], Awaitable[None]]
+
+
+class _Tries(NamedTuple):
+    """How often a message was sent without success, and when last."""
+
+    count: int
+    at_s: float
 
 
 class DesiredMessages:
@@ -32,13 +43,16 @@ class DesiredMessages:
         store: where they are kept.
         epoch: of the store.
         key: by which gateways know them.
+        monotonic_s: a clock that only goes forward, in seconds.
     """
 
-    def __init__(self, store: Store, epoch: str, key: CommandKey) -> None:
-        self._store, self._epoch, self._key = store, epoch, key
+    def __init__(
+        self, store: Store, epoch: str, key: CommandKey, *, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store, self._epoch, self._key, self._monotonic_s = store, epoch, key, monotonic_s
         self._published: dict[str, int] = {}
         self._latest = 0
-        self._tried: dict[tuple[str, int], int] = {}
+        self._tried: dict[tuple[str, int], _Tries] = {}
         self._is_checked = False
 
     async def run(self, send: Send) -> None:
@@ -46,6 +60,7 @@ class DesiredMessages:
         self._published.clear()
         self._latest = 0
         while True:
+            self._forget_old_tries()
             try:
                 news = await asyncio.to_thread(self._news)
             except Exception as error:  # whatever the store has, it may be over soon
@@ -68,8 +83,10 @@ class DesiredMessages:
     async def _publish(self, message: Message, send: Send) -> None:
         key = message.gateway, message.ordinal
         payload = self._key.sign_desired(message.body)
-        if self._tried.get(key, 0) < TRIES:
-            self._note_try(key, payload)
+        tried = self._tried[key].count if key in self._tried else 0
+        if tried < TRIES:
+            if len(payload) > SAFE_BYTES:
+                self._tried[key] = _Tries(tried + 1, self._monotonic_s())
             await send(str(GatewayTopic(message.site, message.gateway, "engine-desired")), payload)
             self._tried.pop(key, None)
         else:
@@ -78,6 +95,9 @@ class DesiredMessages:
         self._published[message.gateway] = message.ordinal
         self._latest = max(self._latest, message.ordinal)
 
-    def _note_try(self, key: tuple[str, int], payload: bytes) -> None:
-        if len(payload) > SAFE_BYTES:
-            self._tried[key] = self._tried.get(key, 0) + 1
+    def _forget_old_tries(self) -> None:
+        now_s = self._monotonic_s()
+        for key in [key for key, tries in self._tried.items() if now_s - tries.at_s >= GIVEN_UP_S]:
+            del self._tried[key]
+            self._published.pop(key[0], None)
+            self._latest = 0

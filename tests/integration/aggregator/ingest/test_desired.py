@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+from datetime import UTC, datetime
 
 import aiomqtt
 import pytest
@@ -120,6 +121,33 @@ async def test_p4_a_message_that_the_broker_does_not_take_keeps_nobody_else_from
         await eventually(lambda: ingest.status.connected)
         assert gateway.last("gw-1") is None
     assert "desired_not_published" in capsys.readouterr().out
+
+
+async def test_a_large_message_that_was_given_up_is_tried_again_later(
+    store, command_key, monkeypatch, eventually, capsys
+):
+    for number in range(2, 30):
+        register_engine(store, Registration(f"E{number}", "hamburg", "gw-1", str(number)), datetime.now(UTC))
+    sent = []
+
+    async def fail(*_):
+        raise aiomqtt.MqttError("the connection ended")
+
+    async def send(topic, _):
+        sent.append(topic)
+
+    now_s = 0.0
+    monkeypatch.setattr("aggregator.ingest.desired.POLL_S", 0.01)
+    desired = DesiredMessages(store, "one", command_key, monotonic_s=lambda: now_s)
+    for _ in range(2):
+        with pytest.raises(aiomqtt.MqttError):
+            await desired.run(fail)
+    running = asyncio.create_task(desired.run(send))
+    await eventually(lambda: "desired_not_published" in capsys.readouterr().out)
+    assert not sent
+    now_s = 601.0
+    await eventually(lambda: sent == ["spoolwatch/v1/hamburg/gw-1/engine-desired"])
+    running.cancel()
 
 
 async def test_a_store_that_cannot_be_read_is_asked_again(store, command_key, monkeypatch, eventually, capsys):
