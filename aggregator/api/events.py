@@ -85,7 +85,7 @@ class Portion:
         if text is None:
             texts = [event.text for event in self.events if wanted.includes(event, sites)]
             if texts:
-                texts[-1] = f"id: {self.id}\n".encode() + texts[-1]
+                texts[-1] = spell_id(self.id) + texts[-1]
             text = self._told[wanted, sites] = b"".join(texts)
         return text
 
@@ -93,6 +93,11 @@ class Portion:
 def spell(kind: str, shown: BaseModel) -> bytes:
     """An event as it stands in a stream."""
     return format_sse_event(event=kind, data_str=shown.model_dump_json())
+
+
+def spell_id(event_id: str) -> bytes:
+    """The line that says where to go on; clients keep it also where no event follows."""
+    return f"id: {event_id}\n".encode()
 
 
 def events_of(changes: Changes, silent: list[GatewayChange], now: datetime) -> Iterator[Event]:

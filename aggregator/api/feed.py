@@ -12,7 +12,7 @@ from fastapi import HTTPException
 
 from aggregator.access.roles import Sites
 from aggregator.access.tokens import CredentialsError
-from aggregator.api.events import Portion, Position, Wanted, events_of, position_of, spell
+from aggregator.api.events import Portion, Position, Wanted, events_of, position_of, spell, spell_id
 from aggregator.api.schemas.events import StreamBegun
 from aggregator.fleet.bands import Thresholds
 from aggregator.store.database import Store
@@ -25,7 +25,7 @@ RETRY_MS = 2000
 SILENCE = timedelta(seconds=5)  # how often gateways are looked for that have fallen silent
 CHECK_S = 5.0  # how often somebody who is told nothing has to be who may be told
 HEARTBEAT_S = 15.0
-HEARTBEAT = b": nothing has changed\n\n"
+HEARTBEAT = b": nothing to tell\n"
 PORTION_ROWS = 500
 WAITING_BYTES = 4 * 1024 * 1024
 STREAMS = 1000
@@ -142,14 +142,15 @@ class Feed:
         try:
             come_to, now = await self._listen(listener)
             after = None if last_event_id is None else position_of(last_event_id, self._epoch)
+            told = come_to.id_in(self._epoch)
             if after is None or after.number > now:
                 kind = "start" if last_event_id is None else "reset"
-                first = f"id: {come_to.id_in(self._epoch)}\nretry: {RETRY_MS}\n".encode()
-                yield first + spell(kind, StreamBegun(at=self._now()))
+                yield spell_id(told) + f"retry: {RETRY_MS}\n".encode() + spell(kind, StreamBegun(at=self._now()))
             else:
                 async for portion in self._missed(after, come_to):
-                    yield portion.told(wanted, await ask_sites())
-            async for text in _tell(listener, wanted, ask_sites):
+                    told = portion.id
+                    yield portion.told(wanted, await ask_sites()) or _heartbeat(told)
+            async for text in _tell(listener, wanted, ask_sites, told):
                 yield text
         except (CredentialsError, HTTPException):
             return
@@ -219,8 +220,8 @@ class Feed:
             return present(session)
 
 
-async def _tell(listener: Listener, wanted: Wanted, ask_sites: AskSites) -> AsyncGenerator[bytes, None]:
-    """Tell what comes; whoever is told something has to be who may be told at that moment."""
+async def _tell(listener: Listener, wanted: Wanted, ask_sites: AskSites, told: str) -> AsyncGenerator[bytes, None]:
+    """Tell what comes behind the id ``told``; whoever is told something has to be who may be told at that moment."""
     loop = asyncio.get_running_loop()
     told_at = loop.time()
     while not listener.is_over:
@@ -228,9 +229,16 @@ async def _tell(listener: Listener, wanted: Wanted, ask_sites: AskSites) -> Asyn
         sites = await ask_sites()
         if sites == frozenset():
             return
-        text = b"" if portion is None else portion.told(wanted, sites)
+        text = b""
+        if portion is not None:
+            text, told = portion.told(wanted, sites), portion.id
         if not text and loop.time() - told_at >= HEARTBEAT_S:
-            text = HEARTBEAT
+            text = _heartbeat(told)
         if text:
             yield text
             told_at = loop.time()
+
+
+def _heartbeat(told: str) -> bytes:
+    """Say how far the listener is, who else would be resumed from before all that it was not told."""
+    return HEARTBEAT + spell_id(told) + b"\n"

@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 
 from aggregator.access.roles import FULL_ACCESS, Caller
+from aggregator.api import feed
 from aggregator.api.app import create_app
 from aggregator.api.events import Event, Portion, Wanted
 from aggregator.api.feed import STREAMS_OF_ONE, WAITING_BYTES, Listener
@@ -39,6 +40,15 @@ class Stream:
                     name, _, value = line.partition(": ")
                     fields[name] = value
         return None
+
+    async def next_id(self, other_than):
+        """The next id that is another one, whether it comes with an event or alone."""
+        async with asyncio.timeout(DEADLINE_S):
+            async for line in self._lines:
+                name, _, value = line.partition(": ")
+                if name == "id" and value != other_than:
+                    return value
+        raise AssertionError("the stream ended without another id")
 
     async def until(self, name):
         """The data of the next event of this name."""
@@ -201,6 +211,20 @@ async def test_p8_a_stream_ends_with_the_key(centre, recorder, store, clock, bea
         clock.advance(3)
         recorder.send(recorder.row("E-1", 2))
         assert await stream.next() is None
+
+
+async def test_who_is_told_nothing_is_told_how_far_that_was_and_misses_nothing(centre, recorder, monkeypatch):
+    monkeypatch.setattr(feed, "HEARTBEAT_S", 0)
+    monkeypatch.setattr(feed, "CHECK_S", 0.01)
+    async with centre.listen(site="bremen") as stream:
+        _, _, first = await stream.next()
+        recorder.engine("E-1")
+        seen = await stream.next_id(other_than=first)
+    async with centre.listen(last=first, site="bremen") as stream:
+        assert await stream.next_id(other_than=first) == seen
+    recorder.engine("E-2", gateway="gw-2", site="bremen")
+    async with centre.listen(last=seen) as stream:
+        assert (await stream.next())[1]["serial"] == "E-2"
 
 
 async def test_streams_end_at_once_when_the_centre_stops(centre):
