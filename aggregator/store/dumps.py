@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sqlalchemy import inspect
+from sqlalchemy.exc import SQLAlchemyError
 
 from aggregator.store.database import Store, StoreError, open_store
 
@@ -29,23 +30,29 @@ def put_back(store: Store, backup: Path) -> str:
     """Fill an empty database with a dump, and begin a new history of the store. Returns its epoch.
 
     Raises:
-        StoreError: the database is not empty, or the tool is missing or fails; then nothing was restored.
+        StoreError: the database is not empty, or the tool is missing or fails: then nothing was restored. Or what was
+            restored could not be given its epoch or be migrated: then the message says what is left to do.
     """
     if inspect(store.engine).get_table_names():
         raise StoreError(
             f"the database {store.engine.url!r} is not empty, and a restore overwrites nothing: make a new one "
-            "(createdb NAME) and give its URL with --database-url"
+            "(createdb NAME) and give its URL with --database-url; if a restore of it was cut off, drop it"
         )
     _run(
         "pg_restore",
         store,
         *("--single-transaction", "--exit-on-error", "--no-owner", f"--dbname={_uri(store)}", str(backup)),
     )
-    restored = open_store(store.engine.url.render_as_string(hide_password=False), migrate="head")
     try:
-        return restored.renew_epoch()
-    finally:
-        restored.close()
+        epoch = store.renew_epoch()  # first of all: a store that was not migrated is served by nobody
+    except SQLAlchemyError as error:
+        reason = getattr(error, "orig", error)
+        raise StoreError(
+            f"the database {store.engine.url!r} is restored, but under its old epoch still ({reason}); before it is "
+            "served, run: spoolwatch-aggregator migrate; spoolwatch-aggregator new-epoch"
+        ) from error
+    open_store(store.engine.url.render_as_string(hide_password=False), migrate="head").close()
+    return epoch
 
 
 def _uri(store: Store) -> str:

@@ -4,6 +4,7 @@ import sqlite3
 
 import pytest
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import OperationalError
 
 from aggregator.store.arrivals import Entry, EnvelopeArrival
 from aggregator.store.backup import back_up, in_use, restore
@@ -121,6 +122,10 @@ def test_what_an_earlier_restore_replaced_is_not_overwritten(store, record, tmp_
     assert cycles(tmp_path / "store.db.replaced") == [1, 2]
 
 
+def fail(*_, **__):
+    raise OperationalError("UPDATE", {}, Exception("no space left"))
+
+
 class TestServer:
     @pytest.fixture
     def dialect(self):
@@ -141,6 +146,31 @@ class TestServer:
         assert reopened.epoch() == renewed != epoch
         for each in (empty, reopened):
             each.close()
+
+    def test_a_restore_whose_migration_fails_has_its_new_epoch_already(
+        self, store, record, postgresql_server, tmp_path, monkeypatch
+    ):
+        epoch = store.epoch()
+        back_up(store, tmp_path / "backup")
+        half = Store(postgresql_server.new_database())
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "migrate", fail)
+            with pytest.raises(StoreError, match="no space left"):
+                restore(half, tmp_path / "backup")
+        assert half.epoch() != epoch
+        half.close()
+
+    def test_a_restore_that_cannot_draw_its_epoch_says_what_is_left_to_do(
+        self, store, record, postgresql_server, tmp_path, monkeypatch
+    ):
+        back_up(store, tmp_path / "backup")
+        half = Store(postgresql_server.new_database())
+        monkeypatch.setattr(Store, "renew_epoch", fail)
+        with pytest.raises(
+            StoreError, match=r"under its old epoch still .*run: spoolwatch-aggregator migrate; .*new-epoch"
+        ):
+            restore(half, tmp_path / "backup")
+        half.close()
 
     def test_a_database_that_is_not_empty_is_not_overwritten(self, store, record, tmp_path):
         record(1)
