@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+import structlog
 from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select
 
@@ -16,6 +17,8 @@ from shared import messages
 from shared.ranges import as_ranges
 
 RANGES_PER_QUERY = 200  # SQLite refuses expressions deeper than 1,000
+
+log = structlog.get_logger(__name__)
 
 Content = tuple[Any, ...]
 
@@ -41,20 +44,27 @@ Subject = tuple[Line, int]
 def sort_out_known(connection: Connection, result: Sorted) -> None:
     """Take out of ``placed`` what is here already, in the store or earlier in this batch: present, or refused."""
     candidates, result.placed = result.placed, []
+    gone: list[Subject] = []
     for kind, table in _TABLES.items():
         of_kind = [one for one in candidates if one.kind is kind]
         taken, known = find_taken(connection, of_kind), _find_known(connection, table, of_kind)
         for one in of_kind:
-            new = [entry for entry in one.entries if _is_new(one, entry, taken, known, result)]
+            new = [entry for entry in one.entries if _is_new(one, entry, taken, known, result, gone)]
             if new:
                 result.placed.append(replace(one, entries=new))
+    if gone:
+        first = [(line.engine_id, cycle) for line, cycle in gone[:10]]
+        log.warning("records_of_pruned_cycles_not_compared", records=len(gone), engine_ids_and_cycles=first)
 
 
-def _is_new(one: Placed, entry: Entry, taken: Taken, known: dict[Subject, Content], result: Sorted) -> bool:
+def _is_new(
+    one: Placed, entry: Entry, taken: Taken, known: dict[Subject, Content], result: Sorted, gone: list[Subject]
+) -> bool:
     record: Any = entry.record
     content, subject = _content(record), (Line.of(one, record), record.cycle)
     if subject not in known and taken.has(*subject):  # it was pruned, and with it what it could be compared with
         result.present.append(Item(one.stream, entry))
+        gone.append(subject)
         return False
     stored = known.setdefault(subject, content)
     if stored is content:
