@@ -19,12 +19,7 @@ from shared.seeding import seeded_state
 
 Result = TypeVar("Result")
 
-WAITING_MAX = 500
 LOADED_MAX = 4
-
-
-class BusyError(SpoolwatchError):
-    """So much waits for the models already that no more is taken."""
 
 
 class RefusedError(SpoolwatchError):
@@ -60,7 +55,6 @@ class Inference:
         self._trusted_cache = trusted_cache
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
         self._predictors: OrderedDict[ModelRef, Predictor] = OrderedDict()
-        self._waiting = 0
 
     async def forecast(
         self, model: ModelRef, rows: Sequence[SensorRow], desired: DesiredEngine | None = None
@@ -73,7 +67,6 @@ class Inference:
             desired: how the engine began and is counted; without it, its cycles are its age, and no row came before.
 
         Raises:
-            BusyError: too much waits already.
             NotReleasedError: the model is not installed here.
             BundleError: it cannot be loaded, or the runtime is not installed.
             RowError: a row cannot follow the one before.
@@ -85,7 +78,7 @@ class Inference:
         """Predict again from a stored input tensor. Returns what came out, and the runtime.
 
         Raises:
-            BusyError, NotReleasedError, BundleError: as ``forecast`` does.
+            NotReleasedError, BundleError: as ``forecast`` does.
             ReplayError: the model cannot have made the stored prediction.
         """
 
@@ -96,13 +89,7 @@ class Inference:
         return await self._run(work)
 
     async def _run(self, work: Callable[[], Result]) -> Result:
-        if self._waiting >= WAITING_MAX:
-            raise BusyError(f"{self._waiting} predictions wait at the centre already; try again in a moment")
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        finally:
-            self._waiting -= 1
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _predictor(self, model: ModelRef) -> Predictor:
         predictor = self._predictors.get(model)

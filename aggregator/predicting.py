@@ -26,14 +26,15 @@ from aggregator.store.reads.gateways import find_gateway
 from aggregator.store.reads.history import Span, list_telemetry
 from aggregator.store.registry import NoSuchEngineError
 from aggregator.store.tables import Model, Prediction, Telemetry
+from aggregator.turns import Turns
 from shared.desired import DesiredEngine
 from shared.errors import RowError, SpoolwatchError
 from shared.messages import ModelRef, Predict, Status
 from shared.replay import Agreement
 from shared.rows import SensorRow
 
-# Of a long life its first rows, which the features compare with, and as many of the last as any feature still feels.
-FIRST_ROWS, LAST_ROWS = 100, 2000
+# Of a long life its first rows, which the features compare with, and many times as many of the last as a feature feels.
+FIRST_ROWS, LAST_ROWS = 100, 1000
 
 
 class NotPossibleError(SpoolwatchError):
@@ -115,6 +116,7 @@ class Predicting:
 
     def __init__(self, store: Store, inference: Inference, gateways: Gateways, now: Callable[[], datetime]) -> None:
         self._store, self._inference, self._gateways, self._now = store, inference, gateways, now
+        self._turns = Turns()
 
     async def answer(self, wish: Wish, wait_s: float, *, by: Caller) -> Answer:
         """Predict, or have it predicted; where the gateway cannot, the centre does, and says why.
@@ -129,6 +131,7 @@ class Predicting:
             NotPossibleError: the engine hangs nowhere, is retired, or has no rows.
             InvalidWishError: the rows or the model are not good to predict from.
             NotReleasedError: the model that last predicted the engine is not installed here.
+            TooManyWaitingError: whoever asks waits for too many already.
             BusyError, BundleError: the centre cannot run models now, or at all.
         """
         if wish.rows is not None or wish.model is not None or wish.where == "centre":
@@ -161,8 +164,9 @@ class Predicting:
 
     async def _predict_here(self, wish: Wish, request_id: str, reason: str | None, by: Caller) -> Answer:
         try:
-            found = await asyncio.to_thread(self._look_up, wish, by)
-            forecast = await self._inference.forecast(found.model, found.rows, found.desired)
+            async with self._turns.take(by.name):  # rows are many: they are read when they are wanted
+                found = await asyncio.to_thread(self._look_up, wish, by)
+                forecast = await self._inference.forecast(found.model, found.rows, found.desired)
         except (RowError, RefusedError, NotPossibleError, NotReleasedError) as error:
             if wish.rows is not None and isinstance(error, RowError | RefusedError):
                 raise InvalidWishError("rows", str(error)) from error
@@ -179,11 +183,12 @@ class Predicting:
             NoSuchEngineError: there is none where whoever asks is a technician.
             NoSuchPredictionError: the engine has none of this id.
             ReplayError: the model cannot have made it.
-            NotReleasedError, BusyError, BundleError: as ``answer`` does.
+            NotReleasedError, TooManyWaitingError, BusyError, BundleError: as ``answer`` does.
         """
         stored, model = await asyncio.to_thread(self._find_prediction, serial, id, by)
         ref = ModelRef(name=model.name, version=model.version, sha256=model.sha256)
-        again, runtime = await self._inference.replay(ref, stored.input, stored.flags, rul_cycles_of(stored))
+        async with self._turns.take(by.name):
+            again, runtime = await self._inference.replay(ref, stored.input, stored.flags, rul_cycles_of(stored))
         now = self._now()
         made = replayed_of(serial, stored, ref, again, runtime, str(uuid4()), now)
         kept = await asyncio.to_thread(keep, self._store, made, now, by=by)

@@ -20,13 +20,14 @@ from aggregator.api.schemas.predict import (
     RequestedPrediction,
     WaitQuery,
 )
-from aggregator.inference import BusyError
 from aggregator.predicting import Answer, InvalidWishError, NoSuchPredictionError
 from aggregator.store.commands import find_asked, predicted_by, state_of
 from aggregator.store.registry import NoSuchEngineError
+from aggregator.turns import BusyError, TooManyWaitingError
 from shared.errors import BundleError, SpoolwatchError
 
 RETRY_AFTER_S = "1"
+RETRY_MANY_AFTER_S = "10"
 
 OperationId = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$", description="The id of a request.")]
 PredictionId = Annotated[int, Path(ge=1, lt=2**63, description="The `id` of one of the engine's predictions.")]
@@ -71,7 +72,10 @@ async def predict(
 async def predict_many(
     wanted: BatchWish, caller: TechnicianDep, centre: CentreDep, request: Request, query: Annotated[WaitQuery, Query()]
 ) -> BatchAnswer:
-    """Have engines predicted as one by one, at once; each has its own result or problem."""
+    """Have engines predicted as one by one, at once; each has its own result or problem.
+
+    The centre does one of a caller's at a time, and lets no more than 200 of them wait (429).
+    """
 
     async def one(wish: EngineWish) -> BatchItem:
         try:
@@ -126,6 +130,8 @@ def _refuse(serial: str, error: SpoolwatchError) -> NoReturn:
             raise HTTPException(404, str(error)) from error
         case InvalidWishError(field=field):
             raise invalid(f"body.{field}", str(error)) from error
+        case TooManyWaitingError():
+            raise HTTPException(429, str(error), {"Retry-After": RETRY_MANY_AFTER_S}) from error
         case BusyError():
             raise HTTPException(503, str(error), {"Retry-After": RETRY_AFTER_S}) from error
         case BundleError():

@@ -15,7 +15,7 @@ ROWS_MAX = 1000
 CHANNELS_MAX = 100
 ENGINES_MAX = 100
 
-Value = Annotated[float, Field(allow_inf_nan=False)]
+Value = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class WaitQuery(BaseModel):
@@ -32,7 +32,10 @@ class GivenRow(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     cycle: int = Field(
-        ge=1, le=CYCLE_MAX, description="The engine's age in cycles then; higher than that of the row before."
+        strict=True,
+        ge=1,
+        le=CYCLE_MAX,
+        description="The engine's age in cycles then; higher than that of the row before.",
     )
     observed_at: AwareUtc | None = Field(default=None, description="When it was taken; null: now.")
     channels: dict[Annotated[str, Field(max_length=200)], Value | None] = Field(
@@ -64,7 +67,7 @@ class PredictionWish(BaseModel):
         default=None,
         pattern=r"^[a-z0-9][a-z0-9-]{0,199}(@\d{1,9}\.\d{1,9}\.\d{1,9})?$",
         description="`name` or `name@version` of a released model; null: the one that last predicted the engine.",
-        examples=["turbofan@1.1.0"],
+        examples=["turbofan"],
     )
 
     def as_wish(self, serial: str) -> predicting.Wish:

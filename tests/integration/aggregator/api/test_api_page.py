@@ -79,7 +79,7 @@ def test_the_snippets_run_and_do_what_the_page_says(url, tmp_path):
     assert '"serial":"ESN-1001"' in said[0]
     assert said[1] == "ESN-1001 due 2026-12-05T12:00:00Z ORDER NOW\n"
     assert any('{"taken":1,"refused":0,"next":null}' in one for one in said)
-    assert "waiting None None\n" in said
+    assert "no prediction: waiting \n" in said
     assert any('"origin":"centre"' in one for one in said)
     assert any('"action":"restart_source"' in one for one in said)
     assert any(

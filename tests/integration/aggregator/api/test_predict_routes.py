@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from aggregator import inference as inference_module
-from aggregator import predicting
+from aggregator import predicting, turns
+from aggregator.api.schemas.predict import PredictionWish
+from aggregator.released import model_named
 from aggregator.store.installations import amend
 from aggregator.store.registry import Registration, edit_engine, register_engine
 from aggregator.store.tables import AuditEntry, Engine, Installation, core
@@ -199,6 +200,11 @@ async def test_of_a_model_that_the_centre_does_not_have_it_says_so_and_which_the
     assert (wrong.status_code, wrong.json()["errors"][0]["location"]) == (422, "body.model")
 
 
+def test_the_models_that_are_shown_as_examples_are_installed():
+    examples = PredictionWish.model_fields["model"].examples
+    assert [model_named(example).name for example in examples] == ["turbofan"]
+
+
 async def test_an_engine_that_cannot_be_predicted_says_what_to_do(client, recorder, live, store, clock):
     assert (await ask(client, "E-9")).status_code == 404
     recorder.register("E-1")
@@ -262,11 +268,47 @@ async def test_many_are_answered_each_with_its_own_result_or_problem(client, liv
 
 async def test_more_than_may_wait_is_told_to_come_back(client, live, monkeypatch):
     live()
-    monkeypatch.setattr(inference_module, "WAITING_MAX", 2)
+    monkeypatch.setattr(turns, "WAITING_MAX", 2)
     answers = await asyncio.gather(*[ask(client) for _ in range(10)])
     assert {answer.status_code for answer in answers} == {200, 503}
     busy = next(answer for answer in answers if answer.status_code == 503)
     assert busy.headers["Retry-After"] == "1"
+
+
+async def test_who_has_much_waiting_waits_before_asking_for_more(client, live, monkeypatch):
+    live()
+    monkeypatch.setattr(turns, "CALLER_WAITING_MAX", 2)
+    wishes = [{"engine": "E-1", "where": "centre"}] * 4
+    items = (await client.post("/api/v1/predictions", json={"engines": wishes})).json()["items"]
+    assert [item["problem"] and item["problem"]["status"] for item in items] == [None, None, 429, 429]
+    answers = await asyncio.gather(*[ask(client, where="centre") for _ in range(10)])
+    assert {answer.status_code for answer in answers} == {200, 429}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["Retry-After"] == "10"
+    assert "2 predictions that you asked for wait at the centre already" in refused.json()["detail"]
+
+
+async def test_the_rows_of_one_engine_of_a_batch_are_in_memory_at_a_time(client, live, monkeypatch):
+    live()
+    held = most = 0
+    look_up, forecast = predicting.Predicting._look_up, predicting.Inference.forecast
+
+    def look_up_and_count(*args):
+        nonlocal held, most
+        held += 1
+        most = max(most, held)
+        return look_up(*args)
+
+    async def forecast_and_count(*args):
+        nonlocal held
+        made = await forecast(*args)
+        held -= 1
+        return made
+
+    monkeypatch.setattr(predicting.Predicting, "_look_up", look_up_and_count)
+    monkeypatch.setattr(predicting.Inference, "forecast", forecast_and_count)
+    await client.post("/api/v1/predictions", json={"engines": [{"engine": "E-1", "where": "centre"}] * 5})
+    assert most == 1
 
 
 async def test_without_a_runtime_it_says_what_to_install(client, live, monkeypatch):
