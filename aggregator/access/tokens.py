@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -37,6 +39,7 @@ class TokenKey:
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = OKPKey.import_key(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        self._raw = key.private_bytes_raw()
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -51,6 +54,10 @@ class TokenKey:
     def draw(cls) -> Self:
         """Make a key that is kept nowhere."""
         return cls(Ed25519PrivateKey.generate())
+
+    def derive(self, purpose: str) -> bytes:
+        """A secret of 32 bytes for something else than tokens (HKDF, RFC 5869): the same wherever this key is."""
+        return HKDF(SHA256(), length=32, salt=None, info=purpose.encode()).derive(self._raw)
 
     def issue(self, login: str, purpose: Purpose, now: datetime, lifetime_s: int) -> str:
         """Sign a token that stands for a login."""

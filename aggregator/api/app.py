@@ -41,6 +41,7 @@ from aggregator.api.routes import (
     sessions,
     why,
 )
+from aggregator.api.schemas.idempotency import HEADER
 from aggregator.api.sign_in import SignIn
 from aggregator.fleet.bands import THRESHOLDS, Thresholds
 from aggregator.gateways import Gateways, Orders
@@ -62,7 +63,7 @@ Once somebody has an account, all but health and login takes `Authorization: Bea
 a token of the outside issuer, or an API key. What is at a site that one may not see is not found.
 """
 DEFAULTS = ApiSettings()
-ASKED_WITH = ("If-None-Match", "Idempotency-Key", "Last-Event-ID", REQUEST_ID, "traceparent")
+ASKED_WITH = ("If-None-Match", HEADER, "Last-Event-ID", REQUEST_ID, "traceparent")
 ROUTERS = (
     *(fleet, engines, overhauls, why, history, buckets, files, lineage, predict),
     *(installations, gateways, commands, missing, quarantine),
@@ -127,13 +128,13 @@ def create_app(
     app.include_router(health.router)
     docs.serve(app)
     problems.register(app, check_caller)
-    _add_middleware(app, settings)
+    _add_middleware(app, settings, key)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: ApiSettings) -> None:
+def _add_middleware(app: FastAPI, settings: ApiSettings, key: TokenKey) -> None:
     """Wrap the app; what is added last sees a request first."""
-    app.add_middleware(Idempotency)
+    app.add_middleware(Idempotency, secret=key.derive(HEADER))
     app.add_middleware(Reads)
     if settings.cors_origins:
         app.add_middleware(

@@ -9,6 +9,7 @@ from hashlib import blake2b
 
 import structlog
 from fastapi import HTTPException
+from fastapi.routing import iter_route_contexts
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aggregator.access.roles import Caller
 from aggregator.access.tokens import CredentialsError
-from aggregator.api.deps import Centre, caller_of
+from aggregator.api.deps import Centre, Needs, caller_of, calls_of
 from aggregator.api.problems import problem_response
 from aggregator.api.schemas.idempotency import HEADER, PATTERN
 from aggregator.store import repeats
@@ -30,24 +31,31 @@ ANSWER_MAX_BYTES = 256 * 1024
 OTHER_REQUEST = "This Idempotency-Key was sent with another request before; give each request a key of its own."
 UNANSWERED = (
     "A request with this Idempotency-Key has begun at {at} and is not answered yet: try again in a moment. If it "
-    "stays so, its aggregator was stopped meanwhile: look whether it was done, and if not, send it with another key."
+    "stays so, its aggregator failed or was stopped: look whether it was done, and if not, send it with another key."
 )
 NOT_KEPT = (
-    "This was done at {at}. Its answer held a secret or was very long, so it was not kept and cannot be given again; "
-    "if you did not get it, look at what is there, take it back, and do it with another key."
+    "This was done at {at}. Its answer held a secret, was very long or came after many others, so it was not kept and "
+    "cannot be given again; if you did not get it, look at what is there, take it back, and do it with another key."
 )
+NOT_NOW = 503
+"""What a route answers where it has changed nothing and will take the very same later."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """Middleware that keeps the answers to POSTs with a key, and gives them again; what failed may be tried again.
+    """Middleware that keeps the answers to POSTs with a key, and gives them again; what was refused may be tried again.
 
     Keys are the caller's own. A request of nobody in particular, such as a login, is done each time.
+
+    Attributes:
+        app: what answers.
+        secret: keys the digests of requests, so that the store alone gives away no password in a body; of all replicas.
     """
 
     app: ASGIApp
+    secret: bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, unless it came before."""
@@ -56,20 +64,17 @@ class Idempotency:
         if key is None or caller is None:
             await self.app(scope, receive, send)
             return
-        try:
-            body = await _read(receive)
-        except HTTPException as error:  # which the route is to answer
-            await self.app(scope, partial(_fail, error), send)
-            return
         centre: Centre = scope["app"].state.centre
-        request, digest = Request(scope), _digest(scope, body)
+        request = Request(scope)
         try:
+            await centre.rate.take(caller.name, HEADER)
             name = Name(caller.name, _key(key))
+            body = await _read(receive)
+            digest = self._digest(scope, body)
             known = await asyncio.to_thread(repeats.begin, centre.store, name, digest, centre.now())
             if known is None:
                 await self._do(centre, name, scope, _again(body, receive), send)
                 return
-            await centre.rate.take(caller.name, HEADER)
             answer = _repeat(request, known, digest)
         except TooManyKeysError as error:
             answer = problem_response(request, 429, f"There are {error}.", headers={"Retry-After": "3600"})
@@ -78,31 +83,52 @@ class Idempotency:
         await answer(scope, receive, send)
 
     async def _do(self, centre: Centre, name: Name, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have a request answered, and keep the answer before anybody gets it."""
+        """Have a request answered, and keep the answer before anybody gets it.
+
+        After a defect, or when stopped meanwhile, it stays unanswered: its thread may have committed, or yet do so.
+        """
         answer: list[Message] = []
 
         async def collect(message: Message) -> None:
             answer.append(message)
 
-        try:
-            await self.app(scope, receive, collect)
-        except BaseException:
-            await _note(partial(repeats.release, centre.store, name))
-            raise
-        if 200 <= answer[0]["status"] < 300:
+        await self.app(scope, receive, collect)
+        status = answer[0]["status"]
+        if 200 <= status < 300:
             await _note(partial(repeats.settle, centre.store, name, *_kept(answer)))
-        else:
+        elif status < 500 or status == NOT_NOW:
             await _note(partial(repeats.release, centre.store, name))
         for message in answer:
             await send(message)
 
+    def _digest(self, scope: Scope, body: bytes) -> bytes:
+        """The same for the same request only."""
+        content_type = Headers(scope=scope).get("content-type", "")
+        parts = (scope["path"].encode(), scope["query_string"], content_type.encode("latin-1"), body)
+        told_apart = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+        return blake2b(told_apart, key=self.secret, digest_size=16).digest()
+
 
 async def _caller(scope: Scope) -> Caller | None:
-    """Who asks; None where the route is to say what is wrong with that."""
+    """Whose key it is; None where no route takes the request, or it takes everybody, or is to refuse who asks."""
+    needs = _needs(scope)
+    if not needs:
+        return None
     try:
-        return await caller_of(Request(scope))
+        caller = await caller_of(Request(scope))
+        for need in needs:
+            need.check(caller)
     except (CredentialsError, HTTPException):
         return None
+    return caller
+
+
+def _needs(scope: Scope) -> list[Needs]:
+    """What the route that takes a POST asks of its caller."""
+    for route in iter_route_contexts(scope["app"].routes):
+        if "POST" in (route.methods or ()) and route.path_regex.match(scope["path"]):
+            return [call for call in calls_of(route.dependant) if isinstance(call, Needs)]
+    return []
 
 
 def _key(shown: str) -> str:
@@ -129,17 +155,6 @@ def _again(body: bytes, receive: Receive) -> Receive:
         return next(messages, None) or await receive()
 
     return read
-
-
-async def _fail(error: HTTPException) -> Message:
-    raise error
-
-
-def _digest(scope: Scope, body: bytes) -> bytes:
-    """The same for the same request only."""
-    content_type = Headers(scope=scope).get("content-type", "")
-    parts = (scope["path"].encode(), scope["query_string"], content_type.encode("latin-1"), body)
-    return blake2b(b"".join(len(part).to_bytes(8, "big") + part for part in parts), digest_size=16).digest()
 
 
 def _kept(answer: list[Message]) -> tuple[int, dict[str, str], bytes | None]:

@@ -10,7 +10,8 @@ from aggregator.store.tables import NullableJson, Table, UtcDateTime
 class KeyedRequest(Table, table=True):
     """A request that its caller has named by a key; ``status`` is null until it is answered.
 
-    ``body`` is null where the answer is not kept: because it is secret, or too long.
+    ``digest`` is keyed by a secret outside the store: it is taken of bodies that may hold a password.
+    ``body`` is null where the answer is not kept: because it is secret, or takes too much room.
     """
 
     __tablename__ = "keyed_request"

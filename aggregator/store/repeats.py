@@ -13,6 +13,8 @@ from shared.errors import SpoolwatchError
 
 KEPT = timedelta(hours=24)
 KEYS_OF_ONE = 50_000
+KEPT_MAX_BYTES = 64 * 1024 * 1024
+"""Of the answers to one caller."""
 
 _request = core(KeyedRequest)
 _SAID = tuple(_request.c[name] for name in ("digest", "begun_at", "status", "headers", "body"))
@@ -58,13 +60,11 @@ def begin(store: Store, name: Name, digest: bytes, now: datetime) -> Known | Non
 
 
 def settle(store: Store, name: Name, status: int, headers: dict[str, str], body: bytes | None) -> None:
-    """Keep the answer to a request that has begun; without ``body``, only that there was one."""
+    """Keep the answer to a request that has begun; without ``body``, or room for it, only that there was one."""
     with store.writing() as connection:
-        connection.execute(
-            update(_request)
-            .where(_is(name))
-            .values(status=status, headers=headers if body is not None else None, body=body)
-        )
+        is_kept = body is not None and _kept_bytes(connection, name.caller) + len(body) <= KEPT_MAX_BYTES
+        answer = {"headers": headers, "body": body} if is_kept else {}
+        connection.execute(update(_request).where(_is(name)).values(status=status, **answer))
 
 
 def release(store: Store, name: Name) -> None:
@@ -88,6 +88,11 @@ def _check_room(connection: Connection, caller: str) -> None:
     used = connection.scalar(select(func.count()).where(_request.c.caller == caller))
     if (used or 0) >= KEYS_OF_ONE:
         raise TooManyKeysError(f"more than {KEYS_OF_ONE} keys of {caller} within {KEPT.days} day")
+
+
+def _kept_bytes(connection: Connection, caller: str) -> int:
+    kept = select(func.sum(func.length(_request.c.body))).where(_request.c.caller == caller)
+    return connection.scalar(kept) or 0
 
 
 def _is(name: Name) -> ColumnElement[bool]:

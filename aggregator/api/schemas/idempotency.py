@@ -8,5 +8,6 @@ PARAMETER = {
     "required": False,
     "schema": {"type": "string", "pattern": PATTERN},
     "description": "Names this request, such as by a UUID. Sent again within 24 hours it is answered as before "
-    "(`Idempotency-Replayed`) and not done again; what failed may be tried again. Answers with secrets are not (409).",
+    "(`Idempotency-Replayed`) and not done again; what was refused may be tried again. "
+    "Answers with secrets are not (409).",
 }

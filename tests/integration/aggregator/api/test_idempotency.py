@@ -1,12 +1,19 @@
 """A POST with an Idempotency-Key is done once, whichever replica it is sent to."""
 
 import asyncio
+from threading import Event
 
 import httpx
 import pytest
+from fastapi import HTTPException
 from sqlalchemy import event
 
+from aggregator.access.roles import THIS_MACHINE, Grant, Role
+from aggregator.access.tokens import TokenKey
 from aggregator.api.app import create_app
+from aggregator.api.routes import gateways
+from aggregator.settings import ApiSettings
+from aggregator.store.people import PersonChange, change_person
 
 PATH = "/api/v1/gateways"
 GATEWAY = {"name": "gw-1", "site": "hamburg"}
@@ -14,16 +21,21 @@ KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 
 
 @pytest.fixture
-def done(store):
-    """Every row that was written to the audit log."""
+def inserted(store):
+    """The rows that were written to a table, one statement each."""
     seen = []
 
     def see(connection, cursor, statement, *_):
-        if statement.startswith("INSERT INTO audit_entry"):
-            seen.append(statement)
+        seen.append(statement)
 
     event.listen(store.engine, "before_cursor_execute", see)
-    return seen
+    return lambda table: [statement for statement in seen if statement.startswith(f"INSERT INTO {table} ")]
+
+
+@pytest.fixture
+def done(inserted):
+    """Counts what was done, each of which is written to the audit log."""
+    return lambda: len(inserted("audit_entry"))
 
 
 async def test_sent_again_it_is_answered_as_before_and_not_done(client, done):
@@ -37,13 +49,13 @@ async def test_sent_again_it_is_answered_as_before_and_not_done(client, done):
     kept = {name: value for name, value in first.headers.items() if name not in of_each_request}
     assert kept.items() <= again.headers.items()
     assert first.headers["x-request-id"] != again.headers["x-request-id"]
-    assert len(done) == 1
+    assert done() == 1
     assert (await client.post(PATH, json=GATEWAY)).status_code == 200
 
 
-async def test_another_replica_knows_the_answer(client, store, ingest, clock):
+async def test_another_replica_knows_the_answer(client, store, ingest, clock, token_key):
     await client.post(PATH, json=GATEWAY, headers=KEY)
-    transport = httpx.ASGITransport(create_app(store, ingest, clock))
+    transport = httpx.ASGITransport(create_app(store, ingest, clock, key=token_key))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as other:
         assert (await other.post(PATH, json=GATEWAY, headers=KEY)).status_code == 201
 
@@ -63,7 +75,7 @@ async def test_of_requests_at_once_one_is_done(client, done):
     codes = {answer.status_code for answer in answers}
     assert 201 in codes
     assert codes <= {201, 409}
-    assert len(done) == 1
+    assert done() == 1
 
 
 async def test_what_began_and_was_never_answered_is_not_done_again(client, done, store):
@@ -73,10 +85,54 @@ async def test_what_began_and_was_never_answered_is_not_done_again(client, done,
     refused = await client.post(PATH, json=GATEWAY, headers=KEY)
     assert (refused.status_code, refused.headers["retry-after"]) == (409, "1")
     assert "look whether it was done" in refused.json()["detail"]
-    assert len(done) == 1
+    assert done() == 1
 
 
-async def test_what_failed_may_be_tried_again(client, recorder):
+async def test_what_was_stopped_meanwhile_is_not_done_again(client, done, monkeypatch):
+    """A route's thread goes on when the program that waits for it is stopped."""
+    begun, go_on, ended = Event(), Event(), Event()
+    register = gateways.register_gateway
+
+    def register_slowly(*args, **kwargs):
+        begun.set()
+        go_on.wait(60)
+        try:
+            return register(*args, **kwargs)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(gateways, "register_gateway", register_slowly)
+    stopped = asyncio.create_task(client.post(PATH, json=GATEWAY, headers=KEY))
+    assert await asyncio.to_thread(begun.wait, 60)
+    stopped.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopped
+    go_on.set()
+    assert (await client.post(PATH, json=GATEWAY, headers=KEY)).status_code == 409
+    assert await asyncio.to_thread(ended.wait, 60)
+    assert done() == 1
+
+
+async def test_what_failed_after_it_was_done_is_not_done_again(client, done, monkeypatch):
+    monkeypatch.setattr(gateways, "find_gateway", lambda *_: None)
+    assert (await client.post(PATH, json=GATEWAY, headers=KEY)).status_code == 500
+    refused = await client.post(PATH, json=GATEWAY, headers=KEY)
+    assert (refused.status_code, "its aggregator failed" in refused.json()["detail"]) == (409, True)
+    assert done() == 1
+
+
+async def test_what_is_not_possible_now_may_be_tried_again(client, done, monkeypatch):
+    def refuse(*_, **__):
+        raise HTTPException(503, "Not now.", {"Retry-After": "1"})
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gateways, "register_gateway", refuse)
+        assert (await client.post(PATH, json=GATEWAY, headers=KEY)).status_code == 503
+    assert (await client.post(PATH, json=GATEWAY, headers=KEY)).status_code == 201
+    assert done() == 1
+
+
+async def test_what_was_refused_may_be_tried_again(client, recorder):
     engine = {"serial": "E-1", "site": "hamburg", "gateway": "gw-1", "position": "left"}
     recorder.register("E-9", gateway="gw-1", site="bremen")
     assert (await client.post("/api/v1/engines", json=engine, headers=KEY)).status_code == 409
@@ -101,6 +157,45 @@ async def test_p8_a_secret_is_not_kept_and_not_made_twice(client, store, logged_
     with store.engine.connect() as connection:
         (kept,) = connection.exec_driver_sql("SELECT status, headers, body FROM keyed_request").all()
     assert kept == (201, None, None)
+
+
+async def test_p8_what_is_kept_of_a_request_cannot_be_made_without_the_token_key(client, store, ingest, clock):
+    """Whoever reads the store could try passwords against a digest that anybody can make of a body."""
+    await client.post(PATH, json=GATEWAY, headers=KEY)
+    transport = httpx.ASGITransport(create_app(store, ingest, clock, key=TokenKey.draw()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as other:
+        assert (await other.post(PATH, json=GATEWAY, headers=KEY)).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/api/v1/sessions", "/api/v1/sessions/refresh", "/api/v1/nowhere"])
+async def test_p8_of_what_takes_nobody_in_particular_nothing_is_noted(client, inserted, bearer, path):
+    json = {"name": "anna", "password": "correct horse battery", "refresh_token": "x"}
+    assert (await client.post(path, json=json, headers=KEY | bearer())).status_code in (401, 404, 422)
+    assert inserted("keyed_request") == []
+
+
+@pytest.mark.parametrize(("path", "json"), [(PATH, GATEWAY), ("/api/v1/people", {}), ("/api/v1/api-keys", {})])
+async def test_of_who_may_not_ask_nothing_is_noted(client, inserted, bearer, path, json):
+    assert (await client.post(path, json=json, headers=KEY | bearer("viewer@hamburg"))).status_code == 403
+    assert inserted("keyed_request") == []
+
+
+async def test_who_may_no_longer_ask_is_not_given_the_kept_answer(client, store, clock, secured, logged_in):
+    zoe = logged_in("engineer@hamburg")
+    assert (await client.post(PATH, json=GATEWAY, headers=KEY | zoe)).status_code == 201
+    viewer = PersonChange(grants=(Grant(Role.VIEWER, "hamburg"),))
+    change_person(store, "zoe0", viewer, THIS_MACHINE, clock())
+    clock.advance(3)
+    assert (await client.post(PATH, json=GATEWAY, headers=KEY | zoe)).status_code == 403
+
+
+@pytest.mark.parametrize("api_settings", [ApiSettings(rate="1/hour")])
+async def test_new_keys_are_counted_before_they_are_noted(client, inserted, bearer):
+    anna = bearer("engineer@hamburg")
+    assert (await client.post(PATH, json=GATEWAY, headers=KEY | anna)).status_code == 201
+    refused = await client.post("/api/v1/engines", json={}, headers={"Idempotency-Key": "k-2"} | anna)
+    assert (refused.status_code, "retry-after" in refused.headers) == (429, True)
+    assert len(inserted("keyed_request")) == 1
 
 
 async def test_a_body_that_is_too_long_or_no_json_is_refused_as_ever(client):

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import insert
 
+from aggregator.store import repeats
 from aggregator.store.repeat_tables import KeyedRequest
 from aggregator.store.repeats import KEYS_OF_ONE, Name, TooManyKeysError, begin, release, settle
 from aggregator.store.tables import core
@@ -39,3 +40,24 @@ def test_keys_are_forgotten_after_a_day_and_so_make_room(store, clock):
     assert begin(store, Name("person anna", "k-0"), b"asked", clock()) is not None
     clock.advance(1)
     assert begin(store, Name("person anna", "k-new"), b"asked", clock()) is None
+
+
+def test_answers_of_one_caller_are_kept_as_long_as_there_is_room(store, clock, monkeypatch):
+    monkeypatch.setattr(repeats, "KEPT_MAX_BYTES", 10)
+    names = [
+        Name("person anna", "k-1"),
+        Name("person anna", "k-2"),
+        Name("person anna", "k-3"),
+        Name("person zoe", "k"),
+    ]
+    for name, body in zip(names, [b"123456", b"12345", b"1234", b"1234567890"], strict=True):
+        begin(store, name, b"asked", clock())
+        settle(store, name, 201, {"location": "/here"}, body)
+    kept = [begin(store, name, b"asked", clock()) for name in names]
+    assert [(known.status, known.body) for known in kept] == [
+        (201, b"123456"),
+        (201, None),
+        (201, b"1234"),
+        (201, b"1234567890"),
+    ]
+    assert kept[1].headers is None

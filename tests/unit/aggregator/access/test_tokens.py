@@ -63,3 +63,11 @@ def test_the_key_is_kept_in_a_file_of_its_owners(tmp_path):
     path.write_text("no key")
     with pytest.raises(SettingsError, match=r"token_key_file .* holds no private key"):
         TokenKey.open(path)
+
+
+def test_a_secret_is_the_keys_own_and_of_one_purpose(tmp_path):
+    key = TokenKey.open(tmp_path / "token.key")
+    secret = key.derive("a")
+    assert secret == TokenKey.open(tmp_path / "token.key").derive("a")
+    assert len({secret, key.derive("b"), TokenKey.draw().derive("a")}) == 3
+    assert len(secret) == 32
