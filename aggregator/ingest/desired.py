@@ -32,7 +32,7 @@ Send = Callable[[str, bytes], Awaitable[None]]
 class _Tries(NamedTuple):
     """How often a message was sent without success, and when last."""
 
-    count: int
+    times: int
     at_s: float
 
 
@@ -83,7 +83,7 @@ class DesiredMessages:
     async def _publish(self, message: Message, send: Send) -> None:
         key = message.gateway, message.ordinal
         payload = self._key.sign_desired(message.body)
-        tried = self._tried[key].count if key in self._tried else 0
+        tried = self._tried[key].times if key in self._tried else 0
         if tried < TRIES:
             if len(payload) > SAFE_BYTES:
                 self._tried[key] = _Tries(tried + 1, self._monotonic_s())
