@@ -21,7 +21,7 @@ from shared.messages import Gap
 STREAMS = (("gw-1", "E1"), ("gw-2", "E2"))
 CYCLES = 4
 LAST_SEQ = 2 * CYCLES + 2  # a row and a prediction per cycle, a gap, a record that is none
-KEEP = {"engine", "gateway", "installation", "model", "audit_entry", "alembic_version"}
+KEEP = {"engine", "gateway", "installation", "model", "audit_entry", "alembic_version", "store_fact"}
 
 chunks = st.tuples(st.sampled_from(STREAMS), st.sets(st.integers(1, LAST_SEQ), min_size=1, max_size=LAST_SEQ))
 batches = st.lists(st.lists(chunks, min_size=1, max_size=4), max_size=5)
