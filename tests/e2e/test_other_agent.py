@@ -306,7 +306,7 @@ def test_it_is_asked_for_records_and_refuses_what_it_cannot_do(start, aggregator
     agent.accept(*map(row, range(1, 6)))
     agent.run_until(agent.is_drained)
     told = ask({"action": "resend", "ranges": [[1, 9]]})
-    assert (told["state"], told["unavailable"]) == ("done", [[seq, seq] for seq in range(6, 10)])
+    assert (told["state"], told["unavailable"]) == ("done", [[6, 9]])
     agent.run_until(agent.is_drained)
     assert cycles(aggregator) == list(range(1, 6))
     told = ask({"action": "restart_source"})
