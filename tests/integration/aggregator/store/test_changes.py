@@ -92,7 +92,7 @@ def test_in_portions_everything_is_told_once_and_each_transaction_whole(reader, 
     assert reader.serials() == []
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer at a time
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)  # SQLite has one writer at a time
 def test_who_commits_first_though_it_began_later_is_told_of_no_sooner(store, reader, recorder):
     recorder.register("E-1")
     recorder.register("E-2")
