@@ -11,7 +11,7 @@ PAUSE_S = 0.1
 
 
 def life():
-    """Rows without end: where one life ends, the next begins in the same engine, so that a slow machine has time for all."""
+    """Rows without end, so that they last on a slow machine: one life after another in the same engine."""
     lives = chain.from_iterable(repeat([values for _, values, _ in SimulatedEngine("E-1", seed=7).rows()]))
     return ((1, cycle, values) for cycle, values in enumerate(lives, start=1))
 
