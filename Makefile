@@ -101,8 +101,8 @@ PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header -
 
 .PHONY: requirements
 requirements: $(VENV)/.dev ## pin the dependencies again, with hashes
-	$(PIN) --extra agent -o requirements/agent.txt
-	$(PIN) --extra agent --extra aggregator --extra simulators -o requirements/run.txt
+	$(PIN) --extra agent --extra opcua -o requirements/agent.txt
+	$(PIN) --extra agent --extra opcua --extra aggregator --extra simulators -o requirements/run.txt
 	$(PIN) --all-extras -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate requirements/train.in \
 	  -o requirements/train.txt
