@@ -19,7 +19,7 @@ from shared.desired import DesiredEngine
 from shared.errors import RowError, SourceError
 from shared.messages import as_reason
 from shared.predictor import Predictor
-from shared.rows import SensorRow
+from shared.rows import Sample, SensorRow
 
 PAUSE_S = 1.0
 
@@ -195,6 +195,8 @@ class Pipeline:
         for reading in batch.readings:
             if isinstance(reading, RefusedRow):
                 _refuse(step, reading.raw, reading.reason)
+            elif isinstance(reading, Sample):
+                _refuse(step, reading.raw, "this agent makes no cycle rows of samples yet")
             else:
                 self._predict(reading, step)
 
