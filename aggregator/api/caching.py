@@ -1,10 +1,11 @@
-"""Conditional reads (RFC 9110, 9111): who has an answer already is told that it still is the same; and compression."""
+"""What reads have in common: field selection, compression, and conditional requests (RFC 9110, 9111)."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aggregator.api.etags import of_content
+from aggregator.api.selection import PARAMETER, select
 
 PREFIX = "/api/"
 COMPRESSED_FROM_BYTES = 1000
@@ -14,7 +15,7 @@ KEPT_BY_304 = ("etag", "cache-control", "vary", "link")
 
 
 class Reads:
-    """Middleware that tags, compresses and saves the answers to GET; what is sent to others stays as it is.
+    """Middleware that cuts, tags, compresses and saves the answers to GET; what is sent to others stays as it is.
 
     Only reads are compressed: no answer to them has a secret, whose bytes its length could give away.
     """
@@ -47,11 +48,14 @@ class Reads:
 
 
 def _tagged(scope: Scope, start: Message, body: Message) -> tuple[Message, Message]:
-    """An answer with its tag, or that it is what the caller has; streams have none, because their end is not known."""
+    """What is wanted of an answer, with its tag, or that it is what the caller has; streams are sent as they are."""
     headers = MutableHeaders(scope=start)
     is_json = headers.get("content-type", "").startswith("application/json")
     if start["status"] != 200 or not is_json or body.get("more_body", False):
         return start, body
+    if PARAMETER.encode() in scope["query_string"]:
+        body = {**body, "body": select(scope["query_string"], body["body"])}
+        headers["Content-Length"] = str(len(body["body"]))
     headers["ETag"] = tag = of_content(headers.get("etag"), body["body"])
     if not _has(Headers(scope=scope).get("if-none-match"), tag):
         return start, body

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from fastapi import Request, Response
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from aggregator.api.problems import invalid
+from aggregator.api.selection import FieldsQuery, Item
 
-Item = TypeVar("Item")
 Place = TypeVar("Place")
 Read = TypeVar("Read")
 
@@ -25,10 +25,8 @@ class Page(BaseModel, Generic[Item]):
     )
 
 
-class PageQuery(BaseModel):
-    """What every list takes."""
-
-    model_config = ConfigDict(extra="forbid")
+class PageQuery(FieldsQuery[Item], Generic[Item]):
+    """What every list takes, of its items: ``PageQuery[Engine]``."""
 
     limit: int = Field(default=100, ge=1, le=500, description="How many items at most.")
     cursor: str | None = Field(

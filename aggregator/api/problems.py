@@ -18,6 +18,7 @@ from structlog.contextvars import get_contextvars
 from aggregator.api.correlation import REQUEST_ID
 from aggregator.api.schemas import idempotency
 from aggregator.api.schemas.problem import FieldProblem, Problem
+from aggregator.api.selection import PARAMETER
 from aggregator.store.installations import NoSuchInstallationError
 from aggregator.store.registry import NoSuchEngineError, NotAtSiteError
 from aggregator.store.versions import ChangedError
@@ -178,6 +179,9 @@ def _add_what_all_have(method: str, operation: dict[str, Any]) -> None:
         statuses += [409, 422]
     if method == "get" and "application/json" in operation["responses"].get("200", {}).get("content", {}):
         operation["responses"]["304"] = {"description": "It is as `If-None-Match` says."}
+    for parameter in operation.get("parameters", []):
+        if parameter["name"] == PARAMETER:
+            parameter |= {"style": "form", "explode": False}
     if "requestBody" in operation:
         statuses.append(413)
     for status in statuses:

@@ -24,7 +24,11 @@ router = APIRouter(prefix="/api-keys", tags=["access"])
 
 @router.get("", summary="List API keys", responses=problems(422))
 def read_keys(
-    caller: AdminDep, session: SessionDep, query: Annotated[PageQuery, Query()], request: Request, response: Response
+    caller: AdminDep,
+    session: SessionDep,
+    query: Annotated[PageQuery[ApiKey], Query()],
+    request: Request,
+    response: Response,
 ) -> Page[ApiKey]:
     """Keys by when they were made, those that are no longer good included."""
     after = place_of(query.cursor, _PLACE)

@@ -19,7 +19,11 @@ router = APIRouter(prefix="/audit", tags=["access"])
 
 @router.get("", summary="Read the audit log", responses=problems(422))
 def read_audit(
-    caller: AdminDep, session: SessionDep, query: Annotated[PageQuery, Query()], request: Request, response: Response
+    caller: AdminDep,
+    session: SessionDep,
+    query: Annotated[PageQuery[AuditEntry], Query()],
+    request: Request,
+    response: Response,
 ) -> Page[AuditEntry]:
     """Changes and failed logins, newest first; an admin of some sites reads those of these sites."""
     after = place_of(query.cursor, _PLACE)

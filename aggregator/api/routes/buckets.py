@@ -8,7 +8,9 @@ from fastapi import APIRouter, Query, Response
 from aggregator.access.roles import Sites
 from aggregator.api.deps import Serial, SessionDep, VisibleSites
 from aggregator.api.problems import no_such_engine, problems
-from aggregator.api.schemas.history import BucketQuery, PredictionBucket, TelemetryBucket, TelemetryBucketQuery
+from aggregator.api.schemas.history import PredictionBucket, TelemetryBucket
+from aggregator.api.schemas.spans import BucketQuery, TelemetryBucketQuery
+from aggregator.api.selection import Item
 from aggregator.store.reads import Session
 from aggregator.store.reads.buckets import Bucket, BucketSpan, sum_up_predictions, sum_up_telemetry
 from aggregator.store.reads.engine import find_current, find_engine_id
@@ -42,7 +44,7 @@ def read_telemetry_buckets(
     responses=problems(404, 422),
 )
 def read_prediction_buckets(
-    serial: Serial, sites: VisibleSites, session: SessionDep, query: Annotated[BucketQuery, Query()]
+    serial: Serial, sites: VisibleSites, session: SessionDep, query: Annotated[BucketQuery[PredictionBucket], Query()]
 ) -> Response:
     """Minimum, maximum and mean of the predicted mean and quantiles over buckets of cycles of one installation."""
     span = _span(session, sites, serial, query)
@@ -50,7 +52,7 @@ def read_prediction_buckets(
     return _answer([_shown(one) | one.extents for one in found])
 
 
-def _span(session: Session, sites: Sites, serial: str, query: BucketQuery) -> BucketSpan | None:
+def _span(session: Session, sites: Sites, serial: str, query: BucketQuery[Item]) -> BucketSpan | None:
     """What is wanted, or None of an engine that has recorded nothing yet."""
     engine_id = find_engine_id(session, sites, serial)
     if engine_id is None:

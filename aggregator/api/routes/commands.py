@@ -14,6 +14,7 @@ from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_o
 from aggregator.api.problems import invalid, problems
 from aggregator.api.schemas.commands import Command, CommandQuery, NewCommand, Resend
 from aggregator.api.schemas.names import AwareUtc, Name
+from aggregator.api.selection import FieldsQuery
 from aggregator.gateways import UnreachableError
 from aggregator.store.commands import find_command, list_commands
 from aggregator.store.reads import Session
@@ -61,7 +62,7 @@ def read_commands(
     sites: VisibleSites,
     session: SessionDep,
     now: NowDep,
-    query: Annotated[PageQuery, Query()],
+    query: Annotated[PageQuery[Command], Query()],
     request: Request,
     response: Response,
 ) -> Page[Command]:
@@ -74,7 +75,14 @@ def read_commands(
 
 
 @router.get("/{id}", summary="What became of a command", responses=problems(404, 422))
-def read_command(name: GatewayName, id: CommandId, sites: VisibleSites, session: SessionDep, now: NowDep) -> Command:
+def read_command(
+    name: GatewayName,
+    id: CommandId,
+    sites: VisibleSites,
+    session: SessionDep,
+    now: NowDep,
+    _: Annotated[FieldsQuery[Command], Query()],
+) -> Command:
     """One command, and what the gateway says that it did."""
     _gateway(session, sites, name)
     command = find_command(session, sites, id, name)

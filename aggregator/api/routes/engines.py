@@ -12,6 +12,7 @@ from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import edit_problem, no_such_engine, not_at, problems
 from aggregator.api.schemas.engines import Engine, EngineChange, EngineDetails, EngineQuery, EngineRegistration
 from aggregator.api.schemas.names import AwareUtc, Name
+from aggregator.api.selection import FieldsQuery
 from aggregator.fleet.channels import statistics_of
 from aggregator.store.reads import Session
 from aggregator.store.reads.engine import find_engine, latest_rows
@@ -97,7 +98,12 @@ def register(
 
 @router.get("/{serial}", summary="Look at one engine", responses={200: {"headers": ETAG}, **problems(404, 422)})
 def read_engine(
-    serial: Serial, centre: CentreDep, sites: VisibleSites, session: SessionDep, response: Response
+    serial: Serial,
+    centre: CentreDep,
+    sites: VisibleSites,
+    session: SessionDep,
+    response: Response,
+    _: Annotated[FieldsQuery[EngineDetails], Query()],
 ) -> EngineDetails:
     """All that is known of its present state: latest row, prediction with lineage, statistics, liveness."""
     return _show(centre, session, sites, serial, response)

@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
@@ -12,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from aggregator.access.roles import Sites
 from aggregator.api.deps import Centre, CentreDep, Serial, VisibleSites
 from aggregator.api.problems import no_such_engine, problems
-from aggregator.api.schemas.history import SpanQuery, TelemetryFileQuery
+from aggregator.api.schemas.spans import PredictionLine, SpanQuery, TelemetryFileQuery, TelemetryLine
 from aggregator.store.reads import Session
 from aggregator.store.reads.engine import find_engine_id
 from aggregator.store.reads.history import Span, latest_telemetry_id, list_channels, list_predictions, list_telemetry
@@ -52,18 +53,16 @@ def read_telemetry_file(
         until_id = latest_telemetry_id(session)
         span = Span(query.from_cycle, query.to_cycle, query.installation_id, until_id=until_id)
         channels = query.channel or list_channels(session, engine_id, span)
+    columns = _columns(TelemetryLine._fields, query.fields)
+    if "channels" in columns:
+        columns.remove("channels")
+    else:
+        channels = []
 
     def lines() -> Iterator[list[Line]]:
-        yield [("cycle", "installation_id", "observed_at", "received_at", "clock_unsynced", *map(_harmless, channels))]
+        yield [(*columns, *map(_harmless, channels))]
         for portion in _portions(centre, engine_id, span, read):
-            yield [
-                (
-                    *(row.cycle, row.installation_id, row.observed_at.isoformat(), row.received_at.isoformat()),
-                    row.clock_unsynced,
-                    *(row.channels.get(channel) for channel in channels),
-                )
-                for row in portion
-            ]
+            yield [(*_values(row, columns), *(row.channels.get(channel) for channel in channels)) for row in portion]
 
     return _respond(lines(), f"{serial}-telemetry.csv")
 
@@ -75,7 +74,7 @@ def read_telemetry_file(
     responses=_CSV | problems(404, 422),
 )
 def read_prediction_file(
-    serial: Serial, centre: CentreDep, sites: VisibleSites, query: Annotated[SpanQuery, Query()]
+    serial: Serial, centre: CentreDep, sites: VisibleSites, query: Annotated[SpanQuery[PredictionLine], Query()]
 ) -> StreamingResponse:
     """One line per prediction, by cycle; RUL in cycles, unclipped, with the cap beside it."""
 
@@ -85,26 +84,29 @@ def read_prediction_file(
     span = Span(query.from_cycle, query.to_cycle, query.installation_id)
     portions = _portions(centre, _engine_id(centre, sites, serial), span, read)
 
+    columns = _columns(PredictionLine._fields, query.fields)
+
     def lines() -> Iterator[list[Line]]:
-        yield [_PREDICTION_COLUMNS]
+        yield [columns]
         for portion in portions:
-            yield [_prediction_line(*row) for row in portion]
+            yield [_values(_prediction_line(*row), columns) for row in portion]
 
     return _respond(lines(), f"{serial}-predictions.csv")
 
 
-_PREDICTION_COLUMNS = (
-    *("cycle", "installation_id", "observed_at", "predicted_at", "received_at"),
-    *("rul_mean_cycles", "rul_q05_cycles", "rul_q50_cycles", "rul_q95_cycles", "cap_cycles"),
-    *("model", "version", "sha256", "runtime", "origin"),
-)
+def _columns(there_are: Sequence[str], wanted: Collection[str] | None) -> list[str]:
+    return [column for column in there_are if wanted is None or column in wanted]
 
 
-def _prediction_line(one: Prediction, model: Model) -> Line:
-    times = (one.observed_at, one.predicted_at, one.received_at)
-    quantities = (one.rul_mean_cycles, one.rul_q05_cycles, one.rul_q50_cycles, one.rul_q95_cycles, one.cap_cycles)
-    return (
-        *(one.cycle, one.installation_id, *(time.isoformat() for time in times), *quantities),
+def _values(row: object, columns: Iterable[str]) -> Line:
+    values = [getattr(row, column) for column in columns]
+    return [value.isoformat() if isinstance(value, datetime) else value for value in values]
+
+
+def _prediction_line(one: Prediction, model: Model) -> PredictionLine:
+    return PredictionLine(
+        *(one.cycle, one.installation_id, one.observed_at, one.predicted_at, one.received_at),
+        *(one.rul_mean_cycles, one.rul_q05_cycles, one.rul_q50_cycles, one.rul_q95_cycles, one.cap_cycles),
         *map(_harmless, (model.name, model.version, model.sha256, one.runtime, one.origin)),
     )
 

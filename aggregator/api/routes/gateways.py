@@ -25,7 +25,7 @@ def read_gateways(
     sites: VisibleSites,
     session: SessionDep,
     now: NowDep,
-    query: Annotated[PageQuery, Query()],
+    query: Annotated[PageQuery[Gateway], Query()],
     request: Request,
     response: Response,
 ) -> Page[Gateway]:

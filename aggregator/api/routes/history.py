@@ -9,7 +9,9 @@ from aggregator.access.roles import Sites
 from aggregator.api.deps import Serial, SessionDep, VisibleSites
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import no_such_engine, problems
-from aggregator.api.schemas.history import HistoryQuery, PredictionQuery, PredictionRecord, TelemetryQuery, TelemetryRow
+from aggregator.api.schemas.history import PredictionRecord, TelemetryRow
+from aggregator.api.schemas.spans import HistoryQuery, PredictionQuery, TelemetryQuery
+from aggregator.api.selection import Item
 from aggregator.store.reads import Session
 from aggregator.store.reads.engine import find_engine_id
 from aggregator.store.reads.history import Span, list_predictions, list_telemetry
@@ -62,7 +64,7 @@ def _engine_id(session: Session, sites: Sites, serial: str) -> int:
     return engine_id
 
 
-def _span(query: HistoryQuery) -> Span:
+def _span(query: HistoryQuery[Item]) -> Span:
     return Span(
         from_cycle=query.from_cycle,
         to_cycle=query.to_cycle,

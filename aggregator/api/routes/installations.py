@@ -19,6 +19,7 @@ from aggregator.api.schemas.installations import (
     NewInstallation,
 )
 from aggregator.api.schemas.names import AwareUtc
+from aggregator.api.selection import FieldsQuery
 from aggregator.store import installations
 from aggregator.store.reads import Session
 from aggregator.store.reads.installations import InstallationFilter, find_installation, list_installations
@@ -73,7 +74,13 @@ def install(
 
 
 @router.get("/{id}", summary="Look at one installation", responses={200: {"headers": ETAG}, **problems(404, 422)})
-def read_installation(id: Id, sites: VisibleSites, session: SessionDep, response: Response) -> Installation:
+def read_installation(
+    id: Id,
+    sites: VisibleSites,
+    session: SessionDep,
+    response: Response,
+    _: Annotated[FieldsQuery[Installation], Query()],
+) -> Installation:
     """One installation, with the `ETag` to change it by."""
     return _show(session, sites, id, response)
 

@@ -10,6 +10,7 @@ from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import problems
 from aggregator.api.schemas.history import ModelReference
 from aggregator.api.schemas.lineage import LineageQuery, MadePrediction
+from aggregator.api.selection import FieldsQuery
 from aggregator.store.reads.lineage import list_made, list_models
 
 _PLACE: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
@@ -18,7 +19,9 @@ router = APIRouter(tags=["lineage"])
 
 
 @router.get("/models", summary="List the models that made predictions", responses=problems())
-def read_models(sites: VisibleSites, session: SessionDep) -> list[ModelReference]:
+def read_models(
+    sites: VisibleSites, session: SessionDep, _: Annotated[FieldsQuery[ModelReference], Query()]
+) -> list[ModelReference]:
     """Every model that made a prediction for an engine that one may see, by name and version."""
     return [ModelReference.model_validate(model, from_attributes=True) for model in list_models(session, sites)]
 

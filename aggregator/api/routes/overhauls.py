@@ -1,11 +1,14 @@
 """Overhauls: enter and list them."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from aggregator.access.roles import Role
 from aggregator.api.deps import CentreDep, NowDep, Serial, SessionDep, TechnicianDep, VisibleSites
 from aggregator.api.problems import edit_problem, no_such_engine, problems
 from aggregator.api.schemas.overhauls import NewOverhaul, Overhaul, OverhaulList
+from aggregator.api.selection import FieldsQuery
 from aggregator.store import overhauls
 from aggregator.store.reads.engine import find_engine_id
 from shared.errors import SpoolwatchError
@@ -14,7 +17,9 @@ router = APIRouter(prefix="/engines/{serial}/overhauls", tags=["engines"])
 
 
 @router.get("", summary="List an engine's overhauls", responses=problems(404, 422))
-def read_overhauls(serial: Serial, sites: VisibleSites, session: SessionDep) -> OverhaulList:
+def read_overhauls(
+    serial: Serial, sites: VisibleSites, session: SessionDep, _: Annotated[FieldsQuery[Overhaul], Query()]
+) -> OverhaulList:
     """When it was overhauled, the last time first."""
     if find_engine_id(session, sites, serial) is None:
         raise no_such_engine(serial)

@@ -12,6 +12,7 @@ from aggregator.api.deps import AdminDep, AdminInPersonDep, CentreDep, SessionDe
 from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_of, take
 from aggregator.api.problems import not_at, problems
 from aggregator.api.schemas.access import NewPerson, Person, PersonChange, PersonName
+from aggregator.api.selection import FieldsQuery
 from aggregator.store import people, tables
 from aggregator.store.people import NoSuchPersonError, PersonError, find_person, list_people
 from aggregator.store.reads import Session
@@ -24,7 +25,11 @@ router = APIRouter(prefix="/people", tags=["access"])
 
 @router.get("", summary="List people", responses=problems(422))
 def read_people(
-    caller: AdminDep, session: SessionDep, query: Annotated[PageQuery, Query()], request: Request, response: Response
+    caller: AdminDep,
+    session: SessionDep,
+    query: Annotated[PageQuery[Person], Query()],
+    request: Request,
+    response: Response,
 ) -> Page[Person]:
     """People by name, those that are disabled included."""
     after = place_of(query.cursor, _PLACE) or ""
@@ -51,7 +56,7 @@ def add(new: NewPerson, caller: AdminInPersonDep, centre: CentreDep, response: R
 
 
 @router.get("/{name}", summary="Look at one person", responses=problems(404, 422))
-def read_person(name: Who, caller: AdminDep, session: SessionDep) -> Person:
+def read_person(name: Who, caller: AdminDep, session: SessionDep, _: Annotated[FieldsQuery[Person], Query()]) -> Person:
     """What a person may do, and where."""
     return Person.of(_find(session, name, caller))
 

@@ -20,6 +20,7 @@ from aggregator.api.schemas.predict import (
     RequestedPrediction,
     WaitQuery,
 )
+from aggregator.api.selection import FieldsQuery
 from aggregator.predicting import Answer, InvalidWishError, NoSuchPredictionError
 from aggregator.store.commands import find_asked, predicted_by, state_of
 from aggregator.store.registry import NoSuchEngineError
@@ -102,7 +103,13 @@ async def replay(serial: Serial, id: PredictionId, caller: TechnicianDep, centre
 
 
 @router.get("/operations/{id}", summary="What became of a request", responses=problems(404, 422))
-def read_operation(id: OperationId, sites: VisibleSites, session: SessionDep, now: NowDep) -> RequestedPrediction:
+def read_operation(
+    id: OperationId,
+    sites: VisibleSites,
+    session: SessionDep,
+    now: NowDep,
+    _: Annotated[FieldsQuery[RequestedPrediction], Query()],
+) -> RequestedPrediction:
     """What became of the request to a gateway to predict an engine."""
     found = find_asked(session, sites, id)
     if found is None:

@@ -17,6 +17,7 @@ from aggregator.api.schemas.quarantine import (
     Redrive,
     Redriven,
 )
+from aggregator.api.selection import FieldsQuery
 from aggregator.ingest.redrive import redrive
 from aggregator.store.quarantine import discard
 from aggregator.store.reads import Session
@@ -51,7 +52,9 @@ def read_quarantine(
 
 
 @router.get("/{id:int}", summary="Look at one quarantined message", responses=problems(404, 422))
-def read_message(id: Id, sites: VisibleSites, session: SessionDep) -> QuarantinedContent:
+def read_message(
+    id: Id, sites: VisibleSites, session: SessionDep, _: Annotated[FieldsQuery[QuarantinedContent], Query()]
+) -> QuarantinedContent:
     """A message with its bytes as they came and, where they are JSON, what they say."""
     return QuarantinedContent.of(_find(session, sites, id))
 

@@ -1,6 +1,8 @@
 """Logins of people: begin, renew, end."""
 
-from fastapi import APIRouter, HTTPException, Response
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from aggregator.access.passwords import hash_password
@@ -8,6 +10,7 @@ from aggregator.access.tokens import CredentialsError
 from aggregator.api.deps import OPEN_TO_ALL, AddressDep, AnybodyDep, CentreDep
 from aggregator.api.problems import problems, unauthorized
 from aggregator.api.schemas.access import Credentials, Me, PasswordChange, Renewal, Session
+from aggregator.api.selection import FieldsQuery
 from aggregator.store.logins import end_login
 from aggregator.store.people import change_own_password
 
@@ -41,7 +44,7 @@ async def renew(renewal: Renewal, centre: CentreDep, address: AddressDep, respon
 
 
 @router.get("/current", summary="Who am I?", responses=problems())
-async def read_current(caller: AnybodyDep) -> Me:
+async def read_current(caller: AnybodyDep, _: Annotated[FieldsQuery[Me], Query()]) -> Me:
     """Whoever asks, with what they may do and where."""
     return Me.of(caller)
 

@@ -1,11 +1,14 @@
 """Why an engine is judged as it is."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from aggregator.api.deps import Serial, SessionDep, VisibleSites
 from aggregator.api.problems import no_such_engine, problems
 from aggregator.api.schemas.history import ModelReference
 from aggregator.api.schemas.why import ChannelMovement, EngineWhy, RowSpan
+from aggregator.api.selection import FieldsQuery
 from aggregator.fleet.movement import LATEST_ROWS, Row, movements
 from aggregator.released import features_of
 from aggregator.store.reads.engine import end_rows, find_engine
@@ -14,7 +17,9 @@ router = APIRouter(prefix="/engines/{serial}", tags=["engines"])
 
 
 @router.get("/why", summary="Which channels have moved", responses=problems(404, 422))
-def read_why(serial: Serial, sites: VisibleSites, session: SessionDep) -> EngineWhy:
+def read_why(
+    serial: Serial, sites: VisibleSites, session: SessionDep, _: Annotated[FieldsQuery[EngineWhy], Query()]
+) -> EngineWhy:
     """The channels by how far they have moved from the engine's own first rows, each row in its operating condition.
 
     It is told in the way of the model that made the latest prediction: that is what it looks at. What moved far is
@@ -25,7 +30,7 @@ def read_why(serial: Serial, sites: VisibleSites, session: SessionDep) -> Engine
         raise no_such_engine(serial)
     if detail.current is None or detail.prediction is None:
         return EngineWhy.nothing("There is no prediction yet.")
-    place, (_, model) = detail.current.installation_id, detail.prediction
+    place, model = detail.current.installation_id, detail.prediction[1]
     reference = ModelReference(name=model.name, version=model.version, sha256=model.sha256)
     features = features_of(model.name, model.version, model.sha256)
     if features is None:

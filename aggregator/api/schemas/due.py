@@ -61,27 +61,6 @@ class DueDates(BaseModel):
         return cls(q05=q05, q50=q50, q95=q95)
 
 
-class DueQuery(PageQuery):
-    """By when, how surely, and which engines."""
-
-    before: Day = Field(description="Due before this day begins, in UTC.", examples=["2026-12-01"])
-    confidence: float = Field(
-        default=MOST_CAUTIOUS,
-        ge=LEAST_CAUTIOUS,
-        le=MOST_CAUTIOUS,
-        description="With which probability an engine is to last until it is due; between the three calibrated "
-        "quantiles, linear. 0.95 goes by q05 and is the most cautious, 0.9 is the field's B10 life.",
-    )
-    lead_time_days: int = Field(
-        default=0, ge=0, le=3650, description="How many days before they are needed parts have to be ordered."
-    )
-    verdict: Literal["due", "undetermined"] = Field(
-        default="due", description="`undetermined`: instead of those that are due, those of which nobody can tell."
-    )
-    site: Name | None = None
-    type: str | None = Field(default=None, max_length=64)
-
-
 class EngineDue(BaseModel):
     """An engine that is due, or of which nobody can tell."""
 
@@ -136,3 +115,24 @@ class DuePage(Page[EngineDue]):
     before: datetime
     confidence: float
     counts: DueCounts
+
+
+class DueQuery(PageQuery[EngineDue]):
+    """By when, how surely, and which engines."""
+
+    before: Day = Field(description="Due before this day begins, in UTC.", examples=["2026-12-01"])
+    confidence: float = Field(
+        default=MOST_CAUTIOUS,
+        ge=LEAST_CAUTIOUS,
+        le=MOST_CAUTIOUS,
+        description="With which probability an engine is to last until it is due; between the three calibrated "
+        "quantiles, linear. 0.95 goes by q05 and is the most cautious, 0.9 is the field's B10 life.",
+    )
+    lead_time_days: int = Field(
+        default=0, ge=0, le=3650, description="How many days before they are needed parts have to be ordered."
+    )
+    verdict: Literal["due", "undetermined"] = Field(
+        default="due", description="`undetermined`: instead of those that are due, those of which nobody can tell."
+    )
+    site: Name | None = None
+    type: str | None = Field(default=None, max_length=64)

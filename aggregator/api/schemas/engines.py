@@ -154,7 +154,7 @@ class EngineChange(BaseModel):
     )
 
 
-class EngineQuery(PageQuery):
+class EngineQuery(PageQuery[Engine]):
     """Which engines are wanted, and in what order."""
 
     site: Name | None = None

@@ -2,21 +2,13 @@
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from aggregator.api.schemas.names import Name
+from aggregator.api.selection import FieldsQuery
 from aggregator.fleet.bands import Band, Quantile, Thresholds
 from aggregator.fleet.liveness import LinkState
 from aggregator.fleet.summary import Average, FleetSummary
-
-
-class FleetQuery(BaseModel):
-    """Which engines are counted."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    site: Name | None = None
-    type: str | None = Field(default=None, max_length=64, examples=["turbofan"])
 
 
 class FleetCounts(BaseModel):
@@ -87,3 +79,10 @@ class Fleet(BaseModel):
             ),
             thresholds=BandThresholds.model_validate(thresholds, from_attributes=True),
         )
+
+
+class FleetQuery(FieldsQuery[Fleet]):
+    """Which engines are counted."""
+
+    site: Name | None = None
+    type: str | None = Field(default=None, max_length=64, examples=["turbofan"])

@@ -1,20 +1,16 @@
-"""What was recorded of an engine: its predictions with their lineage, and its rows."""
+"""What was recorded of an engine: its predictions with their lineage, its rows, and both as few points."""
 
 from base64 import b64encode
 from collections.abc import Collection
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from aggregator.api.paging import PageQuery
 from aggregator.api.schemas.names import Flags
 from aggregator.fleet import rul
 from aggregator.store.reads.history import rul_of
 from aggregator.store.tables import Model, Prediction, Telemetry
-
-CYCLE_MAX = 2**31 - 1
-CHANNELS_MAX = 64
 
 
 class AtCap(BaseModel):
@@ -148,52 +144,6 @@ class TelemetryRow(BaseModel):
         return shown
 
 
-class SpanQuery(BaseModel):
-    """Which part of an engine's history is wanted."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    from_cycle: int = Field(default=1, ge=1, le=CYCLE_MAX, description="The first cycle wanted.")
-    to_cycle: int = Field(default=CYCLE_MAX, ge=1, le=CYCLE_MAX, description="The last cycle wanted, inclusive.")
-    installation_id: str | None = Field(
-        default=None,
-        pattern=r"^[0-9A-Za-z-]{1,64}$",
-        description="Only what was recorded in this installation; counters start again with a new one.",
-    )
-
-
-class ChannelQuery(BaseModel):
-    """Which channels are wanted."""
-
-    channel: list[Annotated[str, Field(pattern=r'^[^"\x00-\x1f]{1,200}$')]] = Field(
-        default=[], max_length=CHANNELS_MAX, description="May be given several times; without it, every channel."
-    )
-
-
-class HistoryQuery(SpanQuery, PageQuery):
-    """Which part of an engine's history is wanted, and in what order."""
-
-    order: Literal["asc", "desc"] = Field(default="asc", description="By cycle, rising or falling.")
-
-
-class TelemetryQuery(HistoryQuery, ChannelQuery):
-    """Which rows are wanted, and how much of them."""
-
-
-class BucketQuery(SpanQuery):
-    """Which part of an engine's history is wanted as few points; without `installation_id`, of the latest one."""
-
-    buckets: int = Field(default=500, ge=1, le=2000, description="How many at most, of the same number of cycles each.")
-
-
-class TelemetryBucketQuery(BucketQuery, ChannelQuery):
-    """Which channels are wanted as few points; without `channel`, those of the latest row."""
-
-
-class TelemetryFileQuery(SpanQuery, ChannelQuery):
-    """Which rows are wanted in a file; without `channel`, the channels of the first one."""
-
-
 class Extent(BaseModel):
     """One quantity over the rows of a bucket; null where none of them has it."""
 
@@ -223,9 +173,3 @@ class PredictionBucket(Bucket):
     rul_q05_cycles: Extent
     rul_q50_cycles: Extent
     rul_q95_cycles: Extent
-
-
-class PredictionQuery(HistoryQuery):
-    """Which predictions are wanted, and how much of them."""
-
-    include: Literal["input"] | None = Field(default=None, description="`input` adds the input tensor.")

@@ -81,7 +81,7 @@ class InstallationChange(BaseModel):
     installation_cycle: InstallationCycle = None
 
 
-class InstallationQuery(PageQuery):
+class InstallationQuery(PageQuery[Installation]):
     """Which installations are wanted."""
 
     engine: Name | None = None

@@ -12,16 +12,6 @@ from aggregator.store.reads.lineage import Made
 ModelText = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class LineageQuery(PageQuery):
-    """Which predictions are wanted, by the model that made them."""
-
-    model: ModelText = Field(description="The model's name.", examples=["turbofan"])
-    version: ModelText | None = Field(default=None, examples=["1.0.0"])
-    sha256: str | None = Field(
-        default=None, pattern=r"^[0-9a-f]{64}$", description="Of its .tflite file, where a version is not enough."
-    )
-
-
 class MadePrediction(PredictionRecord):
     """One prediction, of which engine."""
 
@@ -32,3 +22,13 @@ class MadePrediction(PredictionRecord):
         """Show a prediction of the store."""
         shown = PredictionRecord.of(made.prediction, made.model).model_dump()
         return cls(engine=made.serial, **shown)
+
+
+class LineageQuery(PageQuery[MadePrediction]):
+    """Which predictions are wanted, by the model that made them."""
+
+    model: ModelText = Field(description="The model's name.", examples=["turbofan"])
+    version: ModelText | None = Field(default=None, examples=["1.0.0"])
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="Of its .tflite file, where a version is not enough."
+    )

@@ -10,12 +10,6 @@ from aggregator.api.schemas.names import Name
 from aggregator.store.reads.missing import Missing
 
 
-class MissingQuery(PageQuery):
-    """Whose missing records are wanted."""
-
-    gateway: Name | None = None
-
-
 class MissingRange(BaseModel):
     """Seqs in a row of one stream of a gateway that will not come, and why."""
 
@@ -33,3 +27,9 @@ class MissingRange(BaseModel):
     def of(cls, missing: Missing) -> Self:
         """Show a missing range of the store."""
         return cls.model_validate(missing, from_attributes=True)
+
+
+class MissingQuery(PageQuery[MissingRange]):
+    """Whose missing records are wanted."""
+
+    gateway: Name | None = None

@@ -5,9 +5,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from aggregator import predicting
-from aggregator.api.schemas.history import CYCLE_MAX, PredictionRecord
+from aggregator.api.schemas.history import PredictionRecord
 from aggregator.api.schemas.names import AwareUtc, Name
 from aggregator.api.schemas.problem import Problem
+from aggregator.api.schemas.spans import CYCLE_MAX
 from aggregator.store.commands import State
 from shared.replay import Agreement
 

@@ -56,7 +56,7 @@ class QuarantinePage(Page[QuarantinedMessage]):
     )
 
 
-class QuarantineQuery(PageQuery):
+class QuarantineQuery(PageQuery[QuarantinedMessage]):
     """Which quarantined messages are wanted."""
 
     gateway: Name | None = None
