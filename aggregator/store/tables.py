@@ -48,7 +48,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
-        """On SQLite read the text itself: a fleet has tens of thousands of times, and this takes a sixth of the time."""
+        """On SQLite read the text itself: a fleet has tens of thousands of times, and this is several times as fast."""
         return _from_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
 
 
