@@ -1,9 +1,14 @@
-"""What a released model says of itself: ``manifest.json``, strict, beside its ``model.tflite``."""
+"""What a released model says of itself: ``manifest.json``, strict, beside its ``model.tflite``.
+
+What a field means never changes within a format. A new field is optional, and its default means what manifests without
+it have always meant, so that released ones stay readable; it is written only where it is not at its default, so that
+programs from before it go on reading the others. Whatever cannot be added in this way makes a new format.
+"""
 
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -17,17 +22,23 @@ HEADS = ("mean", "q05", "q50", "q95")
 
 Count = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0)]
+Reducer = Literal["median", "mean", "last", "min", "max"]
 
 
 class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What all parts share: immutable, fields by name, nothing unknown let through."""
 
 
-class Channel(_Part, frozen=True, kw_only=True):
+class Channel(_Part, frozen=True, kw_only=True, omit_defaults=True):
     """A channel a row may carry; a value that is outside the range or stuck is flagged and not used.
 
     Attributes:
         stuck_rows: how many equal values in a row mean that the sensor is stuck; 0 where it may stand still.
+        reducer: makes one value of the good samples of a cycle.
+        spike: how far a sample may stand above or below both its neighbours; None: six times the greatest sd that the
+            channel has in any regime, and no limit where the features do not use it.
+        rate_per_s: how much the value may change in a second from one sample to the next; None: no limit.
+        stuck_samples: how many equal samples in a row mean that the sensor is stuck; 0 where it may stand still.
     """
 
     name: str
@@ -35,6 +46,10 @@ class Channel(_Part, frozen=True, kw_only=True):
     minimum: float
     maximum: float
     stuck_rows: Annotated[int, Meta(ge=0)]
+    reducer: Reducer = "median"
+    spike: Positive | None = None
+    rate_per_s: Positive | None = None
+    stuck_samples: Annotated[int, Meta(ge=0)] = 0
 
 
 class Regime(_Part, frozen=True, kw_only=True):

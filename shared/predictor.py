@@ -23,10 +23,13 @@ from shared.quality import (
     SHORT_HISTORY,
     SHORT_LATE_START,
     STUCK,
+    TOLD,
     UNKNOWN_AGE,
     WINDOW_GAP,
     Repeats,
     row_flags,
+    unusable,
+    with_told,
 )
 from shared.rows import SensorRow
 from shared.runtimes import MODULES, Runtime, choose_runtime
@@ -135,11 +138,13 @@ class Predictor:
         state.repeats.take(values)
         self._flag_stuck(flags, state, values)
         spec = self.manifest.features
-        if unusable := flags.keys() & self._needed if flags else set():
-            values[[name in unusable for name in self._channels]] = np.nan
+        if wrong := flags.keys() & self._needed if flags else set():
+            values[[name in wrong for name in self._channels]] = np.nan
         setting = np.nan if spec.regime_channel in flags else row.channels[spec.regime_channel]
         features = self._features.step(state.past, row.cycle, setting, values, age_known=age_known)
         self._flag_history(flags, state.past, age_known)
+        if row.flags:
+            flags = with_told(flags, row.flags)
         if refusal := self.refusal(flags):
             return Step(flags, refusal=refusal)
         tensor = self.network.quantise(features)
@@ -212,19 +217,19 @@ class Predictor:
         step_cycles = quantisation.scale * unit
         mean, q05, q50, q95 = [(stored - quantisation.zero_point) * step_cycles for stored in output.tolist()]
         calibrated = calibrate(self.manifest.calibration, RulCycles(mean=mean, q05=q05, q50=q50, q95=q95))
-        return widen(self.manifest.widening, len(flags.keys() & self._needed), flags, calibrated)
+        return widen(self.manifest.widening, len(unusable(flags, self._needed)), flags, calibrated)
 
     def refusal(self, flags: Flags) -> str | None:
         """Why the model says nothing for a row with these flags; None where it does."""
         spec, allowed = self.manifest.features, len(self.manifest.widening.unusable_channels)
-        if wrong := flags.get(spec.regime_channel):
+        if wrong := [flag for flag in flags.get(spec.regime_channel, ()) if flag not in TOLD]:
             known = ", ".join(f"{regime.nominal:g}" for regime in spec.regimes)
             return f"the operating condition is unknown: {spec.regime_channel} is {wrong[0]}; the model knows {known}"
-        unusable = sorted(flags.keys() & self._needed)
-        if len(unusable) <= allowed:
+        wrong = unusable(flags, self._needed)
+        if len(wrong) <= allowed:
             return None
-        reasons = ", ".join(f"{name} {flags[name][0]}" for name in unusable)
-        return f"{len(unusable)} of {len(self._channels)} channels are unusable ({reasons}); the model allows {allowed}"
+        reasons = ", ".join(f"{name} {flags[name][0]}" for name in wrong)
+        return f"{len(wrong)} of {len(self._channels)} channels are unusable ({reasons}); the model allows {allowed}"
 
 
 class Network:

@@ -1,6 +1,12 @@
-"""Judges a row before it reaches the features: channels missing, stuck, unknown or out of range, cycles skipped."""
+"""Judges a row before it reaches the features: channels missing, stuck, unknown or out of range, cycles skipped.
+
+Flags are of two kinds. Most of them say that a channel cannot be used. Those in ``TOLD`` say something of the samples
+that a row was made of (``shared.reduce``); what could not be used of them was left out, and the channel's value is good
+or it is missing. They make no channel unusable and widen an interval only if the manifest lists them.
+"""
 
 import math
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +29,16 @@ LATE_START = "late_start"
 SHORT_LATE_START = "short_late_start"
 WINDOW_GAP = "window_gap"
 UNKNOWN_AGE = "unknown_age"
+SPIKE = "spike"
+RATE = "rate"
+LATE = "late"
+CLOCK = "clock"
+COUNTER = "counter"
+PARTIAL = "partial"
+SOME_MISSING = "some_missing"
+SOME_OUT_OF_RANGE = "some_out_of_range"
+SOME_STUCK = "some_stuck"
+TOLD = frozenset({SPIKE, RATE, LATE, CLOCK, COUNTER, PARTIAL, SOME_MISSING, SOME_OUT_OF_RANGE, SOME_STUCK})
 CYCLE = "cycle"
 CHANNELS = "channels"
 
@@ -106,6 +122,19 @@ def row_flags(manifest: Manifest, row: SensorRow, last_cycle: int | None) -> Fla
     if last_cycle is not None and row.cycle > first_possible:
         flags[CYCLE] = [CYCLE_GAP]
     return flags
+
+
+def unusable(flags: Flags, channels: AbstractSet[str]) -> list[str]:
+    """Which of some channels have a flag that is not merely told, sorted."""
+    return sorted(name for name in flags.keys() & channels if not TOLD.issuperset(flags[name]))
+
+
+def with_told(flags: Flags, told: Flags) -> Flags:
+    """The flags of a row, and after them those that it came with."""
+    both = dict(flags)
+    for name, names in told.items():
+        both[name] = [*both.get(name, []), *names]
+    return both
 
 
 def _in_regime(spec: FeatureSpec, setting: float) -> bool:

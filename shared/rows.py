@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from shared.messages import Flags
+
 
 @dataclass(frozen=True, slots=True)
 class SensorRow:
@@ -14,6 +16,7 @@ class SensorRow:
         observed_at: when the source took it, aware UTC.
         channels: value per channel in the unit the model's manifest states; NaN where the source had none.
         raw: the bytes it was read from, kept for a person should the row be refused.
+        flags: what is told of the samples that it was made of, by channel; see ``shared.quality.TOLD``.
     """
 
     engine: str
@@ -21,6 +24,7 @@ class SensorRow:
     observed_at: datetime
     channels: dict[str, float]
     raw: bytes = field(default=b"", compare=False, repr=False)
+    flags: Flags | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@ import math
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from shared import runtimes
 from shared.cmapss import CHANNELS
 from shared.errors import BundleError, RowError
 from shared.features import feature_names
+from shared.manifest import Sides
 from shared.predictor import load_bundle
 from shared.rows import SensorRow
 from simulators.engine_model import SimulatedEngine
@@ -297,3 +299,25 @@ def test_a_runtime_that_is_not_installed_is_named(released, monkeypatch):
     monkeypatch.setattr(runtimes, "find_spec", lambda name: None)
     with pytest.raises(BundleError, match=r"not installed \(tflite-runtime or ai-edge-litert\).*spoolwatch\[agent\]"):
         load_bundle(released)
+
+
+def test_what_is_told_of_a_rows_samples_stands_in_its_flags_and_changes_nothing_else(predictor):
+    """The released manifest knows none of these flags."""
+    plain, told = predictor.new_state(), predictor.new_state()
+    names = {"T24": ["rate", "spike"], "altitude": ["late"], "cycle": ["clock", "partial"], "T30": ["some_missing"]}
+    for row in rows_of("L1"):
+        expected, found = predictor.step(plain, row), predictor.step(told, replace(row, flags=names))
+    assert found.outcome == expected.outcome
+    assert found.flags == names
+    again = predictor.predict_input(found.outcome.input, found.flags)
+    assert again == found.outcome.rul_cycles
+
+
+def test_a_manifest_that_lists_a_flag_of_the_samples_widens_for_it(predictor):
+    sides = Sides(below=7.0, above=3.0)
+    widening = msgspec.structs.replace(predictor.manifest.widening, flags={"spike": sides})
+    predictor.manifest = msgspec.structs.replace(predictor.manifest, widening=widening)
+    row = next(rows_of("L1"))
+    plain = predictor.step(predictor.new_state(), row).outcome.rul_cycles
+    wide = predictor.step(predictor.new_state(), replace(row, flags={"T24": ["spike"]})).outcome.rul_cycles
+    assert (wide.q05, wide.q95) == pytest.approx((plain.q05 - 7, plain.q95 + 3))

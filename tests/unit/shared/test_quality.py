@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared.errors import RowError
-from shared.quality import Repeats, row_flags
+from shared.quality import Repeats, row_flags, unusable, with_told
 
 
 def test_a_good_row_has_no_flags(manifest, row):
@@ -71,3 +71,14 @@ def test_a_missing_value_between_equal_ones_neither_counts_nor_ends_the_count():
     for values in ([5.0, 5.0], [5.0, np.nan], [np.nan, np.nan], [5.0, 6.0]):
         repeats.take(np.array(values))
     assert repeats.rows.tolist() == [3, 1]
+
+
+def test_what_is_merely_told_makes_no_channel_unusable():
+    flags = {"T24": ["spike", "rate"], "T30": ["missing", "spike"], "P30": ["stuck"], "cycle": ["late", "clock"]}
+    assert unusable(flags, {"T24", "T30", "P30"}) == ["P30", "T30"]
+
+
+def test_told_flags_stand_behind_the_others_and_change_neither():
+    flags, told = {"T30": ["missing"]}, {"T30": ["some_missing"], "cycle": ["partial"]}
+    assert with_told(flags, told) == {"T30": ["missing", "some_missing"], "cycle": ["partial"]}
+    assert (flags, told) == ({"T30": ["missing"]}, {"T30": ["some_missing"], "cycle": ["partial"]})
