@@ -13,6 +13,7 @@ import structlog
 
 from edge_agent.delivery import Delivery, subscriptions
 from edge_agent.desired import Desired
+from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource
 from edge_agent.mqtt import LinkOptions, MqttLink, Outgoing
 from edge_agent.outbox import Outbox
 from edge_agent.pipeline import Pipeline
@@ -118,6 +119,10 @@ def build_source(settings: AgentSettings, now: Callable[[], datetime]) -> Sensor
             from edge_agent.sources.mqtt import MqttRows
 
             return MqttRows(mqtt, {engine.serial for engine in settings.engines})
+        case ModbusTcpSource() | ModbusRtuSource() as modbus:
+            from edge_agent.sources.modbus import ModbusDevices
+
+            return ModbusDevices(modbus, {engine.unit: engine.serial for engine in settings.engines}, now)
 
 
 def link_options(settings: AgentSettings) -> LinkOptions:

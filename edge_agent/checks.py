@@ -2,7 +2,8 @@
 
 import os
 
-from edge_agent.settings import AgentSettings, FileSource
+from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource, RegisterMap
+from edge_agent.settings import AgentSettings, FileSource, MqttSource
 from shared.bundle import find_bundle, read_bundle
 from shared.errors import BundleError, SettingsError
 from shared.runtimes import choose_runtime
@@ -49,9 +50,35 @@ def _data_dir(settings: AgentSettings) -> str:
 
 
 def _source(settings: AgentSettings) -> str:
-    source = settings.source
-    if not isinstance(source, FileSource):
-        return f"source     mqtt {source.topic} at {source.host}:{source.port}"
+    match settings.source:
+        case FileSource() as file:
+            return _file(file)
+        case MqttSource() as mqtt:
+            return f"source     mqtt {mqtt.topic} at {mqtt.host}:{mqtt.port}"
+        case ModbusTcpSource() as tcp:
+            return f"source     Modbus at {tcp.host}:{tcp.port}, {_registers(tcp.map, settings)}"
+        case ModbusRtuSource() as rtu:
+            if not os.access(rtu.device, os.R_OK | os.W_OK):
+                raise SettingsError(f"source.device: {rtu.device} is no serial line that this user can use")
+            return f"source     Modbus on {rtu.device}, {_registers(rtu.map, settings)}"
+
+
+def _registers(registers: RegisterMap, settings: AgentSettings) -> str:
+    """Hold the map against the model: a channel in the wrong unit would be wrong in silence."""
+    units = {channel.name: channel.unit for channel in read_bundle(find_bundle(settings.model)).manifest.channels}
+    wrong = [
+        f"source.registers.channels.{name}: the model has no such channel"
+        if name not in units
+        else f"source.registers.channels.{name}: in {register.unit}, and the model wants {units[name]}"
+        for name, register in registers.channels.items()
+        if name not in units or register.unit not in (None, units[name])
+    ]
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    return f"{len(registers.channels)} of {len(units)} channels mapped"
+
+
+def _file(source: FileSource) -> str:
     if source.path.is_dir() or not os.access(source.path, os.R_OK):
         raise SettingsError(f"source.path: {source.path} is no file that this user can read")
     return f"source     file {source.path}"

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource
 from shared.errors import SettingsError
 from shared.runtimes import Runtime
 from shared.settings import MqttVersion, Name, ProgramSettings, Section, SiteName
@@ -122,7 +123,7 @@ class MqttSource(Section):
     client_id: Name = Field("spoolwatch-source", description="MQTT client id; its session outlives restarts")
 
 
-SourceSettings = Annotated[FileSource | MqttSource, Field(discriminator="kind")]
+SourceSettings = Annotated[FileSource | MqttSource | ModbusTcpSource | ModbusRtuSource, Field(discriminator="kind")]
 
 
 class AgentSettings(ProgramSettings):

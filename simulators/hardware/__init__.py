@@ -1,0 +1,1 @@
+"""Plays the hardware of engines: real servers of the protocols they speak, with the engine model behind them."""

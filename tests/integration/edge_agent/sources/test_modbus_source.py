@@ -1,0 +1,232 @@
+"""The Modbus source against real servers, over TCP and over a serial line made of two pseudo-terminals."""
+
+import asyncio
+import math
+import os
+import socket
+import threading
+import tty
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pymodbus.constants import ExcCodes
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource, RegisterMap
+from edge_agent.sources.modbus import ModbusDevices
+from shared.errors import SourceError
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+MAP = RegisterMap.model_validate(
+    {
+        "cycle": {"address": 0, "type": "uint32"},
+        "sample": {"address": 2},
+        "channels": {
+            "T24": {"address": 3, "scale": 0.01},
+            "T30": {"address": 4, "type": "float32", "word_order": "little"},
+            "phi": {"address": 9, "type": "int16", "missing": -32768},
+        },
+    }
+)
+
+
+class Device:
+    """Holding registers 0 to 9 that a test writes into, or what the device answers instead."""
+
+    def __init__(self, unit):
+        self.words = [0, 7, 1, 64_240, 0, 0x44C6, 0, 0, 0, 0x8000]
+        self.refusal = None
+        self.delay_s = 0.0
+        self.delays_s = {}
+        self.simulated = SimDevice(unit, [SimData(0, 10, 0, datatype=DataType.REGISTERS)], action=self._give)
+
+    async def _give(self, _function, _start, address, _count, registers, _values):
+        delays_s = self.delays_s.get(address)
+        await asyncio.sleep(delays_s.pop(0) if delays_s else self.delay_s)
+        registers[:10] = self.words
+        return self.refusal
+
+
+@asynccontextmanager
+async def serving(server):
+    await server.serve_forever(background=True)
+    yield server
+    await server.shutdown()
+
+
+@pytest.fixture
+def devices():
+    return {unit: Device(unit) for unit in (1, 2)}
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def server(devices, port):
+    return serving(ModbusTcpServer([device.simulated for device in devices.values()], address=("127.0.0.1", port)))
+
+
+def source(port, **options):
+    settings = ModbusTcpSource(
+        host="127.0.0.1", port=port, registers=MAP, **({"poll_interval_s": 0.01, "timeout_s": 0.2} | options)
+    )
+    return ModbusDevices(settings, {1: "E-1", 2: "E-2"}, lambda: NOW)
+
+
+async def take(batches, count):
+    samples = []
+    async with asyncio.timeout(60):
+        while len(samples) < count:
+            samples += (await anext(batches)).readings
+    return samples
+
+
+async def test_each_engine_gives_a_sample_of_its_own_device(devices, port):
+    devices[2].words[3] = 50_000
+    async with server(devices, port):
+        batches = source(port).batches(None)
+        first, second = await take(batches, 2)
+        await batches.aclose()
+    assert (first.engine, second.engine, first.cycle, first.observed_at) == ("E-1", "E-2", 7, NOW)
+    assert first.channels == pytest.approx({"T24": 642.40, "T30": 1584.0, "phi": math.nan}, nan_ok=True)
+    assert second.channels["T24"] == 500.0
+    assert first.raw == b"".join(devices[1].words[place].to_bytes(2) for place in (0, 1, 2, 3, 4, 5, 9))
+
+
+async def test_a_sample_that_was_given_is_not_given_again(devices, port):
+    async with server(devices, port):
+        batches = source(port).batches(None)
+        await take(batches, 2)
+        for _ in range(6):
+            assert (await anext(batches)).readings == []
+        devices[2].words[2] = 2
+        (fresh,) = await take(batches, 1)
+        await batches.aclose()
+    assert fresh.engine == "E-2"
+
+
+async def test_between_two_polls_it_says_that_it_is_alive(devices, port):
+    async with server(devices, port):
+        batches = source(port, poll_interval_s=3600).batches(None)
+        await take(batches, 2)
+        assert (await anext(batches)).readings == []
+        await batches.aclose()
+
+
+@pytest.mark.parametrize("trouble", [{"refusal": ExcCodes.DEVICE_FAILURE}, {"delay_s": 5.0}])
+async def test_a_device_that_gives_nothing_costs_the_others_nothing(devices, port, trouble):
+    (what, value), *_ = trouble.items()
+    setattr(devices[1], what, value)
+    async with server(devices, port):
+        batches = source(port).batches(None)
+        samples = []
+        for number in range(2, 7):
+            samples += await take(batches, 1)
+            devices[2].words[2] = number
+        await batches.aclose()
+    assert {sample.engine for sample in samples} == {"E-2"}
+
+
+async def test_where_nobody_answers_the_source_has_failed(devices, port):
+    for device in devices.values():
+        device.delay_s = 5.0
+    async with server(devices, port):
+        with pytest.raises(SourceError, match=r"no device answers.*unit 2"):
+            await anext(source(port).batches(None))
+
+
+async def test_where_nobody_listens_the_source_has_failed(port):
+    with pytest.raises(SourceError, match=f"127.0.0.1:{port} cannot be opened"):
+        await anext(source(port).batches(None))
+
+
+async def test_a_server_that_goes_away_is_told_and_read_again_once_it_is_back(devices, port):
+    reader = source(port)
+    async with server(devices, port):
+        batches = reader.batches(None)
+        await take(batches, 2)
+    with pytest.raises(SourceError, match=r"lost|answers"):
+        await take(batches, 2)
+    devices[1].words[2] = 2
+    fresh = {unit: Device(unit) for unit in (1, 2)}
+    fresh[1].words[2] = 2
+    async with server(fresh, port):
+        batches = reader.batches(None)
+        (sample,) = await take(batches, 1)
+        await batches.aclose()
+    assert sample.engine == "E-1"
+
+
+@contextmanager
+def serial_line():
+    """Two pseudo-terminals, what is written to one is read from the other; gives the paths of both ends."""
+    (near, near_end), (far, far_end) = os.openpty(), os.openpty()
+    paths = Path(os.ttyname(near_end)), Path(os.ttyname(far_end))
+    for end in (near_end, far_end):
+        tty.setraw(end)
+
+    def pump(source, sink):
+        while (chunk := _read(source)) != b"":
+            os.write(sink, chunk)
+
+    pumps = [threading.Thread(target=pump, args=ends, daemon=True) for ends in ((near, far), (far, near))]
+    for thread in pumps:
+        thread.start()
+    yield paths
+    for end in (near_end, far_end):
+        os.close(end)
+    for thread in pumps:
+        thread.join(60)
+    for master in (near, far):
+        os.close(master)
+
+
+def _read(master):
+    try:
+        return os.read(master, 4096)
+    except OSError:  # the last that had the other end open has closed it
+        return b""
+
+
+def rtu(path, timeout_s, registers=MAP):
+    settings = ModbusRtuSource(
+        device=path, registers=registers, poll_interval_s=0.01, timeout_s=timeout_s, parity="none"
+    )
+    return ModbusDevices(settings, {1: "E-1", 2: "E-2"}, lambda: NOW)
+
+
+async def test_devices_on_a_serial_line_are_read(devices):
+    with serial_line() as (near, far):
+        on_the_line = [device.simulated for device in devices.values()]
+        async with serving(ModbusSerialServer(on_the_line, port=str(far))):
+            batches = rtu(near, 3.0).batches(None)
+            first, second = await take(batches, 2)
+            await batches.aclose()
+    assert (first.engine, second.engine, first.channels["T24"]) == ("E-1", "E-2", 642.40)
+
+
+async def test_a_late_answer_on_a_serial_line_is_not_taken_for_that_to_the_next_request(devices):
+    two_requests = RegisterMap.model_validate({"channels": {"T24": {"address": 3}, "phi": {"address": 9}}})
+    devices[1].delays_s = {9: [0.45], 3: [0.0, 0.25]}
+    with serial_line() as (near, far):
+        on_the_line = [device.simulated for device in devices.values()]
+        async with serving(ModbusSerialServer(on_the_line, port=str(far))):
+            batches = rtu(near, 0.3, two_requests).batches(None)
+            samples = []
+            while "E-1" not in {sample.engine for sample in samples}:
+                samples += await take(batches, 1)
+            await batches.aclose()
+    assert samples[0].engine == "E-2"
+    assert {tuple(sample.channels.values()) for sample in samples} == {(64_240, 0x8000)}
+
+
+async def test_a_serial_line_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SourceError, match="line0 cannot be opened"):
+        await anext(rtu(tmp_path / "line0", 0.2).batches(None))
