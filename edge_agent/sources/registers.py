@@ -78,7 +78,7 @@ def words(register: Register, value: float) -> list[int]:
     if register.table in BIT_TABLES:
         return [int(value != register.offset)]
     if register.type.startswith("float"):
-        packed = struct.pack(_FORMATS[register.type], (value - register.offset) / register.scale))
+        packed = struct.pack(_FORMATS[register.type], (value - register.offset) / register.scale)
     else:
         packed = struct.pack(_FORMATS[register.type], _whole(register, value))
     shown = [int.from_bytes(packed[at : at + 2]) for at in range(0, len(packed), 2)]
