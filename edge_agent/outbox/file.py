@@ -1,13 +1,13 @@
-"""The SQLite file under the outbox: its tables, its errors told apart, its size, and a reserve for a full disk."""
+"""An SQLite file, the outbox's or another: errors told apart, its size, and a reserve for a full disk."""
 
 import os
 import sqlite3
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from edge_agent.outbox.layout import OUTBOX, Layout
 from shared.errors import SpoolwatchError
 
 LOG_BYTES = 4 * 2**20
@@ -18,56 +18,6 @@ SLACK_PAGES = 256
 # Reading and writing happen at the ends of the tables: SQLite's 2 MB make nothing faster.
 CACHE_BYTES = 512 * 1024
 RECORD_TABLES = ("telemetry", "prediction", "gap")
-
-_APPLICATION_ID = 0x53706F6F  # "Spoo"
-_SCHEMA_VERSION = 5
-# Telemetry and predictions lie apart, so that giving up the oldest of one kind frees whole pages.
-_SCHEMA = """
-CREATE TABLE head (
-    only INTEGER PRIMARY KEY CHECK (only = 1),
-    stream_id TEXT NOT NULL,
-    next_seq INTEGER NOT NULL DEFAULT 1,
-    cursor TEXT,
-    sessions INTEGER NOT NULL DEFAULT 0,
-    unacked INTEGER NOT NULL DEFAULT 0,
-    history_bytes INTEGER NOT NULL DEFAULT 0,
-    dropped INTEGER NOT NULL DEFAULT 0,
-    dead_letters INTEGER NOT NULL DEFAULT 0,
-    refused_rows INTEGER NOT NULL DEFAULT 0,
-    dead_letters_given_up INTEGER NOT NULL DEFAULT 0,
-    refused_rows_given_up INTEGER NOT NULL DEFAULT 0,
-    records_per_s REAL,
-    bytes_per_s REAL,
-    age_s REAL NOT NULL DEFAULT 0,
-    damage TEXT,
-    store_epoch TEXT,
-    new_stream_id TEXT,
-    new_next_seq INTEGER NOT NULL DEFAULT 1
-);
-CREATE TABLE telemetry (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, retry_at REAL);
-CREATE TABLE prediction (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, retry_at REAL);
-CREATE TABLE gap (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, retry_at REAL);
-CREATE TABLE dropped_range (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
-CREATE TABLE history (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL, acked_age_s REAL NOT NULL);
-CREATE TABLE engine_state (
-    serial TEXT PRIMARY KEY, model_sha256 TEXT NOT NULL, state BLOB NOT NULL, footing BLOB NOT NULL
-);
-CREATE TABLE desired (only INTEGER PRIMARY KEY CHECK (only = 1), ordinal INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE TABLE refused_row (id INTEGER PRIMARY KEY, body BLOB NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL);
-CREATE TABLE dead_letter (
-    id INTEGER PRIMARY KEY, stream_id TEXT NOT NULL, seq INTEGER NOT NULL,
-    body BLOB NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL
-);
-"""
-
-# What makes the next version of each one that is still taken up; to look, neither is needed.
-_MIGRATIONS = {
-    4: (
-        "ALTER TABLE engine_state ADD COLUMN footing BLOB NOT NULL DEFAULT x''",
-        "CREATE TABLE desired (only INTEGER PRIMARY KEY CHECK (only = 1), ordinal INTEGER NOT NULL, "
-        "body BLOB NOT NULL)",
-    )
-}
 
 # A number in the header that no release will reach is not a version.
 _LAST_VERSION = 1000
@@ -80,7 +30,7 @@ Parameters = Sequence[object]
 
 
 class OutboxError(SpoolwatchError):
-    """The outbox file cannot be read or written at the moment."""
+    """The outbox, or the ring of samples beside it, cannot be read or written at the moment."""
 
 
 class DiskError(OutboxError):
@@ -92,19 +42,22 @@ class DamagedError(OutboxError):
 
 
 class OutboxFile:
-    """One open outbox file; used from one thread.
+    """One open file; used from one thread.
 
     Args:
         path: the SQLite file; made where there is none.
         read_only: only look; the file must exist, and another process may be writing it.
+        layout: what lies in it.
 
     Raises:
-        DamagedError: what lies there is no outbox or a damaged one.
+        DamagedError: what lies there is no file of this kind or a damaged one.
         OutboxError: the file cannot be opened for now, or is of another version.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, layout: Layout = OUTBOX) -> None:
         self.path = path
+        self._layout = layout
+        self._what = f"{layout.name} {path}"
         self.read_only = read_only
         self._reserve = path.with_name(f"{path.name}.reserve")
         try:
@@ -216,7 +169,7 @@ class OutboxFile:
 
     def _open(self) -> None:
         if not self.read_only and self._is_log_without_file():
-            raise DamagedError(f"the outbox {self.path} is empty but has a write-ahead log")
+            raise DamagedError(f"the {self._what} is empty but has a write-ahead log")
         mode = "ro" if self.read_only else "rwc"
         if self.read_only and self._is_at_rest():
             mode += "&immutable=1"
@@ -243,36 +196,36 @@ class OutboxFile:
 
     def _make_tables(self) -> None:
         with self.transaction():
-            for statement in filter(str.strip, _SCHEMA.split(";")):
+            for statement in filter(str.strip, self._layout.tables.split(";")):
                 self.execute(statement)
-            self.execute("INSERT INTO head (only, stream_id) VALUES (1, ?)", (uuid.uuid4().hex,))
-            self.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            self.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+            self._layout.begin(self.execute)
+            self.execute(f"PRAGMA application_id = {self._layout.application_id}")
+            self.execute(f"PRAGMA user_version = {self._layout.version}")
 
     def _check(self) -> None:
         version = self.one("PRAGMA user_version")
-        if self.one("PRAGMA application_id") != _APPLICATION_ID:
-            raise DamagedError(f"{self.path} is no outbox but another database")
+        if self.one("PRAGMA application_id") != self._layout.application_id:
+            raise DamagedError(f"{self.path} is no {self._layout.name} but another database")
         if not 0 < version <= _LAST_VERSION:
-            raise DamagedError(f"the outbox {self.path} says that it is of version {version}, which there is not")
-        if version in _MIGRATIONS:
+            raise DamagedError(f"the {self._what} says that it is of version {version}, which there is not")
+        if version in self._layout.migrations:
             version = self._migrated(version)
-        if version != _SCHEMA_VERSION:
+        if version != self._layout.version:
             raise OutboxError(
-                f"the outbox {self.path} is of version {version}; this agent reads version {_SCHEMA_VERSION}"
+                f"the {self._what} is of version {version}; this agent reads version {self._layout.version}"
             )
-        if len(self.rows("SELECT stream_id FROM head")) != 1:
-            raise DamagedError(f"the outbox {self.path} has lost its head")
+        if len(self.rows("SELECT * FROM head")) != 1:
+            raise DamagedError(f"the {self._what} has lost its head")
 
     def _migrated(self, version: int) -> int:
         """Bring the tables to the present version, in one transaction; who only looks can do without."""
         if not self.read_only:
             with self.transaction():
-                for older in range(version, _SCHEMA_VERSION):
-                    for statement in _MIGRATIONS[older]:
+                for older in range(version, self._layout.version):
+                    for statement in self._layout.migrations[older]:
                         self.execute(statement)
-                self.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        return _SCHEMA_VERSION
+                self.execute(f"PRAGMA user_version = {self._layout.version}")
+        return self._layout.version
 
     def _check_in_place(self) -> None:
         """SQLite would go on writing into a deleted file until the log is full."""
@@ -281,7 +234,7 @@ class OutboxFile:
         except FileNotFoundError:
             in_place = False
         if not in_place:
-            raise DamagedError(f"the outbox {self.path} was deleted or replaced under the running agent")
+            raise DamagedError(f"the {self._what} was deleted or replaced under the running agent")
 
     def _is_log_without_file(self) -> bool:
         """SQLite would throw such a log away without a word."""
@@ -303,7 +256,7 @@ class OutboxFile:
 
     def _named(self, error: sqlite3.Error) -> OutboxError:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        what = f"cannot read or write the outbox {self.path}: {error}"
+        what = f"cannot read or write the {self._what}: {error}"
         if code in _BARRED:
             if self.path.exists() and not self.path.is_file():
                 return DamagedError(what)

@@ -138,6 +138,12 @@ class Outbox:
         model_sha256, *blobs = found[0]
         return StoredState(str(model_sha256), *(blob if isinstance(blob, bytes) else b"" for blob in blobs))
 
+    def cycle_place(self, serial: str) -> bytes | None:
+        """Where the cycles of one engine were last accepted to be, None before the first."""
+        query = "SELECT place FROM cycle_place WHERE serial = ?"
+        found = self._lasting.surely(lambda: self._file.rows(query, (serial,)), half_way=True)
+        return found[0][0] if found and isinstance(found[0][0], bytes) else None
+
     def desired(self) -> tuple[int, bytes]:
         """The ordinal and the bytes of what was last kept by ``keep_desired``; 0 before that."""
         found = self._lasting.surely(lambda: self._file.rows("SELECT ordinal, body FROM desired"), half_way=True)
@@ -174,6 +180,7 @@ class Outbox:
         *,
         cursor: str | None = None,
         states: Mapping[str, StoredState] | None = None,
+        places: Mapping[str, bytes] | None = None,
         refused: Iterable[RefusedRow] = (),
         at: float = 0.0,
     ) -> None:
@@ -184,6 +191,7 @@ class Outbox:
             predictions: encoded records, numbered after the telemetry.
             cursor: where the source goes on after this step.
             states: feature state per engine after this step.
+            places: where the cycles of engines are after this step, see ``shared.cycles.Place``.
             refused: rows set aside with their reason.
             at: Unix time in seconds noted with refused rows.
 
@@ -201,6 +209,7 @@ class Outbox:
                 dropped = make_room(self._file, need_bytes, self._settings, may_grow=may_grow, order=order)
                 number_records(self._file, telemetry, predictions, cursor, self._rate.per_s(records, size_bytes))
                 self._file.execute_many("INSERT OR REPLACE INTO engine_state VALUES (?, ?, ?, ?)", state_rows)
+                self._file.execute_many("INSERT OR REPLACE INTO cycle_place VALUES (?, ?)", (places or {}).items())
                 set_rows_aside(self._file, refused_rows)
                 return dropped
 

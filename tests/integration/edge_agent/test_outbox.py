@@ -5,7 +5,7 @@ import pytest
 
 from edge_agent.outbox import Outbox, OutboxError, StoredState
 from edge_agent.outbox.acceptance import REFUSED_ROWS_KEPT
-from edge_agent.outbox.file import _MIGRATIONS
+from edge_agent.outbox.layout import OUTBOX
 from edge_agent.ports import RefusedRow
 from shared.messages import Ack, Deferred, Quarantined
 
@@ -124,6 +124,7 @@ def of_version_4(path, outbox):
     outbox.accept([b"a"], [b"b"], cursor="5", states={"E-1": StoredState("m", b"state")})
     outbox.close()
     with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE cycle_place")
         db.execute("DROP TABLE desired")
         db.execute("ALTER TABLE engine_state DROP COLUMN footing")
         db.execute("PRAGMA user_version = 4")
@@ -146,8 +147,10 @@ def test_p1_an_outbox_of_the_version_before_is_taken_up_with_all_that_it_holds(o
             assert again.engine_state("E-1") == StoredState("m", b"state")
             assert again.desired() == ((0, b"") if start == 1 else (7, b"said"))
             again.keep_desired(7, b"said")
-            again.accept([], states={"E-2": StoredState("m", b"state", b"{}")})
+            again.accept([], states={"E-2": StoredState("m", b"state", b"{}")}, places={"E-2": b"place"})
             assert again.engine_state("E-2").footing == b"{}"
+            assert again.cycle_place("E-2") == b"place"
+            assert again.cycle_place("E-1") is None
     with closing(Outbox(of_version_4)) as again:
         again.settle(Ack(stream_id=again.stream_id, committed=[(1, 2)]), at=0.0)
         assert again.status().unacked == 0
@@ -155,8 +158,8 @@ def test_p1_an_outbox_of_the_version_before_is_taken_up_with_all_that_it_holds(o
 
 def test_p1_a_migration_that_was_cut_short_begins_again(of_version_4, monkeypatch):
     with monkeypatch.context() as broken:
-        statements = _MIGRATIONS[4]
-        broken.setitem(_MIGRATIONS, 4, (*statements, "SELECT nothing"))
+        statements = OUTBOX.migrations[4]
+        broken.setitem(OUTBOX.migrations, 4, (*statements, "SELECT nothing"))
         with pytest.raises(OutboxError, match="nothing"):
             Outbox(of_version_4)
     assert version_of(of_version_4) == 4
