@@ -18,12 +18,11 @@ from aggregator.store.reads import Session
 from aggregator.store.reads.engine import find_engine, latest_rows
 from aggregator.store.reads.fleet import (
     EngineFilter,
-    EngineOrder,
-    SortKey,
-    SortValue,
     list_engines,
     list_engines_by_link,
+    place_in,
 )
+from aggregator.store.reads.ranking import EngineOrder, SortKey, SortValue
 from aggregator.store.registry import Registration, edit_engine, register_engine
 from shared.errors import SpoolwatchError
 
@@ -61,7 +60,7 @@ def read_engines(
     else:
         rows = list_engines_by_link(session, sites, query.liveness, now, wanted, order, place, query.limit + 1)
     kept, last = take(rows, query.limit)
-    cursor = None if last is None else cursor_of((order.value_of(last), last.serial))
+    cursor = None if last is None else cursor_of(place_in(order, last))
     link_next(request, response, cursor)
     return Page(items=[Engine.of(row, now) for row in kept], next=cursor)
 

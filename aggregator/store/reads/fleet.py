@@ -1,10 +1,10 @@
 """Reads the fleet: one row per engine with its latest state, filtered and ordered."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, and_, select
 from sqlmodel import Session
 
 from aggregator.access.roles import Sites
@@ -13,14 +13,9 @@ from aggregator.fleet.due import Life
 from aggregator.fleet.liveness import LastStatus, LinkState, Liveness, Signs, liveness_of
 from aggregator.fleet.rul import Rul
 from aggregator.fleet.utilisation import Utilisation
-from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, Model, UtcDateTime, core
+from aggregator.store.reads.ranking import LAST_RECORD_AT, NEVER, UNPREDICTED_CYCLES, EngineOrder, SortValue, parts_of
+from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, Model, core
 from shared.clock import is_set
-
-SortKey = Literal["serial", "rul", "risk", "last_seen"]
-SortValue = str | float | datetime
-
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-_UNPREDICTED_CYCLES = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +92,6 @@ class EngineFilter:
     thresholds: Thresholds = THRESHOLDS
 
 
-@dataclass(frozen=True, slots=True)
-class EngineOrder:
-    """By what engines are ordered: ``rul`` is the median, ``risk`` the lower quantile, so who may fail first is first.
-
-    Those without a prediction come last by either, those that were never heard from first by ``last_seen``.
-    """
-
-    key: SortKey = "serial"
-    descending: bool = False
-
-    def value_of(self, row: EngineRow) -> SortValue:
-        """What this order compares, the same as the store does."""
-        if self.key == "serial":
-            return row.serial
-        if self.key == "rul":
-            return _UNPREDICTED_CYCLES if row.rul is None else row.rul.q50
-        if self.key == "risk":
-            return _UNPREDICTED_CYCLES if row.rul is None else row.rul.q05
-        return row.last_record_at or _NEVER
-
-
 EVERY_ENGINE = EngineFilter()
 BY_SERIAL = EngineOrder()
 
@@ -126,16 +100,6 @@ PORTION = 1000
 _model = core(Model)
 _engine, _gateway, _installation, _current = core(Engine), core(Gateway), core(Installation), core(CurrentState)
 _INSTALLED_NOW = and_(_installation.c.engine_id == _engine.c.id, _installation.c.installed_to.is_(None))
-LAST_RECORD_AT = case(
-    (_current.c.telemetry_received_at > _current.c.prediction_received_at, _current.c.telemetry_received_at),
-    else_=func.coalesce(_current.c.prediction_received_at, _current.c.telemetry_received_at),
-)
-_SORT_COLUMNS: dict[SortKey, ColumnElement[Any]] = {
-    "serial": _engine.c.serial,
-    "rul": func.coalesce(_current.c.rul_q50_cycles, _UNPREDICTED_CYCLES),
-    "risk": func.coalesce(_current.c.rul_q05_cycles, _UNPREDICTED_CYCLES),
-    "last_seen": func.coalesce(LAST_RECORD_AT, literal(_NEVER, UtcDateTime())),
-}
 _LIST = (
     select(
         _engine.c.serial,
@@ -177,26 +141,41 @@ def list_engines(
     after: tuple[SortValue, str] | None = None,
     limit: int | None = None,
 ) -> list[EngineRow]:
-    """Read engines in one statement.
+    """Read engines, in one statement or, where those without a prediction come last or first, in two.
 
     Args:
         session: of the store.
         sites: the sites that may be seen.
         wanted: which ones.
         order: by what, with the serial as tie-breaker.
-        after: ``order.value_of`` and serial of the row to go on behind.
+        after: ``place_in`` the order of the row to go on behind.
         limit: how many at most.
     """
-    key, serial = _SORT_COLUMNS[order.key], _engine.c.serial
-    statement = _LIST.where(*_conditions(wanted)).limit(limit)
+    conditions = _conditions(wanted)
     if sites is not None:
-        statement = statement.where(_engine.c.site.in_(sorted(sites)))
-    if after is not None:
-        here, place = tuple_(key, serial), tuple_(literal(after[0], key.type), literal(after[1]))
-        statement = statement.where(here < place if order.descending else here > place)
-    directed = (key.desc(), serial.desc()) if order.descending else (key, serial)
-    rows = session.connection().execute(statement.order_by(*directed))
-    return [_to_row(row, wanted.thresholds) for row in rows]
+        conditions.append(_engine.c.site.in_(sorted(sites)))
+    statement = _LIST.where(*conditions)
+    found: list[EngineRow] = []
+    for part in parts_of(order, after):
+        missing = None if limit is None else limit - len(found)
+        if missing == 0:
+            break
+        rows = session.connection().execute(statement.where(*part.conditions).order_by(*part.order).limit(missing))
+        found += [_to_row(row, wanted.thresholds) for row in rows.all()]
+    return found
+
+
+def place_in(order: EngineOrder, row: EngineRow) -> tuple[SortValue, str]:
+    """What an order compares of an engine, and its serial."""
+    match order.key:
+        case "serial":
+            return row.serial, row.serial
+        case "rul":
+            return UNPREDICTED_CYCLES if row.rul is None else row.rul.q50, row.serial
+        case "risk":
+            return UNPREDICTED_CYCLES if row.rul is None else row.rul.q05, row.serial
+        case "last_seen":
+            return row.last_record_at or NEVER, row.serial
 
 
 def list_engines_by_link(
@@ -216,7 +195,7 @@ def list_engines_by_link(
         found += [row for row in rows if row.liveness(now).state is state]
         if len(found) >= limit or len(rows) < PORTION:
             return found[:limit]
-        after = order.value_of(rows[-1]), rows[-1].serial
+        after = place_in(order, rows[-1])
 
 
 def list_vitals(session: Session, sites: Sites, wanted: EngineFilter) -> list[Vitals]:

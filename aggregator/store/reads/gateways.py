@@ -10,7 +10,8 @@ from sqlmodel.sql.expression import Select
 
 from aggregator.access.roles import Sites
 from aggregator.fleet.liveness import Signs
-from aggregator.store.reads.fleet import LAST_RECORD_AT, as_signs
+from aggregator.store.reads.fleet import as_signs
+from aggregator.store.reads.ranking import LAST_RECORD_AT
 from aggregator.store.tables import CurrentState, Gateway, core
 
 _current, _gateway = core(CurrentState), core(Gateway)
