@@ -15,6 +15,11 @@ ALWAYS = {
 OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}
 
 
+def headers_for(scheme: str) -> dict[str, str]:
+    """What an answer says over this scheme."""
+    return ALWAYS | OVER_TLS if scheme == "https" else ALWAYS
+
+
 @dataclass(frozen=True, slots=True)
 class SecurityHeaders:
     """Middleware that adds the headers to every answer that does not have its own."""
@@ -27,7 +32,7 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in (ALWAYS | OVER_TLS if scope["scheme"] == "https" else ALWAYS).items():
+                for name, value in headers_for(scope["scheme"]).items():
                     headers.setdefault(name, value)
             await send(message)
 

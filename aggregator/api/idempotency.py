@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
+from typing import NamedTuple
 
 import structlog
 from fastapi import HTTPException
@@ -15,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from aggregator.access.roles import Caller
 from aggregator.access.tokens import CredentialsError
 from aggregator.api.deps import Centre, Needs, caller_of, calls_of
 from aggregator.api.problems import problem_response
@@ -28,7 +28,10 @@ from shared.errors import SpoolwatchError
 REPLAYED = "Idempotency-Replayed"
 ANSWER_MAX_BYTES = 256 * 1024
 
-OTHER_REQUEST = "This Idempotency-Key was sent with another request before; give each request a key of its own."
+OTHER_REQUEST = (
+    "This Idempotency-Key was sent with another request before, or you may act at other sites since: look whether "
+    "that was done, and give each request a key of its own."
+)
 UNANSWERED = (
     "A request with this Idempotency-Key has begun at {at} and is not answered yet: try again in a moment. If it "
     "stays so, its aggregator failed or was stopped: look whether it was done, and if not, send it with another key."
@@ -60,17 +63,19 @@ class Idempotency:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, unless it came before."""
         key = Headers(scope=scope).get(HEADER) if scope["type"] == "http" and scope["method"] == "POST" else None
-        caller = None if key is None else await _caller(scope)
-        if key is None or caller is None:
+        asker = None if key is None else await _asker(scope)
+        if key is None or asker is None:
             await self.app(scope, receive, send)
             return
         centre: Centre = scope["app"].state.centre
         request = Request(scope)
         try:
-            await centre.rate.take(caller.name, HEADER)
-            name = Name(caller.name, _key(key))
+            await centre.rate.take(asker.name, HEADER)
+            name = Name(asker.name, _key(key))
             body = await _read(receive)
-            digest = self._digest(scope, body)
+            if body is None:
+                return
+            digest = self._digest(scope, asker.sites, body)
             known = await asyncio.to_thread(repeats.begin, centre.store, name, digest, centre.now())
             if known is None:
                 await self._do(centre, name, scope, _again(body, receive), send)
@@ -101,16 +106,23 @@ class Idempotency:
         for message in answer:
             await send(message)
 
-    def _digest(self, scope: Scope, body: bytes) -> bytes:
-        """The same for the same request only."""
+    def _digest(self, scope: Scope, sites: str, body: bytes) -> bytes:
+        """The same for the same request only, of somebody who may act where they might before."""
         content_type = Headers(scope=scope).get("content-type", "")
-        parts = (scope["path"].encode(), scope["query_string"], content_type.encode("latin-1"), body)
+        parts = (scope["path"].encode(), scope["query_string"], content_type.encode("latin-1"), sites.encode(), body)
         told_apart = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
         return blake2b(told_apart, key=self.secret, digest_size=16).digest()
 
 
-async def _caller(scope: Scope) -> Caller | None:
-    """Whose key it is; None where no route takes the request, or it takes everybody, or is to refuse who asks."""
+class _Asker(NamedTuple):
+    """Whose key it is, and at which sites the route takes them."""
+
+    name: str
+    sites: str
+
+
+async def _asker(scope: Scope) -> _Asker | None:
+    """Who asks; None where no route takes the request, or it takes everybody, or is to refuse who asks."""
     needs = _needs(scope)
     if not needs:
         return None
@@ -120,7 +132,8 @@ async def _caller(scope: Scope) -> Caller | None:
             need.check(caller)
     except (CredentialsError, HTTPException):
         return None
-    return caller
+    sites = [caller.sites(need.role) for need in needs if need.role is not None]
+    return _Asker(caller.name, repr([None if some is None else sorted(some) for some in sites]))
 
 
 def _needs(scope: Scope) -> list[Needs]:
@@ -138,10 +151,13 @@ def _key(shown: str) -> str:
     return shown.strip('"')
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive) -> bytes | None:
+    """A whole body; None where the client has gone before its end."""
     body, more = b"", True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return body

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from structlog.contextvars import get_contextvars
 
 from aggregator.api.correlation import REQUEST_ID
+from aggregator.api.headers import headers_for
 from aggregator.api.schemas import idempotency
 from aggregator.api.schemas.problem import FieldProblem, Problem
 from aggregator.api.selection import PARAMETER
@@ -74,7 +75,7 @@ def not_at(site: str, role: str) -> HTTPException:
 def problem_of(request: Request, error: HTTPException | RequestValidationError) -> Problem:
     """The problem details of an error that a request has run into."""
     if isinstance(error, HTTPException):
-        return _problem(request, error.status_code, error.detail)
+        return _problem(request, error.status_code, error.detail, headers=error.headers)
     errors = [
         FieldProblem(location=".".join(str(part) for part in found["loc"]), detail=found["msg"])
         for found in error.errors()
@@ -82,16 +83,28 @@ def problem_of(request: Request, error: HTTPException | RequestValidationError) 
     return _problem(request, 422, "The request is not valid; see errors.", errors)
 
 
-def _problem(request: Request, status: int, detail: str, errors: list[FieldProblem] | None = None) -> Problem:
-    title = HTTPStatus(status).phrase
-    return Problem(title=title, status=status, detail=detail, instance=request.url.path, errors=errors)
+def _problem(
+    request: Request,
+    status: int,
+    detail: str,
+    errors: list[FieldProblem] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Problem:
+    return Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        errors=errors,
+        retry_after_s=(headers or {}).get("Retry-After"),
+    )
 
 
 def problem_response(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """Answer a request with problem details."""
-    return _respond(_problem(request, status, detail), headers)
+    return _respond(_problem(request, status, detail, headers=headers), headers)
 
 
 def _respond(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -167,8 +180,9 @@ def _answer_invalid(request: Request, error: RequestValidationError) -> JSONResp
 async def _on_defect(request: Request, _: Exception) -> JSONResponse:
     # The server logs the exception itself, but not what was asked.
     log.error("request_failed", method=request.method, path=request.url.path)
-    named = {REQUEST_ID: get_contextvars().get("request_id", "")}
-    return problem_response(request, 500, "A defect in the aggregator; its log says more.", headers=named)
+    # This is answered outside of all middleware, which would have added these.
+    headers = headers_for(request.url.scheme) | {REQUEST_ID: get_contextvars().get("request_id", "")}
+    return problem_response(request, 500, "A defect in the aggregator; its log says more.", headers=headers)
 
 
 def _add_what_all_have(method: str, operation: dict[str, Any]) -> None:

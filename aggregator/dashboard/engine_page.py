@@ -7,7 +7,7 @@ from datetime import datetime
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
-from aggregator.access.roles import Sites
+from aggregator.access.roles import Caller, Sites
 from aggregator.dashboard import rul_chart, wording
 from aggregator.dashboard.elements import ChannelGrid
 from aggregator.dashboard.frame import Source, notice, open_page
@@ -42,10 +42,10 @@ async def show_engine(source: Source, serial: str) -> None:
     def ask(session: Session, sites: Sites) -> EngineState | None:
         return _read(session, sites, serial, source.now(), source.centre.thresholds)
 
-    def build(state: EngineState | None) -> Callable[[EngineState | None], None] | None:
+    def build(state: EngineState | None, visitor: Caller) -> Callable[[EngineState | None], None] | None:
         if state is None:
             ui.context.client.status_code = 404
-            _show_unknown(serial, source.store_flag)
+            _show_unknown(serial, source.register_command(serial, visitor))
             return None
         return _EnginePage(state).show
 
@@ -65,10 +65,10 @@ def _read(session: Session, sites: Sites, serial: str, now: datetime, thresholds
     return EngineState(detail, detail.row.liveness(now), curve, rows, now, thresholds)
 
 
-def _show_unknown(serial: str, store_flag: str) -> None:
+def _show_unknown(serial: str, command: str) -> None:
     with notice(f"Engine {serial} is not registered"):
         TextElement(tag="p", text="Look for it in the fleet, or register it on the machine of the aggregator:")
-        TextElement(tag="pre", text=wording.register_command(serial, store_flag))
+        TextElement(tag="pre", text=command)
         ui.link("To the fleet", "/")
 
 

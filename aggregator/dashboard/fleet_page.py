@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from aggregator.access.roles import Sites
+from aggregator.access.roles import Caller, Sites
 from aggregator.dashboard import wording
 from aggregator.dashboard.elements import FleetView
 from aggregator.dashboard.frame import Source, open_page
@@ -27,8 +27,8 @@ async def show_fleet(source: Source) -> None:
         rows = list_engines(session, sites, EngineFilter(in_fleet=True, thresholds=thresholds))
         return fleet_shown(rows, source.now(), thresholds)
 
-    def build(state: State) -> Callable[[State], None]:
-        view = FleetView(*state, source.now().timestamp(), wording.register_command("SERIAL", source.store_flag))
+    def build(state: State, visitor: Caller) -> Callable[[State], None]:
+        view = FleetView(*state, source.now().timestamp(), source.register_command("SERIAL", visitor))
         return lambda later: view.show(*later)
 
     await open_page(source, ask, build)

@@ -13,10 +13,11 @@ from fastapi import Request
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
-from aggregator.access.roles import Caller, Role, Sites
+from aggregator.access.roles import EVERYWHERE, Caller, Role, Sites
 from aggregator.access.tokens import CredentialsError
 from aggregator.api.authentication import ANYONE
 from aggregator.api.deps import Centre
+from aggregator.dashboard import wording
 from aggregator.dashboard.login import STYLE, visitor_of
 from aggregator.store.reads import DatabaseError, Session
 
@@ -39,7 +40,7 @@ class Source:
 
     Attributes:
         centre: whose store, and whose clock, aware UTC.
-        store_flag: leads a command on this machine to the same store.
+        store_flag: leads a command on this machine to the same store; for admins of all sites only.
         request: what the page was opened with.
     """
 
@@ -50,6 +51,10 @@ class Source:
     def now(self) -> datetime:
         """The time, aware UTC."""
         return self.centre.now()
+
+    def register_command(self, serial: str, visitor: Caller) -> str:
+        """The command that registers an engine, for somebody who may know where the store lies or not."""
+        return wording.register_command(serial, self.store_flag if visitor.may(Role.ADMIN, EVERYWHERE) else "")
 
     async def visitor(self) -> Caller:
         """Who looks at the page.
@@ -102,24 +107,24 @@ def notice(title: str) -> Iterator[None]:
 async def open_page(
     source: Source,
     question: Callable[[Session, Sites], State],
-    build: Callable[[State], Callable[[State], None] | None],
+    build: Callable[[State, Caller], Callable[[State], None] | None],
 ) -> None:
     """Build a page from the answer to a question, and keep it current as long as it is open.
 
     Args:
         source: where to ask.
         question: asked at first, and again whenever a second has passed.
-        build: lays out the first answer and returns what shows a later one, if any is to follow.
+        build: lays out the first answer for a visitor and returns what shows a later one, if any is to follow.
     """
     try:
-        visitor = (await source.visitor()).name
+        visitor = await source.visitor()
         state = await source.read(question)
     except DatabaseError as error:
         log.warning("page_read_failed", error=str(error))
         _show_no_store()
         return
-    with frame(None if visitor == ANYONE else visitor):
-        show = build(state)
+    with frame(None if visitor.name == ANYONE else visitor.name):
+        show = build(state, visitor)
         if show is not None:
             _follow(source, question, show)
 

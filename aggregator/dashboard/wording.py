@@ -50,12 +50,13 @@ def average(value: Average | None) -> str:
 
 
 def register_command(serial: str, store_flag: str) -> str:
-    """The command that registers an engine in the store that these pages show.
+    """The command that registers an engine in the store that these pages show; without a flag, in the usual one.
 
     >>> register_command("E-1", "--data-dir /srv/centre")
     'spoolwatch-aggregator engine add E-1 --site SITE --gateway GATEWAY --position POSITION --data-dir /srv/centre'
     """
-    return f"spoolwatch-aggregator engine add {serial} --site SITE --gateway GATEWAY --position POSITION {store_flag}"
+    command = f"spoolwatch-aggregator engine add {serial} --site SITE --gateway GATEWAY --position POSITION"
+    return f"{command} {store_flag}".rstrip()
 
 
 def _value(rul: Rul, value: float) -> str:

@@ -379,6 +379,8 @@ def test_p8_the_pages_show_who_has_logged_in_the_sites_they_may_see(browse, aggr
     expect(page.get_by_text("E-2")).to_have_count(0)
     page.goto(f"{aggregator.url}/engines/E-2")
     expect(page.get_by_role("heading")).to_have_text("Engine E-2 is not registered")
+    assert "engine add E-2" in page.content()
+    assert "--data-dir" not in page.content()  # where the store lies is no business of hers
     page.goto(f"{aggregator.url}/api/docs")
     expect(page.get_by_text("/api/v1/engines/{serial}/predictions", exact=True)).to_be_visible()
     assert [text for text in page.wrong if "401" not in text and "404" not in text] == []  # which the browser notes

@@ -18,7 +18,7 @@ _PLACE: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
 router = APIRouter(tags=["lineage"])
 
 
-@router.get("/models", summary="List the models that made predictions", responses=problems())
+@router.get("/models", summary="List the models that made predictions", responses=problems(422))
 def read_models(
     sites: VisibleSites, session: SessionDep, _: Annotated[FieldsQuery[ModelReference], Query()]
 ) -> list[ModelReference]:

@@ -43,7 +43,7 @@ async def renew(renewal: Renewal, centre: CentreDep, address: AddressDep, respon
     return Session.of(renewed)
 
 
-@router.get("/current", summary="Who am I?", responses=problems())
+@router.get("/current", summary="Who am I?", responses=problems(422))
 async def read_current(caller: AnybodyDep, _: Annotated[FieldsQuery[Me], Query()]) -> Me:
     """Whoever asks, with what they may do and where."""
     return Me.of(caller)

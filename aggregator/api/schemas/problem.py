@@ -21,3 +21,7 @@ class Problem(BaseModel):
     errors: list[FieldProblem] | None = Field(
         default=None, description="Each thing that is wrong with the request; only with status 422."
     )
+    retry_after_s: int | None = Field(
+        default=None,
+        description="After how many seconds to try again, as the header `Retry-After`; for one of a batch, only here.",
+    )

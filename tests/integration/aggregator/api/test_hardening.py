@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from aggregator.api.deps import READERS_MAX
+from aggregator.api.headers import ALWAYS, OVER_TLS
 from aggregator.settings import ApiSettings
 
 ORIGIN = "https://planner.example.org"
@@ -21,6 +22,18 @@ async def test_every_answer_says_what_a_browser_must_not_do(client, path):
 
 async def test_over_tls_it_says_to_stay_there(client):
     assert "max-age" in (await client.get("https://centre.test/health/live")).headers["strict-transport-security"]
+
+
+async def test_the_answer_to_a_defect_says_so_too(client, store):
+    with store.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE current_state RENAME TO lost")
+    defect = await client.get("https://127.0.0.1/api/v1/engines")
+    assert defect.status_code == 500
+    sound = await client.get("https://127.0.0.1/health/live")
+    of_every_answer = set(ALWAYS | OVER_TLS)
+    assert {name: defect.headers[name] for name in of_every_answer} == {
+        name: sound.headers[name] for name in of_every_answer
+    }
 
 
 async def test_other_origins_are_not_allowed_by_default(client):

@@ -189,6 +189,40 @@ async def test_who_may_no_longer_ask_is_not_given_the_kept_answer(client, store,
     assert (await client.post(PATH, json=GATEWAY, headers=KEY | zoe)).status_code == 403
 
 
+async def test_p8_who_may_act_at_other_sites_since_is_not_given_the_kept_answer(
+    client, store, clock, secured, logged_in, done
+):
+    zoe = logged_in("engineer@hamburg", "engineer@bergen")
+    assert (await client.post(PATH, json=GATEWAY, headers=KEY | zoe)).status_code == 201
+    bergen = PersonChange(grants=(Grant(Role.ENGINEER, "bergen"),))
+    change_person(store, "zoe0", bergen, THIS_MACHINE, clock())
+    clock.advance(3)
+    before = done()
+    refused = await client.post(PATH, json=GATEWAY, headers=KEY | zoe)
+    assert (refused.status_code, done()) == (422, before)
+    assert "you may act at other sites since" in refused.json()["detail"]
+    assert "name" not in refused.json()
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"engine": "E-1"'])
+async def test_what_breaks_off_before_its_end_is_not_done(app, recorder, inserted, sent):
+    recorder.engine("E-1")
+    messages = iter([{"type": "http.request", "body": sent, "more_body": True}, {"type": "http.disconnect"}])
+    headers = [(b"host", b"127.0.0.1"), (b"idempotency-key", b"k-1"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/engines/E-1/predict", "query_string": b""}
+    scope |= {"headers": headers, "client": ("127.0.0.1", 1), "scheme": "http", "http_version": "1.1", "raw_path": b""}
+    said = []
+
+    async def receive():
+        return next(messages)
+
+    async def send(message):
+        said.append(message)
+
+    await app(scope, receive, send)
+    assert (said, inserted("keyed_request"), inserted("gateway_command")) == ([], [], [])
+
+
 @pytest.mark.parametrize("api_settings", [ApiSettings(rate="1/hour")])
 async def test_new_keys_are_counted_before_they_are_noted(client, inserted, bearer):
     anna = bearer("engineer@hamburg")

@@ -281,10 +281,11 @@ async def test_who_has_much_waiting_waits_before_asking_for_more(client, live, m
     wishes = [{"engine": "E-1", "where": "centre"}] * 4
     items = (await client.post("/api/v1/predictions", json={"engines": wishes})).json()["items"]
     assert [item["problem"] and item["problem"]["status"] for item in items] == [None, None, 429, 429]
+    assert [item["problem"] and item["problem"]["retry_after_s"] for item in items] == [None, None, 10, 10]
     answers = await asyncio.gather(*[ask(client, where="centre") for _ in range(10)])
     assert {answer.status_code for answer in answers} == {200, 429}
     refused = next(answer for answer in answers if answer.status_code == 429)
-    assert refused.headers["Retry-After"] == "10"
+    assert (refused.headers["Retry-After"], refused.json()["retry_after_s"]) == ("10", 10)
     assert "2 predictions that you asked for wait at the centre already" in refused.json()["detail"]
 
 
