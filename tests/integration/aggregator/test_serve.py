@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from itertools import takewhile
 from pathlib import Path
 
 import aiomqtt
@@ -171,6 +172,31 @@ def test_a_page_that_is_open_does_not_keep_it_from_stopping(start, free_tcp_port
         status, took_s = aggregator.stop()
     assert status == 0
     assert took_s < STOP_S
+
+
+def test_a_live_stream_ends_whole_when_it_is_stopped_and_goes_on_at_the_next(start, free_tcp_port):
+    aggregator = start("--broker.port", str(free_tcp_port))
+    page = aggregator.wait_for("serving")["page"]
+    aggregator.wait_for("broker_connected")
+    with httpx.stream("GET", f"{page}api/v1/events", timeout=DEADLINE_S) as stream:
+        lines = stream.iter_lines()
+        told = dict(line.split(": ", 1) for line in takewhile(bool, lines))
+        aggregator.process.send_signal(signal.SIGTERM)
+        rest = list(lines)  # to its end, which a connection that breaks has not
+    assert (told["event"], told["retry"].isdecimal(), "data" in "".join(rest)) == ("start", True, False)
+    status, took_s = aggregator.stop()
+    assert (status, aggregator.events("stopped") != []) == (0, True)
+    assert took_s < STOP_S
+
+    following = start("--broker.port", str(free_tcp_port))
+    page = following.wait_for("serving")["page"]
+    with httpx.stream(
+        "GET", f"{page}api/v1/events", headers={"Last-Event-ID": told["id"]}, timeout=DEADLINE_S
+    ) as stream:
+        registered = {"serial": "E-1", "site": "hamburg"}
+        assert httpx.post(f"{page}api/v1/engines", json=registered, timeout=DEADLINE_S).status_code == 201
+        event = next(line for line in stream.iter_lines() if line.startswith("event: "))
+    assert event == "event: engine"
 
 
 async def test_when_it_is_killed_its_last_will_says_that_it_no_longer_accepts(start, mosquitto):
