@@ -1,4 +1,4 @@
-"""Keeps the store in order while it is served: partitions made ahead, and what is too old pruned.
+"""Keeps the store in order while it is served: partitions made ahead, old commands forgotten, old records pruned.
 
 Each of several aggregators has such a loop; which one prunes is decided by a lease in the store.
 """
@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import structlog
 
+from aggregator.store.commands import forget_old
 from aggregator.store.database import Store
 from aggregator.store.partitions import make_partitions
 from aggregator.store.retention import Retention, prune
@@ -47,6 +48,7 @@ class Upkeep:
         """Do what is due; what fails is tried again an hour later."""
         try:
             make_partitions(self._store, self._now())
+            forget_old(self._store, self._now())
             if self._retention.cutoffs(self._now()):
                 prune(self._store, self._retention, self._holder, self._now, self._stop)
         except SpoolwatchError as error:

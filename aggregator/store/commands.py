@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import msgspec
 import structlog
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 from sqlmodel import Session, col, tuple_
 from sqlmodel import select as read
 
@@ -26,6 +26,9 @@ from shared.messages import Command, Order
 
 # What a gateway has on its disk comes as soon as its line allows; but it may have been quarantined.
 RECORD_WITHIN = timedelta(hours=1)
+KEPT = timedelta(days=90)
+"""For how long it is told what became of a command; that it was sent stays in the audit log."""
+FORGOTTEN_AT_ONCE = 500
 
 State = Literal["waiting", "done", "refused", "expired"]
 
@@ -110,6 +113,18 @@ def take_reply(connection: Connection, arrival: ReplyArrival) -> None:
     unavailable = intersect(asked, [*known, *reply.unavailable])
     if unavailable != known:
         connection.execute(this.values(unavailable=unavailable))
+
+
+def forget_old(store: Store, now: datetime) -> int:
+    """Delete the commands that were sent longer than ``KEPT`` ago; returns how many they were."""
+    old = select(_command.c.id).where(_command.c.issued_at < now - KEPT).limit(FORGOTTEN_AT_ONCE)
+    forgotten = 0
+    while True:
+        with store.writing() as connection:
+            some = connection.execute(delete(_command).where(_command.c.id.in_(old))).rowcount
+        forgotten += some
+        if some < FORGOTTEN_AT_ONCE:
+            return forgotten
 
 
 def note_predictions(connection: Connection, placed: Iterable[Placed]) -> None:

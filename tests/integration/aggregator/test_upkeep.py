@@ -6,9 +6,13 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import text
 
+from aggregator.store.commands import KEPT as KEPT_COMMANDS
+from aggregator.store.commands import issue, list_commands
 from aggregator.store.lease import take_lease
+from aggregator.store.reads.gateways import find_gateway
 from aggregator.store.retention import TASK, Retention
 from aggregator.upkeep import Upkeep
+from shared.messages import RestartSource
 
 KEPT = 150
 
@@ -63,3 +67,14 @@ def test_what_fails_is_tried_another_time(upkeep, store, rows):
         connection.execute(text("ALTER TABLE away RENAME TO lease"))
     upkeep.keep_up()
     assert rows() == KEPT
+
+
+def test_old_commands_are_forgotten_whatever_is_kept_of_the_records(store, recorder, clock):
+    recorder.register("E1", gateway="gw-1")
+    with store.session() as session:
+        gateway, _ = find_gateway(session, "gw-1")
+    issue(store, gateway, RestartSource(), clock(), clock.in_(60))
+    clock.advance(KEPT_COMMANDS.total_seconds() + 1)
+    Upkeep(store, Retention(), clock).keep_up()
+    with store.session() as session:
+        assert list_commands(session, gateway) == []
