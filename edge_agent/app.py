@@ -15,6 +15,7 @@ from edge_agent.delivery import Delivery, subscriptions
 from edge_agent.desired import Desired
 from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource
 from edge_agent.mqtt import LinkOptions, MqttLink, Outgoing
+from edge_agent.opcua_settings import OPCUA_MISSING, OpcUaSource
 from edge_agent.outbox import Outbox
 from edge_agent.pipeline import Pipeline
 from edge_agent.ports import SensorSource
@@ -123,6 +124,13 @@ def build_source(settings: AgentSettings, now: Callable[[], datetime]) -> Sensor
             from edge_agent.sources.modbus import ModbusDevices
 
             return ModbusDevices(modbus, {engine.unit: engine.serial for engine in settings.engines}, now)
+        case OpcUaSource() as opcua:
+            try:
+                from edge_agent.sources.opcua import OpcUaNodes
+            except ModuleNotFoundError as error:
+                raise SettingsError(f"source.kind: {OPCUA_MISSING}") from error
+
+            return OpcUaNodes(opcua, {engine.unit: engine.serial for engine in settings.engines}, now)
 
 
 def link_options(settings: AgentSettings) -> LinkOptions:

@@ -1,8 +1,11 @@
 """What ``spoolwatch-agent check`` looks at: everything that can be wrong before a start, without the runtime."""
 
 import os
+from collections.abc import Mapping
+from importlib.util import find_spec
 
 from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource, RegisterMap
+from edge_agent.opcua_settings import OPCUA_MISSING, OpcUaSource
 from edge_agent.settings import AgentSettings, FileSource, MqttSource
 from shared.bundle import find_bundle, read_bundle
 from shared.errors import BundleError, SettingsError
@@ -61,21 +64,36 @@ def _source(settings: AgentSettings) -> str:
             if not os.access(rtu.device, os.R_OK | os.W_OK):
                 raise SettingsError(f"source.device: {rtu.device} is no serial line that this user can use")
             return f"source     Modbus on {rtu.device}, {_registers(rtu.map, settings)}"
+        case OpcUaSource() as opcua:
+            return f"source     OPC UA at {opcua.url}, {_nodes(opcua, settings)}"
 
 
 def _registers(registers: RegisterMap, settings: AgentSettings) -> str:
-    """Hold the map against the model: a channel in the wrong unit would be wrong in silence."""
+    return _mapped({name: one.unit for name, one in registers.channels.items()}, "source.registers", settings)
+
+
+def _nodes(source: OpcUaSource, settings: AgentSettings) -> str:
+    if find_spec("asyncua") is None:
+        raise SettingsError(f"source.kind: {OPCUA_MISSING}")
+    for file in (source.certificate, source.private_key, source.server_certificate, source.password_file):
+        if file is not None and not os.access(file, os.R_OK):
+            raise SettingsError(f"source: {file} is no file that this user can read")
+    return _mapped(dict.fromkeys(source.nodes.channels), "source.nodes", settings)
+
+
+def _mapped(told: Mapping[str, str | None], where: str, settings: AgentSettings) -> str:
+    """Hold a map against the model, by channel with its unit: one in the wrong unit would be wrong in silence."""
     units = {channel.name: channel.unit for channel in read_bundle(find_bundle(settings.model)).manifest.channels}
     wrong = [
-        f"source.registers.channels.{name}: the model has no such channel"
+        f"{where}.channels.{name}: the model has no such channel"
         if name not in units
-        else f"source.registers.channels.{name}: in {register.unit}, and the model wants {units[name]}"
-        for name, register in registers.channels.items()
-        if name not in units or register.unit not in (None, units[name])
+        else f"{where}.channels.{name}: in {unit}, and the model wants {units[name]}"
+        for name, unit in told.items()
+        if name not in units or unit not in (None, units[name])
     ]
     if wrong:
         raise SettingsError("\n".join(wrong))
-    return f"{len(registers.channels)} of {len(units)} channels mapped"
+    return f"{len(told)} of {len(units)} channels mapped"
 
 
 def _file(source: FileSource) -> str:

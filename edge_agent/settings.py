@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource
+from edge_agent.opcua_settings import OpcUaSource
 from shared.errors import SettingsError
 from shared.runtimes import Runtime
 from shared.settings import MqttVersion, Name, ProgramSettings, Section, SiteName
@@ -123,7 +124,9 @@ class MqttSource(Section):
     client_id: Name = Field("spoolwatch-source", description="MQTT client id; its session outlives restarts")
 
 
-SourceSettings = Annotated[FileSource | MqttSource | ModbusTcpSource | ModbusRtuSource, Field(discriminator="kind")]
+SourceSettings = Annotated[
+    FileSource | MqttSource | ModbusTcpSource | ModbusRtuSource | OpcUaSource, Field(discriminator="kind")
+]
 
 
 class AgentSettings(ProgramSettings):

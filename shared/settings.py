@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import tomllib
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -42,6 +43,20 @@ def _site(name: str) -> str:
 def _version_number(version: object) -> object:
     """The environment and flags give text."""
     return int(version) if version in ("3", "5") else version
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("192.0.2.1")
+    (True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 Name = Annotated[str, AfterValidator(_level)]
