@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import NamedTuple
 
 import structlog
@@ -17,7 +18,8 @@ log = structlog.get_logger(__name__)
 
 POLL_S = 1.0
 RETRY_S = 5.0
-RENEWED_AT_ONCE = 100
+RENEW_AGAIN_S = 60.0  # after what cannot be made, for whatever reason, could not
+NAMED_MAX = 10
 # Another aggregator's transaction may end after a later one of ours.
 OVERLAP_MS = 60_000
 # Any broker of ours takes this much; a larger message that twice ended the connection is not tried again for a while,
@@ -53,6 +55,7 @@ class DesiredMessages:
         self._published: dict[str, int] = {}
         self._latest = 0
         self._tried: dict[tuple[str, int], _Tries] = {}
+        self._failed: dict[int, float] = {}
         self._is_checked = False
 
     async def run(self, send: Send) -> None:
@@ -75,10 +78,18 @@ class DesiredMessages:
         if not self._is_checked:
             mark_restored(self._store, self._epoch)
             self._is_checked = True
-        while renew(self._store, self._epoch, datetime.now(UTC), RENEWED_AT_ONCE) == RENEWED_AT_ONCE:
-            pass
+        self._renew()
         found = messages_since(self._store, max(0, self._latest - OVERLAP_MS))
         return [one for one in found if self._published.get(one.gateway, 0) < one.ordinal]
+
+    def _renew(self) -> None:
+        now_s = self._monotonic_s()
+        self._failed = {gateway: at_s for gateway, at_s in self._failed.items() if now_s - at_s < RENEW_AGAIN_S}
+        failed = renew(self._store, self._epoch, datetime.now(UTC), self._failed)
+        if failed:
+            self._failed |= dict.fromkeys(failed, now_s)
+            named = dict(islice(failed.items(), NAMED_MAX))
+            log.warning("desired_not_renewed", gateways=len(failed), reasons_by_id=named, retry_after_s=RENEW_AGAIN_S)
 
     async def _publish(self, message: Message, send: Send) -> None:
         key = message.gateway, message.ordinal

@@ -5,7 +5,6 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import structlog
 from sqlalchemy import Connection, RowMapping, func, or_, select, update
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
@@ -20,8 +19,6 @@ from shared.errors import MessageError
 
 _desired, _overhaul = core(GatewayDesired), core(Overhaul)
 _engine, _gateway, _installation, _telemetry = core(Engine), core(Gateway), core(Installation), core(Telemetry)
-
-log = structlog.get_logger(__name__)
 
 _Numbered = tuple[int, dict[str, float | None]]
 
@@ -52,16 +49,26 @@ def mark_restored(store: Store, epoch: str) -> None:
         connection.execute(update(_desired).where(other).values(stale=True))
 
 
-def renew(store: Store, epoch: str, now: datetime, limit: int = 100) -> int:
-    """Make some stale messages anew, each in a transaction of its own; returns how many that was.
+def renew(store: Store, epoch: str, now: datetime, but_not: Collection[int] = ()) -> dict[int, str]:
+    """Make stale messages anew, each in a transaction of its own.
 
     One whose content is the same keeps its ordinal. Others get one above all that there are: the time in ms since 1970,
     so that it is above those, too, that a store made which was lost. One that cannot be made stays stale.
+
+    Args:
+        store: where they are kept.
+        epoch: of the store.
+        now: the time.
+        but_not: the ids of gateways whose messages are left as they are.
+
+    Returns:
+        Why some could not be made, by the id of the gateway.
     """
     with store.session() as session:
-        query = select(_desired.c.gateway_id).where(_desired.c.stale).order_by(_desired.c.gateway_id).limit(limit)
-        stale = list(session.connection().scalars(query))
-    return sum(_try_to_renew(store, gateway_id, epoch, now) for gateway_id in stale)
+        query = select(_desired.c.gateway_id).where(_desired.c.stale).order_by(_desired.c.gateway_id)
+        stale = [gateway_id for gateway_id in session.connection().scalars(query) if gateway_id not in but_not]
+    tried = {gateway_id: _try_to_renew(store, gateway_id, epoch, now) for gateway_id in stale}
+    return {gateway_id: reason for gateway_id, reason in tried.items() if reason is not None}
 
 
 def messages_since(store: Store, ordinal: int = 0) -> Sequence[Message]:
@@ -76,16 +83,15 @@ def messages_since(store: Store, ordinal: int = 0) -> Sequence[Message]:
         return [Message(*row) for row in session.connection().execute(query)]
 
 
-def _try_to_renew(store: Store, gateway_id: int, epoch: str, now: datetime) -> bool:
+def _try_to_renew(store: Store, gateway_id: int, epoch: str, now: datetime) -> str | None:
     try:
         with store.writing() as connection:
             _renew(connection, gateway_id, epoch, now)
     except OperationalError:  # the store, and not this gateway
         raise
     except Exception as error:  # whatever is wrong with one gateway, the others are to be told
-        log.warning("desired_not_renewed", gateway_id=gateway_id, error=str(error))
-        return False
-    return True
+        return str(error) or type(error).__name__
+    return None
 
 
 def _renew(connection: Connection, gateway_id: int, epoch: str, now: datetime) -> None:

@@ -3,14 +3,17 @@
 import asyncio
 import base64
 import contextlib
+from collections import Counter
 from datetime import UTC, datetime
 
 import aiomqtt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from structlog.testing import capture_logs
 
 from aggregator.ingest.desired import DesiredMessages
 from aggregator.settings import BrokerSettings
+from aggregator.store.desired import engines_at
 from aggregator.store.installations import NewInstallation, amend, install, remove
 from aggregator.store.registry import Registration, register_engine
 from shared.desired import EngineDesired, SignedEngineDesired
@@ -148,6 +151,39 @@ async def test_a_large_message_that_was_given_up_is_tried_again_later(
     now_s = 601.0
     await eventually(lambda: sent == ["spoolwatch/v1/hamburg/gw-1/engine-desired"])
     running.cancel()
+
+
+async def test_p4_many_whose_news_cannot_be_told_are_named_once_a_minute_and_keep_nobody_from_theirs(
+    store, command_key, monkeypatch, eventually
+):
+    for number in range(2, 152):
+        register_engine(store, Registration(f"E{number}", "hamburg", f"gw-{number}", "left"), datetime.now(UTC))
+    tries, sent, now_s = Counter(), [], 0.0
+
+    def engines_or_none(connection, gateway_id):
+        if gateway_id <= 150:
+            tries[gateway_id] += 1
+            raise ValueError("no such age")
+        return engines_at(connection, gateway_id)
+
+    async def send(topic, _):
+        sent.append(topic)
+
+    monkeypatch.setattr("aggregator.store.desired.engines_at", engines_or_none)
+    monkeypatch.setattr("aggregator.ingest.desired.POLL_S", 0.001)
+    desired = DesiredMessages(store, "one", command_key, monotonic_s=lambda: now_s)
+    with capture_logs() as lines:
+        running = asyncio.create_task(desired.run(send))
+        await eventually(lambda: sent == ["spoolwatch/v1/hamburg/gw-151/engine-desired"])
+        register_engine(store, Registration("E152", "hamburg", "gw-152", "left"), datetime.now(UTC))
+        await eventually(lambda: len(sent) == 2)
+        assert set(tries.values()) == {1}
+        (line,) = lines
+        assert (line["event"], line["gateways"], len(line["reasons_by_id"])) == ("desired_not_renewed", 150, 10)
+        assert line["reasons_by_id"][1] == "no such age"
+        now_s = 61.0
+        await eventually(lambda: set(tries.values()) == {2})
+        running.cancel()
 
 
 async def test_a_store_that_cannot_be_read_is_asked_again(store, command_key, monkeypatch, eventually, capsys):
