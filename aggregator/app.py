@@ -6,19 +6,23 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, datetime
 from shlex import quote
 
 import structlog
 import uvicorn
 from sdnotify import SystemdNotifier
 
+from aggregator.access.authority import open_authority
 from aggregator.access.issuer import Issuer
 from aggregator.access.tokens import TokenKey
 from aggregator.api.app import create_app
 from aggregator.broker import embedded_broker
 from aggregator.dashboard.pages import mount
+from aggregator.enrolment import Enrolment, Welcome
 from aggregator.inference import Inference
 from aggregator.ingest.connection import Identity
+from aggregator.ingest.encryption import broker_tls
 from aggregator.ingest.pipeline import Ingest
 from aggregator.settings import AggregatorSettings, ApiSettings
 from aggregator.signing import open_command_key
@@ -63,10 +67,13 @@ async def serve(settings: AggregatorSettings) -> None:
         settings.check_host(has_accounts=has_accounts)
         listener = stack.enter_context(_listen(settings.api))
         if settings.broker.kind == "embedded":
-            await stack.enter_async_context(embedded_broker(settings.broker.host, settings.broker.port))
+            await stack.enter_async_context(embedded_broker(settings.broker.host, settings.broker.tcp_port))
         key = open_command_key(settings.command_key_path())
+        authority = open_authority(settings.ca_path(), _utc_now())
         bound = QuarantineBound(store, settings.quarantine.max_rows, settings.quarantine.max_bytes)
-        ingest = Ingest(store, settings.broker, Identity(settings.replica, store.epoch()), key, bound)
+        welcome = Welcome.of(settings.broker, settings.enrolment, key.public)
+        tls = broker_tls(settings.broker, authority, settings.replica)
+        ingest = Ingest(store, settings.broker, Identity(settings.replica, store.epoch()), key, bound, tls=tls)
         upkeep = Upkeep(store, Retention(**settings.retention.model_dump()))
         token_key = TokenKey.open(settings.token_key_path())
         thresholds = settings.fleet.thresholds()
@@ -79,6 +86,7 @@ async def serve(settings: AggregatorSettings) -> None:
             thresholds=thresholds,
             orders=ingest.orders,
             inference=Inference(settings.data_dir / "trusted-models.txt"),
+            enrolling=Enrolment(store, authority, welcome, _utc_now),
         )
         mount(api, _store_flag(settings, store))
         server = _Server(
@@ -87,6 +95,8 @@ async def serve(settings: AggregatorSettings) -> None:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                ssl_certfile=settings.api.tls_cert_file,
+                ssl_keyfile=settings.api.tls_key_file,
                 proxy_headers=bool(settings.api.trusted_proxies),
                 forwarded_allow_ips=list(settings.api.trusted_proxies),
                 timeout_graceful_shutdown=GRACE_S,
@@ -106,6 +116,10 @@ async def serve(settings: AggregatorSettings) -> None:
     if not server.started:
         raise SpoolwatchError("the API did not start; the log above says why")
     log.info("stopped")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _stop_on_signals() -> asyncio.Event:
@@ -135,14 +149,15 @@ def _listen(api: ApiSettings) -> socket.socket:
 
 def _say_where(listener: socket.socket, api: ApiSettings, *, has_accounts: bool) -> None:
     host, port = listener.getsockname()[:2]
-    log.info("serving", page=f"http://{host}:{port}/", docs=f"http://{host}:{port}/api/docs")
+    scheme = "http" if api.tls_cert_file is None else "https"
+    log.info("serving", page=f"{scheme}://{host}:{port}/", docs=f"{scheme}://{host}:{port}/api/docs")
     if not has_accounts:
         log.info(
             "loopback_only",
             reason="there are no accounts yet, so nobody else may reach this page",
             to_change_that="spoolwatch-aggregator user add NAME --role admin",
         )
-    if not (api.is_loopback or api.trusted_proxies):
+    if not (api.is_loopback or api.trusted_proxies or api.tls_cert_file):
         log.warning("not_encrypted", reason="passwords and tokens travel in the clear; put a TLS proxy before this")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_settings import CliSettingsSource
 
-from aggregator.commands import engines, people, serving, store
+from aggregator.commands import engines, gateways, people, serving, store
 from aggregator.settings import AggregatorSettings
 from shared.errors import SettingsError, SpoolwatchError
 from shared.settings import EX_CONFIG, add_flags, load
@@ -48,7 +48,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[Any, CliSettingsSource[Any]
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     flags = {}
-    for command, run in (added for group in (serving, store, people, engines) for added in group.add_to(commands)):
+    groups = (serving, store, people, engines, gateways)
+    for command, run in (added for group in groups for added in group.add_to(commands)):
         command.set_defaults(run=run)
         flags[run] = add_flags(AggregatorSettings, command)
     return parser, flags

@@ -1,7 +1,6 @@
 """Settings of the aggregator: a TOML file, ``SPOOLWATCH_AGGREGATOR_*`` variables and flags, the last one winning."""
 
 import re
-from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -13,21 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from aggregator.fleet.bands import THRESHOLDS, Quantile, Thresholds
 from shared.errors import SettingsError
 from shared.messages import ENVELOPE_MAX_BYTES
-from shared.settings import MqttVersion, Name, ProgramSettings, Section
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("192.0.2.1")
-    (True, False)
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+from shared.settings import MqttVersion, Name, ProgramSettings, Section, Transport, is_loopback
 
 
 def _rate(text: str) -> str:
@@ -48,6 +33,8 @@ class ApiSettings(Section):
     rate: Rate = Field("6000/minute", description="requests per caller and route that are answered")
     login_rate: Rate = Field("20/minute", description="logins per address that are looked at")
     cors_origins: tuple[str, ...] = Field((), description="origins whose pages may use the API with a token")
+    tls_cert_file: Path | None = Field(None, description="certificate to serve https with, in PEM; without it http")
+    tls_key_file: Path | None = Field(None, description="key of that certificate; without it, tls_cert_file holds both")
     trusted_proxies: tuple[str, ...] = Field(
         (),
         description="addresses of reverse proxies whose X-Forwarded-For and -Proto count, once there are accounts",
@@ -94,13 +81,42 @@ class BrokerSettings(Section):
         "embedded", description="embedded: in this process, on loopback, for a first look; external: e.g. Mosquitto"
     )
     host: str = Field("127.0.0.1", description="host name or address of the broker")
-    port: int = Field(1883, ge=1, le=65535, description="TCP port of the broker")
+    port: int | None = Field(None, ge=1, le=65535, description="TCP port of the broker; without it 1883, with TLS 8883")
     mqtt_version: MqttVersion = Field(5, description="5, or 3 for MQTT 3.1.1; the embedded broker speaks 3.1.1")
     share_group: Name | None = Field(
         None, description="name that aggregators over one database have in common, to share the records among them"
     )
     username: str | None = Field(None, description="user name at the broker")
     password_file: Path | None = Field(None, description="file that holds the password and nothing else")
+
+    tls: bool = Field(False, description="speak TLS to the broker, and show it a certificate")
+    ca_file: Path | None = Field(
+        None, description="authority of the broker's certificate, in PEM; without it the centre's own"
+    )
+    cert_file: Path | None = Field(
+        None, description="certificate to show, in PEM; without it one that the centre's own authority makes"
+    )
+    key_file: Path | None = Field(None, description="key of that certificate; without it, cert_file holds both")
+    server_name: str | None = Field(None, description="name in the broker's certificate, where it is not the host")
+    dynamic_security: bool = Field(
+        False,
+        description="have Mosquitto's dynamic security plugin let in enrolled gateways, each to its own topics",
+    )
+
+    @property
+    def tcp_port(self) -> int:
+        """The port, chosen or usual."""
+        return self.port or (8883 if self.tls else 1883)
+
+    @model_validator(mode="after")
+    def _secrets_travel_encrypted(self) -> "BrokerSettings":
+        if self.password_file is not None and not self.tls and not is_loopback(self.host):
+            raise ValueError(f"host {self.host}: a password is sent through TLS or to loopback only; set tls = true")
+        if self.dynamic_security and not self.tls:
+            raise ValueError("dynamic_security knows clients by their certificates; set tls = true")
+        if self.tls and self.kind == "embedded":
+            raise ValueError("the embedded broker speaks no TLS; set kind = external")
+        return self
 
     @model_validator(mode="after")
     def _embedded_stays_on_loopback(self) -> "BrokerSettings":
@@ -126,6 +142,17 @@ class BrokerSettings(Section):
             return self.password_file.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise SettingsError(f"broker.password_file {self.password_file}: {error.strerror}") from error
+
+
+class EnrolmentSettings(Section):
+    """What gateways are told when they enrol."""
+
+    broker_host: str | None = Field(None, description="host of the broker as gateways see it; without it broker.host")
+    broker_port: int | None = Field(None, ge=1, le=65535, description="its port; without it 8883, with websockets 443")
+    transport: Transport = Field("tcp", description="tcp, or websockets where firewalls let nothing else through")
+    path: str = Field("/mqtt", pattern="^/", description="path of the broker's URL, with websockets")
+    certificate_days: int = Field(90, ge=1, le=825, description="days that a gateway's certificate is good")
+    token_hours: int = Field(24, ge=1, le=24 * 30, description="hours that an enrolment token is good")
 
 
 class QuarantineSettings(Section):
@@ -184,10 +211,16 @@ class AggregatorSettings(ProgramSettings):
         description="private key that signs the tokens of people who log in, made if there is none; the same for all "
         "replicas; without it, token.key in the data folder",
     )
+    ca_file: Path | None = Field(
+        None,
+        description="key and certificate of the centre's certificate authority, made if there is none; the same for "
+        "all replicas; without it, ca.pem in the data folder",
+    )
     replica: Name = Field("a", description="name of this aggregator among several")
     api: ApiSettings = ApiSettings()
     issuer: IssuerSettings = IssuerSettings()
     broker: BrokerSettings = BrokerSettings()
+    enrolment: EnrolmentSettings = EnrolmentSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
     retention: RetentionSettings = RetentionSettings()
     fleet: FleetSettings = FleetSettings()
@@ -234,6 +267,10 @@ class AggregatorSettings(ProgramSettings):
     def command_key_path(self) -> Path:
         """Where the key is that signs commands."""
         return self.command_key_file or self.data_dir / "command.key"
+
+    def ca_path(self) -> Path:
+        """Where the certificate authority is."""
+        return self.ca_file or self.data_dir / "ca.pem"
 
     def token_key_path(self) -> Path:
         """Where the key is that signs tokens."""

@@ -61,7 +61,7 @@ def open_private_key(path: Path, setting: str) -> Ed25519PrivateKey:
     """
     try:
         if not path.exists():
-            _draw(path)
+            write_once(path, _draw())
         key = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
         raise SettingsError(f"{setting} {path}: {error.strerror}") from error
@@ -72,9 +72,12 @@ def open_private_key(path: Path, setting: str) -> Ed25519PrivateKey:
     return key
 
 
-def _draw(path: Path) -> None:
-    """Make the file whole and at once: two replicas that start together share the key of the first."""
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def write_once(path: Path, pem: bytes) -> None:
+    """Make a file of secrets whole and at once: two replicas that start together share that of the first.
+
+    Raises:
+        OSError: it cannot be made.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent) as file:  # which only its owner can read
         file.write(pem)
@@ -84,3 +87,7 @@ def _draw(path: Path) -> None:
             os.link(file.name, path)
         except FileExistsError:
             return
+
+
+def _draw() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

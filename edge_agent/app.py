@@ -142,7 +142,7 @@ def link_options(settings: AgentSettings) -> LinkOptions:
     broker = settings.broker
     return LinkOptions(
         host=broker.host,
-        port=broker.port,
+        port=broker.tcp_port,
         client_id=settings.gateway,
         version=broker.mqtt_version,
         keepalive_s=broker.keepalive_s,
@@ -172,6 +172,8 @@ async def _only_agent(folder: Path) -> AsyncIterator[None]:
         yield
 
 
+        tls=broker.encryption,
+        websocket_path=broker.path if broker.transport == "websockets" else None,
 def _lock_file(folder: Path) -> TextIO:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)

@@ -1,4 +1,4 @@
-"""The command line of the agent: ``spoolwatch-agent run | check | status``."""
+"""The command line of the agent: ``spoolwatch-agent enroll | run | check | status``."""
 
 import argparse
 import asyncio
@@ -10,13 +10,15 @@ from typing import NoReturn
 import structlog
 
 from edge_agent import checks, local
-from edge_agent.settings import AgentSettings
+from edge_agent.enroll_command import add_enroll, run_enroll
+from edge_agent.settings import AgentSettings, data_dir_of, settings_file
 from shared import log
 from shared.errors import SettingsError, SpoolwatchError
 from shared.settings import EX_CONFIG, add_flags, load
 
 EXAMPLES = """\
 examples:
+  spoolwatch-agent enroll https://centre.example.org:8000 --token-file token.txt
   spoolwatch-agent check --config /etc/spoolwatch/agent.toml
   spoolwatch-agent run --config /etc/spoolwatch/agent.toml --log-level DEBUG
   spoolwatch-agent status --config /etc/spoolwatch/agent.toml --json
@@ -41,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_enroll(commands)
     flags = {}
     for name, purpose in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
@@ -49,7 +52,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         flags[name] = add_flags(AgentSettings, command)
     arguments = parser.parse_args(argv)
     try:
-        settings = load(AgentSettings, arguments.config, flags=flags[arguments.command], arguments=arguments)
+        data_dir = data_dir_of(arguments.config, getattr(arguments, "data_dir", None))
+        if arguments.command == "enroll":
+            print("\n".join(run_enroll(arguments, data_dir)))
+            return
+        settings = load(
+            AgentSettings,
+            arguments.config,
+            flags=flags[arguments.command],
+            arguments=arguments,
+            beneath=settings_file(data_dir),
+        )
         _run(arguments, settings)
     except SpoolwatchError as error:
         _give_up([error])

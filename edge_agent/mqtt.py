@@ -6,7 +6,10 @@ it had in flight, and delivery decides that. Its callbacks run in paho's network
 
 import asyncio
 import contextlib
+import os
 import socket
+import ssl
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +21,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.reconnect import Ended, Reconnects
+from shared.errors import SettingsError
+from shared.tls import Tls
 
 SETUP_TIMEOUT_S = 15.0
 FAREWELL_TIMEOUT_S = 1.0
@@ -90,6 +95,8 @@ class LinkOptions:
         username: user name, or None for an anonymous connection.
         password: password of that user.
         subscriptions: topic filters, QoS 1, asked for anew on every connection.
+        tls: how the connection is encrypted, or None.
+        websocket_path: path of the broker's URL where MQTT travels over websockets, or None.
         manual_ack: received messages are acknowledged by ``acknowledge`` only, in a session that outlives us.
     """
 
@@ -100,6 +107,8 @@ class LinkOptions:
     keepalive_s: int = 20
     username: str | None = None
     password: str | None = None
+    tls: Tls | None = None
+    websocket_path: str | None = None
     subscriptions: Sequence[str] = ()
     manual_ack: bool = False
 
@@ -207,6 +216,8 @@ class _Connection:
             if not opened:
                 self.end(Ended(f"{self._address} does not finish connecting: {self._likely_cause}"))
             return await self._ended
+        except SettingsError as error:  # files that somebody may put right while we run
+            return Ended(str(error))
         finally:
             await self._stop()
 
@@ -227,6 +238,8 @@ class _Connection:
 
     def _open(self) -> None:
         options = self._options
+        if options.tls is not None:
+            self.client.tls_set_context(options.tls.context())
         if options.version == 5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
             if options.manual_ack:
@@ -297,8 +310,13 @@ class _Connection:
         self._tell(self.end, Ended(f"connection closed: {reason}", taken_over=reason.value == SESSION_TAKEN_OVER))
 
     def _on_connect_fail(self, client: paho.Client, _userdata: object) -> None:
+        error = sys.exception()  # paho calls this where it has caught it, and tells it nobody else
         client.disconnect()  # or paho would try again by itself
-        self._tell(self.end, Ended(f"nobody answers at {self._address}; trying again"))
+        if isinstance(error, ssl.SSLError):
+            reason = f"no TLS with {self._address}: {getattr(error, 'verify_message', '') or error.reason or error}"
+        else:
+            reason = f"nobody answers at {self._address}; trying again"
+        self._tell(self.end, Ended(reason))
 
     def _on_message(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
         receipt = (self, message.mid, message.qos)
@@ -318,9 +336,12 @@ def _client(options: LinkOptions, will: Outgoing | None) -> paho.Client:
         client_id=options.client_id,
         clean_session=None if options.version == 5 else not options.manual_ack,
         protocol=paho.MQTTv5 if options.version == 5 else paho.MQTTv311,
+        transport="tcp" if options.websocket_path is None else "websockets",
         reconnect_on_failure=False,
         manual_ack=options.manual_ack,
     )
+    if options.websocket_path is not None:
+        client.ws_set_options(options.websocket_path)
     if options.username is not None:
         client.username_pw_set(options.username, options.password)
     if will is not None:
@@ -331,5 +352,6 @@ def _client(options: LinkOptions, will: Outgoing | None) -> paho.Client:
 
 def _send_at_once(_client: paho.Client, _userdata: object, line: "paho.SocketLike") -> None:
     """Small packets must not wait for the answer to the one before (Nagle), which comes up to 40 ms late."""
-    if isinstance(line, socket.socket):
-        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # By its number: paho's websockets are no sockets.
+    with socket.socket(fileno=os.dup(line.fileno())) as same:
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

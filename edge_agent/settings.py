@@ -2,6 +2,9 @@
 
 import base64
 import binascii
+import contextlib
+import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +15,12 @@ from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource
 from edge_agent.opcua_settings import OpcUaSource
 from shared.errors import SettingsError
 from shared.runtimes import Runtime
-from shared.settings import MqttVersion, Name, ProgramSettings, Section, SiteName
+from shared.settings import MqttVersion, Name, ProgramSettings, Section, SiteName, Transport, is_loopback
+from shared.tls import Tls
+
+DATA_DIR = Path("/var/lib/spoolwatch-agent")
+ENROLMENT = "enrolment"
+"""The folder in the data folder where enrolment keeps what it got."""
 
 
 def _public_key(text: str) -> str:
@@ -39,13 +47,45 @@ class BrokerSettings(Section):
     """The MQTT broker between this gateway and the centre."""
 
     host: str = Field("127.0.0.1", min_length=1, description="host name or address of the broker")
-    port: int = Field(1883, ge=1, le=65535, description="TCP port of the broker")
+    port: int | None = Field(
+        None, ge=1, le=65535, description="TCP port of the broker; without it 1883, with TLS 8883 or (websockets) 443"
+    )
+    transport: Transport = Field("tcp", description="tcp, or websockets where a firewall lets nothing else through")
+    path: str = Field("/mqtt", pattern="^/", description="path of the broker's URL, with websockets")
+    tls: bool = Field(False, description="speak TLS to the broker")
+    ca_file: Path | None = Field(
+        None, description="authorities of the broker's certificate, in PEM; without it those that the system trusts"
+    )
+    cert_file: Path | None = Field(None, description="this gateway's certificate, in PEM; enrolment makes it")
+    key_file: Path | None = Field(None, description="key of that certificate; without it, cert_file holds both")
+    server_name: str | None = Field(None, description="name in the broker's certificate, where it is not the host")
     mqtt_version: MqttVersion = Field(5, description="5, or 3 for MQTT 3.1.1")
     username: str | None = Field(None, description="user name at the broker")
     password_file: Path | None = Field(None, description="file that holds the password and nothing else")
     keepalive_s: int = Field(20, ge=5, le=3600, description="MQTT keep-alive in seconds")
 
     def password(self) -> str | None:
+    @property
+    def tcp_port(self) -> int:
+        """The port, chosen or usual."""
+        secure = 443 if self.transport == "websockets" else 8883
+        return self.port or (secure if self.tls else 1883)
+
+    @property
+    def encryption(self) -> Tls | None:
+        """How the connection is encrypted; None if it is not."""
+        return Tls(self.ca_file, self.cert_file, self.key_file, self.server_name) if self.tls else None
+
+    @model_validator(mode="after")
+    def _secrets_travel_encrypted(self) -> "BrokerSettings":
+        if self.password_file is not None and not self.tls and not is_loopback(self.host):
+            raise ValueError(f"host {self.host}: a password is sent through TLS or to loopback only; set tls = true")
+        files = {"ca_file": self.ca_file, "cert_file": self.cert_file, "key_file": self.key_file}
+        unused = [name for name, file in files.items() if file is not None]
+        if unused and not self.tls:
+            raise ValueError(f"{', '.join(unused)}: of no use without tls = true")
+        return self
+
         """Read the password file.
 
         Raises:
@@ -136,7 +176,7 @@ class AgentSettings(ProgramSettings):
 
     site: SiteName = Field(description="where the gateway stands")
     gateway: Name = Field(description="name of this gateway, unique over all sites")
-    data_dir: Path = Field(Path("/var/lib/spoolwatch-agent"), description="folder of the outbox and its state")
+    data_dir: Path = Field(DATA_DIR, description="folder of the outbox and its state")
     model: str = Field("turbofan", description="released model (name or name@version) or a bundle's folder")
     runtime: Runtime = Field("auto", description="TFLite runtime")
     engines: list[EngineSettings] = Field(min_length=1, description="the engines this gateway watches")
@@ -152,6 +192,9 @@ class AgentSettings(ProgramSettings):
     log_format: Literal["text", "json"] = Field("text", description="text for people, json for machines")
 
     @model_validator(mode="after")
+    centre_url: str | None = Field(
+        None, description="where the centre's API is, to renew this gateway's certificate there; enrolment sets it"
+    )
     def _engines_are_distinct(self) -> "AgentSettings":
         for field in ("serial", "unit"):
             values = [getattr(engine, field) for engine in self.engines]
@@ -159,3 +202,22 @@ class AgentSettings(ProgramSettings):
             if twice:
                 raise ValueError(f"engines: {field} {', '.join(twice)} is given twice")
         return self
+
+
+def data_dir_of(config: Path | None, flag: str | None) -> Path:
+    """The data folder, before all settings can be read: part of them lies in it.
+
+    Args:
+        config: the settings file.
+        flag: what the command line says.
+    """
+    chosen = flag or os.environ.get("SPOOLWATCH_AGENT_DATA_DIR")
+    if not chosen and config is not None:
+        with contextlib.suppress(OSError, ValueError):  # told when all settings are read
+            chosen = tomllib.loads(config.read_text(encoding="utf-8")).get("data_dir")
+    return Path(chosen or DATA_DIR)
+
+
+def settings_file(data_dir: Path) -> Path:
+    """The settings that enrolment wrote, which all others may say better."""
+    return data_dir / ENROLMENT / "agent.toml"

@@ -23,7 +23,24 @@ from shared.topics import check_level, check_site
 
 EX_CONFIG = 78
 
+Transport = Literal["tcp", "websockets"]
+"""What MQTT travels over; websockets pass firewalls that let only the web through."""
+
 S = TypeVar("S", bound=BaseSettings)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("192.0.2.1")
+    (True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _level(name: str) -> str:
@@ -43,20 +60,6 @@ def _site(name: str) -> str:
 def _version_number(version: object) -> object:
     """The environment and flags give text."""
     return int(version) if version in ("3", "5") else version
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("192.0.2.1")
-    (True, False)
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 Name = Annotated[str, AfterValidator(_level)]
@@ -99,30 +102,33 @@ def load(
     *,
     flags: CliSettingsSource[Any] | None = None,
     arguments: argparse.Namespace | None = None,
+    beneath: Path | None = None,
 ) -> S:
     """Build the settings of a program.
 
     Args:
         settings_type: the program's settings class.
-        config: a TOML file, the weakest source.
+        config: a TOML file, the weakest source but for ``beneath``.
         flags: what ``add_flags`` returned, the strongest source.
         arguments: the parsed command line that goes with ``flags``.
+        beneath: another TOML file, which ``config`` may say better; it need not be there.
 
     Raises:
         SettingsError: names every wrong or unknown setting, a line each.
     """
     if config is not None:
         _check_file(config)
+    if beneath is not None and beneath.exists():
+        _check_file(beneath)
     wrong = _unknown_variables(settings_type)
 
     class Loaded(settings_type):  # type: ignore[valid-type, misc]  # the file is known only now
-        model_config = SettingsConfigDict(toml_file=config)
-
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], env_settings: PydanticBaseSettingsSource, **_: object
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (env_settings, TomlConfigSettingsSource(settings_cls))
+            files = (TomlConfigSettingsSource(settings_cls, file) for file in (config, beneath))
+            return (env_settings, *files)
 
     Loaded.__name__ = settings_type.__name__
     cause: Exception | None = None

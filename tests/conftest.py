@@ -15,6 +15,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT7
 
 DEADLINE_S = 60.0
+FOLDER = Path(__file__).parents[1]
 
 
 def pytest_report_header():
@@ -75,7 +76,7 @@ class Mosquitto:
         self._process.wait()
 
     def stop(self):
-        if self._process.poll() is None:
+        if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait()
 
@@ -103,11 +104,45 @@ def make_mosquitto(tmp_path):
         broker.stop()
 
 
+class SecureMosquitto(Mosquitto):
+    """A real mosquitto with the configuration of deploy/mosquitto, on free loopback ports.
+
+    Its folder has to get what ``spoolwatch-aggregator certificate`` and ``broker-users`` make before it is started.
+    """
+
+    def __init__(self, folder):
+        folder.mkdir(exist_ok=True)
+        super().__init__(folder)
+        self.websocket_port = free_port()
+        self.users_file = folder / "users.json"
+        (plugin,) = Path("/usr/lib").glob("*/mosquitto_dynamic_security.so")
+        text = (FOLDER / "deploy" / "mosquitto" / "spoolwatch.conf").read_text(encoding="utf-8")
+        for shown, here in {
+            "/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so": plugin,
+            "/var/lib/mosquitto/spoolwatch-users.json": self.users_file,
+            "/etc/mosquitto/spoolwatch/": f"{folder}/",
+            "listener 8883": f"listener {self.port} {self.host}",
+            "listener 443": f"listener {self.websocket_port} {self.host}",
+        }.items():
+            assert shown in text
+            text = text.replace(shown, str(here))
+        # As root, mosquitto would become a user who cannot write here.
+        user = "user root\n" if os.geteuid() == 0 else ""
+        self._config.write_text(f"{user}persistence true\npersistence_location {folder}/\n{text}")
+
+
+@pytest.fixture
+def secure_mosquitto(tmp_path):
+    broker = SecureMosquitto(tmp_path / "broker")
+    yield broker
+    broker.stop()
+
+
 class Contract:
     """docs/asyncapi.json as the judge of messages."""
 
     def __init__(self):
-        self.document = json.loads((Path(__file__).parents[1] / "docs" / "asyncapi.json").read_text(encoding="utf-8"))
+        self.document = json.loads((FOLDER / "docs" / "asyncapi.json").read_text(encoding="utf-8"))
         self._registry = Registry().with_resource("urn:contract", DRAFT7.create_resource(self.document))
         self._formats = FormatChecker(formats=())
         self._formats.checks("date-time", raises=ValueError)(_is_date_time)

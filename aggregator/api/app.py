@@ -7,6 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from aggregator.access.authority import Authority
 from aggregator.access.issuer import Issuer
 from aggregator.access.tokens import TokenKey
 from aggregator.api import docs, problems
@@ -25,6 +26,7 @@ from aggregator.api.routes import (
     buckets,
     commands,
     engines,
+    enrolment,
     events,
     files,
     fleet,
@@ -43,6 +45,7 @@ from aggregator.api.routes import (
 )
 from aggregator.api.schemas.idempotency import HEADER
 from aggregator.api.sign_in import SignIn
+from aggregator.enrolment import Enrolment
 from aggregator.fleet.bands import THRESHOLDS, Thresholds
 from aggregator.gateways import Gateways, Orders
 from aggregator.inference import Inference
@@ -66,7 +69,7 @@ DEFAULTS = ApiSettings()
 ASKED_WITH = ("If-None-Match", HEADER, "Last-Event-ID", REQUEST_ID, "traceparent")
 ROUTERS = (
     *(fleet, engines, overhauls, why, history, buckets, files, lineage, predict),
-    *(installations, gateways, commands, missing, quarantine),
+    *(installations, gateways, enrolment, commands, missing, quarantine),
     *(events, sessions, people, api_keys, audit),
 )
 
@@ -85,6 +88,7 @@ def create_app(
     settings: ApiSettings = DEFAULTS,
     thresholds: Thresholds = THRESHOLDS,
     inference: Inference | None = None,
+    enrolling: Enrolment | None = None,
     orders: Orders | None = None,
 ) -> FastAPI:
     """Build the API over a migrated store; whoever gives the store closes it.
@@ -98,6 +102,7 @@ def create_app(
         settings: how much is taken from whom.
         thresholds: what health bands go by.
         inference: runs the models; without it one that proves each anew.
+        enrolling: lets gateways in; without it nobody.
         orders: publishes commands to gateways; without it none can be asked for anything.
     """
     key = key or TokenKey.draw()
@@ -122,6 +127,7 @@ def create_app(
         line,
         Predicting(store, inference or Inference(), line, now),
         Feed(store, now, thresholds),
+        enrolling or Enrolment(store, Authority.draw(now()), None, now),
     )
     for resource in ROUTERS:
         app.include_router(resource.router, prefix="/api/v1")

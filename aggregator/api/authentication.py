@@ -15,11 +15,11 @@ from aggregator.access.issuer import Issuer
 from aggregator.access.opaque import ApiKey, digest_of, parse_api_key
 from aggregator.access.roles import FULL_ACCESS, Caller
 from aggregator.access.tokens import CredentialsError, Purpose, Token, TokenKey
-from aggregator.settings import is_loopback
 from aggregator.store import api_keys
 from aggregator.store.database import Store
 from aggregator.store.logins import find_login
 from aggregator.store.people import is_open
+from shared.settings import is_loopback
 
 ANYONE = "anyone"
 """Whoever asks while there are no accounts, which is only possible on loopback."""

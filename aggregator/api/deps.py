@@ -21,6 +21,7 @@ from aggregator.api.problems import unauthorized
 from aggregator.api.recent import RecentAnswers
 from aggregator.api.schemas.names import Name
 from aggregator.api.sign_in import SignIn
+from aggregator.enrolment import Enrolment
 from aggregator.fleet.bands import Thresholds
 from aggregator.gateways import Gateways
 from aggregator.ingest.status import IngestStatus
@@ -29,6 +30,7 @@ from aggregator.store.database import Store
 from aggregator.store.reads import Session
 
 COOKIE = "spoolwatch_login"
+ENROLMENT_RATE = "60/minute"  # by address; a site's gateways may have one in common
 READERS_MAX = 10
 """Requests that read the store at once, fewer than the store's connections (15): requests beyond them would take all
 threads to wait for a connection, and leave none to give one back."""
@@ -50,6 +52,8 @@ class Centre:
     gateways: Gateways
     predicting: Predicting
     feed: Feed
+    enrolment: Enrolment
+    enrolments: RateLimit = field(default_factory=lambda: RateLimit(ENROLMENT_RATE))
     readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS_MAX))
 
 

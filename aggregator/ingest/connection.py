@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,6 +11,7 @@ import aiomqtt
 import structlog
 
 from aggregator.ingest.acks import PendingAcks
+from aggregator.ingest.broker_users import RESPONSE, BrokerUsers
 from aggregator.ingest.desired import DesiredMessages
 from aggregator.ingest.inbox import Inbox, Letter
 from aggregator.ingest.orders import PendingOrders
@@ -57,10 +60,14 @@ class Connection:
         desired: DesiredMessages,
         status: IngestStatus,
         changed: asyncio.Event,
+        *,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        users: BrokerUsers | None = None,
     ) -> None:
         self._broker, self._identity = broker, identity
         self._inbox, self._pending, self._orders, self._desired = inbox, pending, orders, desired
         self._status, self._changed = status, changed
+        self._tls, self._users = tls, users
         self._password = broker.password()
         self._told_drops, self._drops_due_at = 0, 0.0
         self.beat_at = 0.0
@@ -87,7 +94,9 @@ class Connection:
         await self._subscribe(client)
         self._connected()
         # No TaskGroup: before Python 3.13 it leaves its parent counted as cancelled when a child fails.
-        loops = (_watch(client), self._publish(client), self._publish_desired(client))
+        loops = [_watch(client), self._publish(client), self._publish_desired(client)]
+        if self._users is not None:
+            loops.append(self._keep_users(client, self._users))
         tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -105,7 +114,8 @@ class Connection:
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         # The retained births come before the records that follow them.
         shared = (self._shared(every_gateway(kind)) for kind in SHARED_KINDS)
-        for topic in (every_gateway("status"), *shared):
+        control = () if self._users is None else (RESPONSE,)
+        for topic in (*control, every_gateway("status"), *shared):
             codes = await client.subscribe(topic, qos=1)
             refused = [str(code) for code in codes if isinstance(code, int) or code.is_failure]
             if refused:
@@ -163,6 +173,12 @@ class Connection:
 
         await self._desired.run(send)
 
+    async def _keep_users(self, client: aiomqtt.Client, users: BrokerUsers) -> None:
+        async def send(topic: str, payload: bytes) -> None:
+            await client.publish(topic, payload, qos=1)
+
+        await users.run(send)
+
     async def _announce(self, client: aiomqtt.Client, *, accepting: bool) -> None:
         topic = centre_status(self._identity.replica)
         await client.publish(topic, self._centre_status(accepting=accepting), qos=1, retain=True)
@@ -181,13 +197,14 @@ class Connection:
         is_v5 = self._broker.kind == "external" and self._broker.mqtt_version == 5
         return aiomqtt.Client(
             self._broker.host,
-            self._broker.port,
+            self._broker.tcp_port,
             identifier=f"spoolwatch-centre-{self._identity.replica}",
             username=self._broker.username,
             password=self._password,
             protocol=aiomqtt.ProtocolVersion.V5 if is_v5 else aiomqtt.ProtocolVersion.V311,
             clean_session=None if is_v5 else True,
             keepalive=KEEPALIVE_S,
+            tls_context=None if self._tls is None else self._tls(),
             will=aiomqtt.Will(
                 centre_status(self._identity.replica), self._centre_status(accepting=False), qos=1, retain=True
             ),
@@ -208,6 +225,9 @@ class Connection:
         topic = str(message.topic)
         if topic.startswith(f"{ROOT}/{CENTRE}/"):  # the aggregators' own, matched by the filter for statuses
             return
+        if self._users is not None and topic == RESPONSE:
+            self._users.take(bytes(message.payload))
+            return
         if not self._inbox.put(Letter(topic, message.payload, datetime.now(UTC))):
             self._status.dropped_messages += 1
 
@@ -220,12 +240,12 @@ class Connection:
 
     def _connected(self) -> None:
         self._status.connected, self._status.since = True, datetime.now(UTC)
-        log.info("broker_connected", host=self._broker.host, port=self._broker.port)
+        log.info("broker_connected", host=self._broker.host, port=self._broker.tcp_port)
 
     def _disconnected(self, error: Exception) -> None:
         if self._status.connected or self._status.since is None:
             self._status.connected, self._status.since = False, datetime.now(UTC)
-        log.warning("broker_disconnected", host=self._broker.host, port=self._broker.port, error=str(error))
+        log.warning("broker_disconnected", host=self._broker.host, port=self._broker.tcp_port, error=str(error))
 
     def _beat(self) -> None:
         self.beat_at = asyncio.get_running_loop().time()

@@ -1,9 +1,12 @@
 """Ingest as a whole: broker → inbox → batches → store → acks → broker."""
 
 import asyncio
+import ssl
+from collections.abc import Callable
 
 from aggregator.ingest.acks import PendingAcks
 from aggregator.ingest.batches import Batches
+from aggregator.ingest.broker_users import BrokerUsers
 from aggregator.ingest.connection import Connection, Identity
 from aggregator.ingest.desired import DesiredMessages
 from aggregator.ingest.inbox import Inbox
@@ -16,7 +19,10 @@ from aggregator.store.quarantine_bound import QuarantineBound
 
 
 class Ingest:
-    """Takes records from the broker into the store, and sends ``orders``; ``status`` says how it is doing."""
+    """Takes records from the broker into the store, and sends ``orders``; ``status`` says how it is doing.
+
+    With ``tls``, which is called for each connection, the broker is spoken to through TLS.
+    """
 
     def __init__(
         self,
@@ -27,6 +33,7 @@ class Ingest:
         bound: QuarantineBound,
         *,
         inbox: Inbox | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self.status = IngestStatus()
         inbox, changed = Inbox() if inbox is None else inbox, asyncio.Event()
@@ -35,7 +42,10 @@ class Ingest:
         pending, self.orders = PendingAcks(), PendingOrders(key, self._wake)
         self._batches = Batches(store, bound, inbox, pending, self.orders, self.status, changed)
         desired = DesiredMessages(store, identity.store_epoch, key)
-        self._connection = Connection(broker, identity, inbox, pending, self.orders, desired, self.status, changed)
+        users = BrokerUsers(store) if broker.dynamic_security else None
+        self._connection = Connection(
+            *(broker, identity, inbox, pending, self.orders, desired, self.status, changed), tls=tls, users=users
+        )
 
     async def run(self) -> None:
         """Run until cancelled; the last thing it does is to say that it no longer accepts."""

@@ -29,6 +29,10 @@ class NoSuchEngineError(RegistryError):
     """No engine of this serial is registered, or none at a site where whoever asks is an engineer."""
 
 
+class NoSuchGatewayError(RegistryError):
+    """No gateway of this name is registered, or none at a site where whoever asks is an engineer."""
+
+
 class NotAtSiteError(RegistryError):
     """Whoever asks is no engineer at a site that something is to move to."""
 
@@ -233,12 +237,12 @@ def lock_gateway(session: Session, name: str, by: Caller) -> Gateway:
     """Read a gateway at which nobody else installs until this transaction ends.
 
     Raises:
-        RegistryError: it is not registered, or elsewhere than where whoever asks is an engineer.
+        NoSuchGatewayError: it is not registered, or elsewhere than where whoever asks is an engineer.
     """
     query = select(Gateway).where(Gateway.name == name).with_for_update(key_share=True)
     gateway = session.exec(query).one_or_none()
     if gateway is None or not by.may(Role.ENGINEER, gateway.site):
-        raise RegistryError(f"gateway {name} is not registered; register it with POST /api/v1/gateways")
+        raise NoSuchGatewayError(f"gateway {name} is not registered; register it with POST /api/v1/gateways")
     return gateway
 
 

@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -65,17 +66,23 @@ class Program:
 
 
 class Aggregator(Program):
-    def __init__(self, folder, broker):
+    def __init__(self, folder, broker, *options, tls=None):
+        """With ``tls``, the folder of a server's certificate, it serves https, and speaks TLS to the broker."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        verify = True
+        if tls is not None:
+            verify = ssl.create_default_context(cafile=tls / "ca.crt")
+            options += ("--api.tls-cert-file", tls / "server.crt", "--api.tls-key-file", tls / "server.key")
+            options += ("--broker.tls", "--broker.dynamic-security")
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{port}"
         self.store = folder / "aggregator" / "store.db"
-        self.api = httpx.Client(base_url=f"{self.url}/api/v1", timeout=10)
+        self.api = httpx.Client(base_url=f"{self.url}/api/v1", timeout=10, verify=verify)
         super().__init__(
             [
                 *("spoolwatch-aggregator", "serve", "--data-dir", folder / "aggregator", "--api.port", port),
-                *("--broker.kind", "external", "--broker.port", broker.port),
+                *("--broker.kind", "external", "--broker.port", broker.port, *options),
             ],
             folder / "aggregator.log",
         )
@@ -87,7 +94,7 @@ class Aggregator(Program):
     def ready(self):
         assert self.process.poll() is None, self.log.read_text()[-3000:]
         try:
-            return httpx.get(f"{self.url}/health/ready").status_code == 200
+            return self.api.get(f"{self.url}/health/ready").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -186,12 +193,32 @@ def programs():
 
 
 @pytest.fixture
-def aggregator(tmp_path, mosquitto, programs):
-    aggregator = Aggregator(tmp_path, mosquitto)
-    programs.append(aggregator)
-    aggregator.start()
-    yield aggregator
-    aggregator.api.close()
+def make_program(programs):
+    def make(arguments, log):
+        programs.append(Program(arguments, log))
+        return programs[-1]
+
+    return make
+
+
+@pytest.fixture
+def make_aggregator(tmp_path, programs):
+    made = []
+
+    def make(*options, broker, tls=None):
+        made.append(Aggregator(tmp_path, broker, *options, tls=tls))
+        programs.append(made[-1])
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for aggregator in made:
+        aggregator.api.close()
+
+
+@pytest.fixture
+def aggregator(make_aggregator, mosquitto):
+    return make_aggregator(broker=mosquitto)
 
 
 @pytest.fixture

@@ -83,6 +83,7 @@ SCALARS = {
     "database_url": "postgresql:///fleet",
     "command_key_file": "/srv/key",
     "token_key_file": "/srv/token.key",
+    "ca_file": "/srv/ca.pem",
     "replica": "b",
     "api.host": "127.0.0.2",
     "api.port": "8001",
@@ -90,6 +91,8 @@ SCALARS = {
     "api.rate": "600/minute",
     "api.login_rate": "5/minute",
     "api.cors_origins": '["https://planner.example.org"]',
+    "api.tls_cert_file": "/srv/server.crt",
+    "api.tls_key_file": "/srv/server.key",
     "api.trusted_proxies": '["192.0.2.1", "192.0.2.2"]',
     "issuer.url": "https://id.example.org",
     "issuer.jwks_url": "https://id.example.org/certs",
@@ -100,9 +103,21 @@ SCALARS = {
     "broker.host": "mqtt.example.org",
     "broker.port": "8883",
     "broker.mqtt_version": "3",
+    "broker.tls": "True",
+    "broker.ca_file": "/srv/ca.crt",
+    "broker.cert_file": "/srv/centre.crt",
+    "broker.key_file": "/srv/centre.key",
+    "broker.server_name": "broker.internal",
+    "broker.dynamic_security": "True",
     "broker.share_group": "centres",
     "broker.username": "centre",
     "broker.password_file": "/srv/password",
+    "enrolment.broker_host": "mqtt.example.org",
+    "enrolment.broker_port": "443",
+    "enrolment.transport": "websockets",
+    "enrolment.path": "/broker",
+    "enrolment.certificate_days": "30",
+    "enrolment.token_hours": "2",
     "quarantine.max_rows": "5000",
     "quarantine.max_bytes": "1048576",
     "retention.telemetry_days": "400",
@@ -117,6 +132,8 @@ WHOLE_ISSUER = {f"issuer.{name}": SCALARS[f"issuer.{name}"] for name in ("url", 
 NEEDED = {
     "broker.share_group": {"broker.kind": "external"},
     "broker.host": {"broker.kind": "external"},
+    "broker.tls": {"broker.kind": "external"},
+    "broker.dynamic_security": {"broker.kind": "external", "broker.tls": "True"},
     **dict.fromkeys(WHOLE_ISSUER, WHOLE_ISSUER),
 }
 
@@ -139,7 +156,11 @@ def test_every_setting_can_be_a_flag(name):
     parser = argparse.ArgumentParser()
     flags = add_flags(AggregatorSettings, parser)
     given = {name: SCALARS[name], **NEEDED.get(name, {})}
-    words = [word for one, text in given.items() for word in (f"--{one.replace('_', '-')}", text)]
+    words = [
+        word
+        for one, text in given.items()
+        for word in (f"--{one.replace('_', '-')}", *([] if text == "True" else [text]))
+    ]
     settings = load(AggregatorSettings, flags=flags, arguments=parser.parse_args(words))
     assert dict(flat(settings))[name] == SCALARS[name]
 
@@ -153,6 +174,23 @@ def test_every_setting_can_be_a_variable(name, monkeypatch):
 
 def test_an_external_broker_may_be_elsewhere():
     assert BrokerSettings(kind="external", host="192.0.2.1").host == "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"host": "192.0.2.1", "password_file": "/srv/password"}, "set tls = true"),
+        ({"dynamic_security": True}, "set tls = true"),
+        ({"kind": "embedded", "tls": True}, "set kind = external"),
+    ],
+)
+def test_p8_what_would_travel_in_the_clear_is_refused(wrong, told):
+    with pytest.raises(ValueError, match=told):
+        BrokerSettings(**{"kind": "external"} | wrong)
+
+
+def test_the_usual_port_depends_on_tls():
+    assert (BrokerSettings().tcp_port, BrokerSettings(kind="external", tls=True).tcp_port) == (1883, 8883)
 
 
 def test_the_password_is_read_from_its_file(tmp_path):

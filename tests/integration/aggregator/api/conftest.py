@@ -6,10 +6,12 @@ import httpx
 import pytest
 from sqlalchemy import event
 
+from aggregator.access.authority import Authority
 from aggregator.access.opaque import draw_api_key
 from aggregator.access.roles import FULL_ACCESS, Caller, Grant, Role
 from aggregator.access.tokens import TokenKey
 from aggregator.api.app import create_app
+from aggregator.enrolment import Enrolment, Welcome
 from aggregator.ingest.status import IngestStatus
 from aggregator.settings import ApiSettings
 from aggregator.store.api_keys import KeyWish, add_key
@@ -35,8 +37,18 @@ def api_settings():
 
 
 @pytest.fixture
-def app(store, ingest, clock, token_key, api_settings):
-    return create_app(store, ingest, clock, key=token_key, settings=api_settings)
+def authority(clock):
+    return Authority.draw(clock())
+
+
+@pytest.fixture
+def enrolment(store, authority, clock):
+    return Enrolment(store, authority, Welcome("mqtt.example.org", 8883, "tcp", "/mqtt", "k" * 43 + "="), clock)
+
+
+@pytest.fixture
+def app(store, ingest, clock, token_key, api_settings, enrolment):
+    return create_app(store, ingest, clock, key=token_key, settings=api_settings, enrolling=enrolment)
 
 
 @pytest.fixture

@@ -116,6 +116,15 @@ CASES = {
     "GET /api/v1/fleet/due": Case("/api/v1/fleet/due?before=2099-01-01&verdict=undetermined", foreign=LIST),
     "GET /api/v1/gateways": Case("/api/v1/gateways", foreign=LIST),
     "POST /api/v1/gateways": Case("/api/v1/gateways", _gateway, 201, 403),
+    "POST /api/v1/gateways/{name}/enrolment-tokens": Case("/api/v1/gateways/gw-{site}/enrolment-tokens", status=201),
+    "DELETE /api/v1/gateways/{name}/certificates": Case("/api/v1/gateways/gw-{site}/certificates", status=204),
+    "GET /api/v1/enrolment/authority": Case("/api/v1/enrolment/authority", foreign=SAME),
+    "POST /api/v1/enrolment": Case("/api/v1/enrolment", lambda _: {"token": "", "signing_request": ""}, 401, SAME),
+    "POST /api/v1/enrolment/renewals": Case(
+        "/api/v1/enrolment/renewals",
+        lambda _: {"certificate": "", "signing_request": "", "signature": ""},
+        *(422, SAME),
+    ),
     "GET /api/v1/gateways/{name}/commands": Case("/api/v1/gateways/gw-{site}/commands"),
     "GET /api/v1/gateways/{name}/commands/{id}": Case("/api/v1/gateways/gw-{site}/commands/{command}"),
     # It was never heard from, so that nothing can be asked of it.
