@@ -148,6 +148,8 @@ def link_options(settings: AgentSettings) -> LinkOptions:
         keepalive_s=broker.keepalive_s,
         username=broker.username,
         password=broker.password(),
+        tls=broker.encryption,
+        websocket_path=broker.path if broker.transport == "websockets" else None,
         subscriptions=subscriptions(settings),
     )
 
@@ -172,8 +174,6 @@ async def _only_agent(folder: Path) -> AsyncIterator[None]:
         yield
 
 
-        tls=broker.encryption,
-        websocket_path=broker.path if broker.transport == "websockets" else None,
 def _lock_file(folder: Path) -> TextIO:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)

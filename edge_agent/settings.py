@@ -64,7 +64,6 @@ class BrokerSettings(Section):
     password_file: Path | None = Field(None, description="file that holds the password and nothing else")
     keepalive_s: int = Field(20, ge=5, le=3600, description="MQTT keep-alive in seconds")
 
-    def password(self) -> str | None:
     @property
     def tcp_port(self) -> int:
         """The port, chosen or usual."""
@@ -86,6 +85,7 @@ class BrokerSettings(Section):
             raise ValueError(f"{', '.join(unused)}: of no use without tls = true")
         return self
 
+    def password(self) -> str | None:
         """Read the password file.
 
         Raises:
@@ -188,13 +188,13 @@ class AgentSettings(ProgramSettings):
         None,
         description="base64 of the centre's raw Ed25519 public key; without it no command is obeyed",
     )
+    centre_url: str | None = Field(
+        None, description="where the centre's API is, to renew this gateway's certificate there; enrolment sets it"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level to log")
     log_format: Literal["text", "json"] = Field("text", description="text for people, json for machines")
 
     @model_validator(mode="after")
-    centre_url: str | None = Field(
-        None, description="where the centre's API is, to renew this gateway's certificate there; enrolment sets it"
-    )
     def _engines_are_distinct(self) -> "AgentSettings":
         for field in ("serial", "unit"):
             values = [getattr(engine, field) for engine in self.engines]
