@@ -24,6 +24,7 @@ from aggregator.inference import Inference
 from aggregator.ingest.connection import Identity
 from aggregator.ingest.encryption import broker_tls
 from aggregator.ingest.pipeline import Ingest
+from aggregator.listener import listen
 from aggregator.settings import AggregatorSettings, ApiSettings
 from aggregator.signing import open_command_key
 from aggregator.store.backup import in_use
@@ -65,7 +66,7 @@ async def serve(settings: AggregatorSettings) -> None:
         issuer = Issuer(settings.issuer) if settings.issuer.url else None
         has_accounts = issuer is not None or not is_open(store)
         settings.check_host(has_accounts=has_accounts)
-        listener = stack.enter_context(_listen(settings.api))
+        listener = stack.enter_context(listen(settings.api))
         if settings.broker.kind == "embedded":
             await stack.enter_async_context(embedded_broker(settings.broker.host, settings.broker.tcp_port))
         key = open_command_key(settings.command_key_path())
@@ -134,17 +135,6 @@ def _store_flag(settings: AggregatorSettings, store: Store) -> str:
     if settings.database_url is None:
         return f"--data-dir {quote(str(settings.data_dir.absolute()))}"
     return f"--database-url {quote(store.engine.url.render_as_string())}"
-
-
-def _listen(api: ApiSettings) -> socket.socket:
-    try:
-        listener = socket.create_server((api.host, api.port))
-    except OSError as error:
-        # A port may be free again soon, so that this is tried again and not taken for a wrong setting.
-        raise SpoolwatchError(
-            f"api: cannot listen on {api.host}:{api.port}: {error.strerror}; choose another --api.port"
-        ) from error
-    return listener
 
 
 def _say_where(listener: socket.socket, api: ApiSettings, *, has_accounts: bool) -> None:
