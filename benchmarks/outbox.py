@@ -25,13 +25,17 @@ from itertools import chain, islice
 from pathlib import Path
 
 from benchmarks.programs import BIN, child, mosquitto
+from edge_agent.cycle_settings import CycleSettings
 from edge_agent.outbox import Outbox
 from edge_agent.pipeline import Pipeline
 from edge_agent.ports import Batch
+from edge_agent.reduction import Reduction
+from edge_agent.ring import Ring
 from edge_agent.settings import OutboxSettings
 from edge_agent.status import SourceGauge
 from shared.cmapss import CHANNELS
 from shared.predictor import find_bundle, load_bundle
+from shared.reduce import channel_rules
 from shared.rows import SensorRow
 from simulators.engine_model import SimulatedEngine
 
@@ -80,6 +84,7 @@ async def run_pipeline(folder, predictor, engines, source):
     """Rows per second from first row to the commit of the last, and CPU time per row in µs."""
     outbox = Outbox(Path(folder) / "outbox.db")
     gauge = SourceGauge(source.kind)
+    ring = Ring(Path(folder) / "samples.db", max_bytes=64 * 2**20, disk_reserve_bytes=0, now=lambda: datetime.now(UTC))
     pipeline = Pipeline(
         source,
         predictor,
@@ -90,6 +95,7 @@ async def run_pipeline(folder, predictor, engines, source):
         progress=lambda: None,
         now=lambda: datetime.now(UTC),
         commit=OutboxSettings(),
+        reduction=Reduction(CycleSettings(), channel_rules(predictor.manifest), engines, ring, outbox.cycle_place),
     )
     begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
     task = asyncio.create_task(pipeline.run())

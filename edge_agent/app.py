@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -19,12 +19,15 @@ from edge_agent.opcua_settings import OPCUA_MISSING, OpcUaSource
 from edge_agent.outbox import Outbox
 from edge_agent.pipeline import Pipeline
 from edge_agent.ports import SensorSource
+from edge_agent.reduction import Reduction
+from edge_agent.ring import Ring
 from edge_agent.settings import AgentSettings, FileSource, MqttSource
-from edge_agent.status import LOCK_FILE, OUTBOX_FILE, SourceGauge, StatusBoard
+from edge_agent.status import LOCK_FILE, OUTBOX_FILE, RING_FILE, SourceGauge, StatusBoard
 from edge_agent.watchdog import Watchdog
 from shared.errors import SettingsError, SpoolwatchError
 from shared.messages import encode
-from shared.predictor import find_bundle, load_bundle
+from shared.predictor import Predictor, find_bundle, load_bundle
+from shared.reduce import channel_rules
 from shared.topics import GatewayTopic
 
 STATUS_FILE_INTERVAL_S = 2.0
@@ -48,12 +51,19 @@ async def run(settings: AgentSettings, *, now: Callable[[], datetime] = utc_now)
     async with _only_agent(settings.data_dir):
         outbox = Outbox(settings.data_dir / OUTBOX_FILE, settings=settings.outbox, now=now)
         try:
-            await _run(settings, outbox, now)
+            ring = Ring(
+                settings.data_dir / RING_FILE,
+                max_bytes=settings.ring.max_bytes,
+                disk_reserve_bytes=settings.outbox.disk_reserve_bytes,
+                now=now,
+            )
+            with closing(ring):
+                await _run(settings, outbox, ring, now)
         finally:
             outbox.close()
 
 
-async def _run(settings: AgentSettings, outbox: Outbox, now: Callable[[], datetime]) -> None:
+async def _run(settings: AgentSettings, outbox: Outbox, ring: Ring, now: Callable[[], datetime]) -> None:
     predictor = load_bundle(
         find_bundle(settings.model), runtime=settings.runtime, trusted_cache=settings.data_dir / "trusted-models.txt"
     )
@@ -82,6 +92,8 @@ async def _run(settings: AgentSettings, outbox: Outbox, now: Callable[[], dateti
         progress=watchdog.beat("sense"),
         now=now,
         commit=settings.outbox,
+        reduction=build_reduction(settings, predictor, outbox, ring),
+        ring=settings.ring,
         desired=desired.of,
     )
     delivery = Delivery(
@@ -107,6 +119,18 @@ async def _run(settings: AgentSettings, outbox: Outbox, now: Callable[[], dateti
         await link.close()
         board.write(settings.data_dir, "stopped")
         log.info("agent_stopped")
+
+
+def build_reduction(settings: AgentSettings, predictor: Predictor, outbox: Outbox, ring: Ring) -> Reduction:
+    """What makes cycle rows of samples, for the model that is loaded."""
+    limits = {name: one.limits for name, one in settings.limits.items()}
+    return Reduction(
+        settings.cycle,
+        channel_rules(predictor.manifest, limits),
+        [engine.serial for engine in settings.engines],
+        ring,
+        outbox.cycle_place,
+    )
 
 
 def build_source(settings: AgentSettings, now: Callable[[], datetime]) -> SensorSource:

@@ -1,17 +1,24 @@
-"""First loop of the agent: source rows → predictor → outbox; batches that come close together share one commit."""
+"""First loop of the agent: source → cycle rows → predictor → outbox; batches close together share one commit.
+
+Samples are durable in the ring before what they gave is accepted by the outbox, together with the place up to which
+they are done with. So a crash at any point costs no sample that is durable, and no cycle gives its row twice.
+"""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
 
+from edge_agent.cycle_settings import RingSettings
 from edge_agent.engines import Engines, nothing_known
 from edge_agent.outbox import Outbox, OutboxError
 from edge_agent.ports import Batch, RefusedRow, SensorSource
+from edge_agent.reduction import Reduction
 from edge_agent.seldom import Seldom
 from edge_agent.settings import OutboxSettings
 from edge_agent.status import SourceGauge
@@ -19,9 +26,13 @@ from shared.desired import DesiredEngine
 from shared.errors import RowError, SourceError
 from shared.messages import as_reason
 from shared.predictor import Predictor
-from shared.rows import Sample, SensorRow
+from shared.rows import SensorRow
 
 PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+STEP_SAMPLES = 5000
+
+_RING = RingSettings()
 
 log = structlog.get_logger(__name__)
 
@@ -33,10 +44,18 @@ class _Step:
     batches: list[Batch] = field(default_factory=list)
     cursor: str | None = None
     rows: int = 0
+    samples: int = 0
+    is_urgent: bool = False
     telemetry: list[bytes] = field(default_factory=list)
     predictions: list[bytes] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
     refused: list[RefusedRow] = field(default_factory=list)
+
+    @property
+    def is_only_samples(self) -> bool:
+        """Whether there is nothing in it for the outbox."""
+        return self.cursor is None and self.rows == 0 and not self.ended
 
 
 class Pipeline:
@@ -52,6 +71,8 @@ class Pipeline:
         progress: called at least once a second while the loop is alive.
         now: the clock, aware UTC.
         commit: after how many rows or milliseconds a commit is due.
+        reduction: makes cycle rows of samples.
+        ring: after how many milliseconds a commit of samples is due that give no row.
         desired: what the centre says of an engine, None where it has said nothing.
     """
 
@@ -67,6 +88,8 @@ class Pipeline:
         progress: Callable[[], None],
         now: Callable[[], datetime],
         commit: OutboxSettings,
+        reduction: Reduction,
+        ring: RingSettings = _RING,
         desired: Callable[[str], DesiredEngine | None] = nothing_known,
     ) -> None:
         self._source = source
@@ -81,9 +104,13 @@ class Pipeline:
             gauge.note(last_error=what)
         self._commit_rows = commit.commit_rows
         self._commit_interval_s = commit.commit_interval_ms / 1000
-        self._committed_at_s = -self._commit_interval_s
+        self._ring_interval_s = ring.commit_interval_ms / 1000
+        self._committed_at_s = -math.inf
+        self._reduction = reduction
+        self._failures = 0
         self._step = _Step()
         self._restart = asyncio.Event()
+        self._heard_at_s = time.monotonic()
         self._source_failure = Seldom()
         self._write_failure = Seldom()
 
@@ -106,6 +133,7 @@ class Pipeline:
 
     async def run(self) -> None:
         """Read until cancelled; a failing source is opened again after a pause, one that has ended is left alone."""
+        await self._build_up_again()
         ended = False
         while True:
             if self._restart.is_set():
@@ -113,9 +141,30 @@ class Pipeline:
                 log.info("source_restarts")
                 ended = False
             ended = ended or await self._read()
+            await self._pause()
+
+    async def _build_up_again(self) -> None:
+        """Bring the cycles that were in work to where they were when the last agent ended."""
+        for rows in self._reduction.built_up_again():
+            self._take_rows(rows, self._step)
             self._progress()
-            if not self._restart.is_set():
-                await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(0)
+        await self._commit()
+
+    async def _pause(self) -> None:
+        """Wait until the source may be opened again, longer after each failure in a row."""
+        pause_s = min(LONGEST_PAUSE_S, PAUSE_S * 2 ** max(0, min(self._failures, 16) - 1))
+        until_s = time.monotonic() + pause_s
+        while True:
+            self._progress()
+            left_s = until_s - time.monotonic()
+            if self._restart.is_set():
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0, min(left_s, PAUSE_S))):
+                    await self._restart.wait()
+            if left_s <= PAUSE_S:
+                return
 
     async def _read(self) -> bool:
         try:
@@ -123,9 +172,10 @@ class Pipeline:
                 await self._take_all(batches)
         except SourceError as error:
             await self._commit()
+            self._failures += 1
             self._gauge.note(state="failed", last_error=str(error))
             if self._source_failure.due(str(error)):
-                log.warning("source_failed", reason=str(error), retry_after_s=PAUSE_S)
+                log.warning("source_failed", reason=str(error), failures_in_a_row=self._failures)
             return False
         await self._commit()
         if self._restart.is_set():
@@ -160,11 +210,13 @@ class Pipeline:
 
     def _due_in_s(self) -> float | None:
         """How long the step may wait for more rows; None while there is nothing to commit."""
-        if not self._step.batches:
+        step = self._step
+        if not step.batches and not step.ended:
             return None
-        if self._step.rows >= self._commit_rows:
+        if step.rows >= self._commit_rows or step.samples >= STEP_SAMPLES:
             return 0
-        return max(0, self._committed_at_s + self._commit_interval_s - time.monotonic())
+        interval_s = self._commit_interval_s if step.is_urgent else self._ring_interval_s
+        return max(0, self._committed_at_s + interval_s - time.monotonic())
 
     async def _commit(self) -> None:
         while not self._try_commit():
@@ -172,7 +224,7 @@ class Pipeline:
             self._progress()
 
     def _try_commit(self) -> bool:
-        if not self._step.batches:
+        if not self._step.batches and not self._step.ended:
             return True
         if not self._store(self._step):
             return False
@@ -184,21 +236,44 @@ class Pipeline:
         return True
 
     def _prepare(self, batch: Batch) -> None:
-        if not batch.readings:
-            if self._gauge.status.state == "failed":
-                self._gauge.note(state="waiting")
-            return
         step = self._step
+        self._take_rows(self._reduction.fallen_silent(), step)
+        if not batch.readings:
+            self._note_silence()
+            return
+        self._heard_at_s = time.monotonic()
         step.batches.append(batch)
         step.cursor = batch.cursor
-        step.rows += len(batch.readings)
         for reading in batch.readings:
-            if isinstance(reading, RefusedRow):
-                _refuse(step, reading.raw, reading.reason)
-            elif isinstance(reading, Sample):
-                _refuse(step, reading.raw, "this agent makes no cycle rows of samples yet")
-            else:
+            if isinstance(reading, SensorRow):
+                step.rows += 1
                 self._predict(reading, step)
+            elif isinstance(reading, RefusedRow):
+                step.rows += 1
+                _refuse(step, reading.raw, reading.reason)
+            else:
+                step.samples += 1
+                self._take_rows(self._reduction.take(reading), step)
+        # Who waits for us sends no more before it is answered.
+        step.is_urgent |= step.rows > 0 or bool(batch.receipts)
+
+    def _take_rows(self, rows: Iterable[SensorRow], step: _Step) -> None:
+        """Take the rows of cycles that have ended."""
+        for row in rows:
+            step.is_urgent = True
+            step.ended.add(row.engine)
+            self._predict(row, step)
+
+    def _note_silence(self) -> None:
+        """Tell of hardware that is in reach again, or in reach and silent."""
+        if self._gauge.status.state == "failed":
+            self._gauge.note(state="waiting")
+            self._heard_at_s = time.monotonic()
+        elif time.monotonic() - self._heard_at_s >= self._reduction.quiet_s:
+            self._heard_at_s = math.inf
+            what = f"the hardware is in reach and has given nothing for {self._reduction.quiet_s:g} s"
+            self._gauge.note(state="waiting", last_error=what)
+            log.warning("source_silent", reason=what)
 
     def _predict(self, row: SensorRow, step: _Step) -> None:
         try:
@@ -213,11 +288,16 @@ class Pipeline:
 
     def _store(self, step: _Step) -> bool:
         try:
+            self._reduction.commit()
+            if step.is_only_samples:
+                self._count(step)
+                return True
             self._outbox.accept(
                 step.telemetry,
                 step.predictions,
                 cursor=step.cursor,
                 states=self._engines.stored(step.touched),
+                places=self._reduction.places(step.ended),
                 refused=step.refused,
                 at=self._now().timestamp(),
             )
@@ -232,15 +312,18 @@ class Pipeline:
         return True
 
     def _count(self, step: _Step) -> None:
+        self._failures = 0
         if self._source_failure.over():
             log.info("source_recovered")
         if step.refused:
             log.warning("rows_refused", rows=len(step.refused), first_reason=step.refused[0].reason)
         self._gauge.note(
             state="reading",
+            samples=self._gauge.status.samples + step.samples,
+            dropped_samples=self._reduction.dropped_samples,
             rows=self._gauge.status.rows + len(step.telemetry),
             refused_rows=self._gauge.status.refused_rows + len(step.refused),
-            last_row_at=self._now(),
+            last_row_at=self._now() if step.telemetry or step.refused else self._gauge.status.last_row_at,
             last_error=step.refused[-1].reason if step.refused else None,
         )
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from edge_agent.cycle_settings import CycleSettings, LimitSettings, RingSettings
 from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource
 from edge_agent.opcua_settings import OpcUaSource
 from shared.errors import SettingsError
@@ -184,6 +185,9 @@ class AgentSettings(ProgramSettings):
     broker: BrokerSettings = BrokerSettings()
     delivery: DeliverySettings = DeliverySettings()
     outbox: OutboxSettings = OutboxSettings()
+    cycle: CycleSettings = CycleSettings()
+    limits: dict[str, LimitSettings] = Field({}, description="limits for samples, by channel")
+    ring: RingSettings = RingSettings()
     centre_key: PublicKey | None = Field(
         None,
         description="base64 of the centre's raw Ed25519 public key; without it no command is obeyed",

@@ -15,6 +15,7 @@ from shared.messages import ModelRef, Session, SourceStatus, Status, StatusEvent
 
 STATUS_FILE = "status.json"
 OUTBOX_FILE = "outbox.db"
+RING_FILE = "samples.db"
 LOCK_FILE = "lock"
 
 log = structlog.get_logger(__name__)
@@ -43,7 +44,8 @@ class SourceGauge:
             last_error = f"over: {self.status.last_error}"
         if last_error is not None:
             self.status = msgspec.structs.replace(self.status, last_error=as_reason(last_error))
-        self._has_failed = self.status.state == "failed" or (self._has_failed and self.status.state == "waiting")
+        is_waiting = self.status.state == "waiting"
+        self._has_failed = self.status.state == "failed" or (is_waiting and (self._has_failed or bool(last_error)))
 
 
 class LocalStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -146,6 +146,8 @@ class EngineCycles:
         self._begin_unseen = lost or (place.cycle == 0 and place.begun is None)
         self.place = place
         if (begun := place.begun) is not None:
+            if lost:
+                self._tell(CYCLE, PARTIAL)
             values = {name: math.nan if value is None else value for name, value in begun.channels.items()}
             self._open_with(_Instant(place.sample_id, place.sample_id, begun.at, None, values, begun.cycle))
 

@@ -190,12 +190,18 @@ class Session(_Wire, frozen=True, kw_only=True):
 
 
 class SourceStatus(_Wire, frozen=True, kw_only=True):
-    """How the sensor source is doing; ``last_row_at`` is when the last row was accepted, by the gateway's clock."""
+    """How the sensor source is doing; ``last_row_at`` is when the last row was accepted, by the gateway's clock.
+
+    ``samples`` were taken since the agent was started; ``dropped_samples`` of those ever kept at the gateway were given
+    up because there was no more room, the oldest first.
+    """
 
     kind: Name
     state: Literal["waiting", "reading", "ended", "failed"]
     rows: int = 0
     refused_rows: int = 0
+    samples: int = 0
+    dropped_samples: int = 0
     last_row_at: Utc | None = None
     last_error: Reason | None = None
 

@@ -8,15 +8,19 @@ from itertools import islice
 import pytest
 
 from edge_agent import pipeline as pipeline_module
+from edge_agent.cycle_settings import CycleSettings
 from edge_agent.outbox import Outbox
 from edge_agent.pipeline import Pipeline
 from edge_agent.ports import Batch
+from edge_agent.reduction import Reduction
+from edge_agent.ring import Ring
 from edge_agent.settings import OutboxSettings
 from edge_agent.status import SourceGauge
 from shared.cmapss import CHANNELS
 from shared.errors import RowError
 from shared.messages import Prediction, Telemetry, decode_record
 from shared.predictor import find_bundle, load_bundle
+from shared.reduce import channel_rules
 from shared.rows import SensorRow
 from simulators.engine_model import SimulatedEngine
 
@@ -62,7 +66,12 @@ class Sensing:
             progress=lambda: None,
             now=lambda: NOW,
             commit=OutboxSettings(commit_interval_ms=0),
+            reduction=self.reduction(folder, predictor),
         )
+
+    def reduction(self, folder, predictor):
+        ring = Ring(folder / "samples.db", max_bytes=2**20, disk_reserve_bytes=0, now=lambda: NOW)
+        return Reduction(CycleSettings(), channel_rules(predictor.manifest), ["E-1"], ring, self.outbox.cycle_place)
 
     def _wake(self):
         self.woken += 1

@@ -3,16 +3,20 @@
 import asyncio
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
 
 from edge_agent import pipeline as pipeline_module
+from edge_agent.cycle_settings import CycleSettings
 from edge_agent.footing import Footing
 from edge_agent.outbox import OutboxError, StoredState
 from edge_agent.pipeline import Pipeline
 from edge_agent.ports import Batch, RefusedRow
+from edge_agent.reduction import Reduction
+from edge_agent.ring import Ring
 from edge_agent.settings import OutboxSettings
 from edge_agent.status import SourceGauge
 from shared.errors import RowError, SourceError
@@ -108,6 +112,12 @@ def _no_pauses(monkeypatch):
     monkeypatch.setattr(pipeline_module, "PAUSE_S", 0.0)
 
 
+def no_samples(engines=("E-1", "E-2")):
+    """A reduction that is never given any, so that its ring makes no file."""
+    ring = Ring(Path("no-such-folder/samples.db"), max_bytes=2**20, disk_reserve_bytes=0, now=lambda: NOW)
+    return Reduction(CycleSettings(), [], engines, ring, lambda serial: None)
+
+
 AT_ONCE = OutboxSettings(commit_interval_ms=0)
 
 
@@ -125,6 +135,7 @@ async def run(source, outbox, *, now=NOW, engines=("E-1", "E-2"), commit=AT_ONCE
         progress=lambda: None,
         now=lambda: now,
         commit=commit,
+        reduction=no_samples(engines),
     )
     task = asyncio.create_task(pipeline.run())
     async with asyncio.timeout(30):
@@ -329,6 +340,7 @@ def start(source, outbox, commit):
         progress=lambda: None,
         now=lambda: NOW,
         commit=commit,
+        reduction=no_samples(),
     )
     return asyncio.create_task(pipeline.run())
 
