@@ -58,9 +58,9 @@ DESCRIPTION = """
 What the centre knows of the fleet: engines with their predicted remaining useful life (RUL) as a distribution in
 cycles, the history behind it, and the gateways it comes from.
 
-Times are RFC 3339 in UTC. Lists come in pages: follow `next`, or the Link header. Every error is problem details
-(RFC 9457), and every answer has the `X-Request-ID` by which the log calls it. At the model's cap a prediction only
-says "at least `cap_cycles`"; `at_cap` tells.
+Times are RFC 3339 in UTC. Lists come in pages: follow `next`, or the Link header. With `fields=serial,rul` only these
+fields are shown. Every error is problem details (RFC 9457), and every answer has the `X-Request-ID` by which the log
+calls it. At the model's cap a prediction only says "at least `cap_cycles`"; `at_cap` tells.
 
 Once somebody has an account, all but health and login takes `Authorization: Bearer …` with the access token of a login,
 a token of the outside issuer, or an API key. What is at a site that one may not see is not found.

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from aggregator.access.authority import SigningRequestError
@@ -17,6 +17,7 @@ from aggregator.api.schemas.enrolment import (
     RenewalRequest,
 )
 from aggregator.api.schemas.names import Name
+from aggregator.api.selection import FieldsQuery
 from aggregator.store.enrolment import Enrolled, EnrolmentError
 from aggregator.store.registry import NoSuchGatewayError, RegistryError
 from shared.settings import is_loopback
@@ -79,8 +80,12 @@ def revoke(name: GatewayName, caller: EngineerDep, centre: CentreDep) -> None:
         raise _not_here(error) from error
 
 
-@router.get("/enrolment/authority", summary="Whom do gateways trust?", dependencies=_OPEN, responses=problems(403, 429))
-async def read_authority(centre: CentreDep) -> CertificateAuthority:
+@router.get(
+    "/enrolment/authority", summary="Whom do gateways trust?", dependencies=_OPEN, responses=problems(403, 422, 429)
+)
+async def read_authority(
+    centre: CentreDep, _: Annotated[FieldsQuery[CertificateAuthority], Query()]
+) -> CertificateAuthority:
     """The certificate authority of this centre, for gateways that compare it with the fingerprint in their token."""
     return CertificateAuthority(certificate=centre.enrolment.authority)
 

@@ -36,7 +36,7 @@ def parameter_of(path):
 
 def names_of(path):
     (choice, _) = parameter_of(path)["schema"]["anyOf"]
-    return choice["items"]["enum"]
+    return choice["items"].get("enum") or [choice["items"]["const"]]
 
 
 @pytest.fixture
