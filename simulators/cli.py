@@ -1,4 +1,4 @@
-"""The command line of the simulators: ``spoolwatch-simulate fleet | replay | count``."""
+"""The command line of the simulators: ``spoolwatch-simulate fleet | replay | count | hardware``."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ from shared.cmapss import SUBSETS
 from shared.errors import SpoolwatchError, TopicError
 from shared.topics import check_level, check_site
 from simulators.folder import PlayFolder
+from simulators.hardware import command as hardware
 
 if TYPE_CHECKING:
     from simulators.centre import Api, CentreAddress
@@ -43,6 +44,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, purpose, example, add_arguments in commands:
         epilog = f"example: spoolwatch-simulate {example}"
         add_arguments(subparsers.add_parser(name, help=purpose, description=purpose, epilog=epilog))
+    hardware.add_arguments(
+        subparsers.add_parser(
+            "hardware",
+            help=hardware.PURPOSE,
+            description=hardware.PURPOSE,
+            epilog=f"{hardware.NOTES}\nexample: spoolwatch-simulate {hardware.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
     arguments = parser.parse_args(argv)
     try:
         sys.exit(0 if arguments.run(arguments) else 1)

@@ -4,35 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import msgspec
 import numpy as np
 
 from shared.cmapss import CHANNELS
 from simulators.engine_model import SimulatedEngine, frozen_constants
-from simulators.hardware.faults import ClockFault, FaultPlan, SensorFault, SensorFaults, clock_offset_s, drawn_faults
+from simulators.hardware.faults import ClockFault, FaultPlan, SensorFaults, clock_offset_s, drawn_faults
 from simulators.hardware.flight import Profile
+from simulators.hardware.truth import CycleTruth
 
 _FLIGHTS, _CHANCE, _SPIKES = range(3)
-
-
-class CycleTruth(msgspec.Struct, frozen=True, kw_only=True):
-    """What was true of one cycle, told at its end.
-
-    Attributes:
-        channels: the row of the engine model: what the sensors would have said, reduced, had nothing been wrong.
-        samples: how many samples the cycle had.
-        faults: the sensor faults that were on.
-        clock: the clock faults that were on.
-    """
-
-    engine: str
-    cycle: int
-    rul_cycles: int
-    channels: dict[str, float]
-    samples: int
-    faults: list[SensorFault]
-    clock: list[ClockFault]
-    ended_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +115,7 @@ class EngineHardware:
             rul_cycles=row.rul_cycles,
             channels=dict(zip(CHANNELS, row.values, strict=True)),
             samples=samples,
-            faults=self._sensors.on(cycle),
+            sensor=self._sensors.on(cycle),
             clock=self._clock_on(cycle),
             ended_at=ended_at,
         )

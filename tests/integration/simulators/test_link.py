@@ -86,3 +86,35 @@ def test_closes_a_connection_when_nobody_listens_behind_it(ends: Ends) -> None:
     ends.listener.close()
 
     assert ends.knock().recv(10) == b""
+
+
+def test_a_link_that_refuses_lets_nobody_knock_until_it_heals_on_the_same_port(ends: Ends) -> None:
+    near, _ = ends.connect()
+    ends.link.refuse()
+
+    assert near.recv(10) == b""
+    with pytest.raises(ConnectionRefusedError):
+        ends.knock()
+
+    ends.link.heal()
+    near, far = ends.connect()
+    near.sendall(b"row")
+    assert far.recv(10) == b"row"
+
+
+def test_a_slow_link_holds_what_it_carries_back_for_a_while(ends: Ends) -> None:
+    near, far = ends.connect()
+    ends.link.slow(4 * SILENCE_S)
+    near.sendall(b"row")
+    far.settimeout(SILENCE_S)
+    with pytest.raises(TimeoutError):
+        far.recv(10)
+
+    far.settimeout(TIMEOUT_S)
+    assert far.recv(10) == b"row"
+
+
+def test_a_link_knows_whether_anybody_has_used_it(ends: Ends) -> None:
+    assert not ends.link.used
+    ends.connect()
+    assert ends.link.used
