@@ -105,6 +105,7 @@ async def _run(settings: AgentSettings, outbox: Outbox, ring: Ring, now: Callabl
         now_s=lambda: now().timestamp(),
         desired=desired,
         plant=pipeline,
+        ring=ring,
     )
     link.open()
     watchdog.ready()

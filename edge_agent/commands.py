@@ -7,9 +7,11 @@ from datetime import datetime
 import structlog
 from msgspec.structs import replace
 
+from edge_agent.fetching import CHUNK_MAX_BYTES, chunks
 from edge_agent.inventory import Inventory
 from edge_agent.outbox import Outbox, OutboxError
 from edge_agent.ports import Plant
+from edge_agent.ring import Ring
 from edge_agent.settings import AgentSettings
 from edge_agent.signatures import verifier
 from shared.clock import is_set
@@ -18,10 +20,12 @@ from shared.messages import (
     RANGES_MAX,
     VERSION,
     Command,
+    FetchSamples,
     Predict,
     Reply,
     Resend,
     RestartSource,
+    SampleChunk,
     SendAgain,
     SeqRange,
     SignedCommand,
@@ -50,6 +54,8 @@ class Commands:
         inventory: hears of commands that ask for what is gone.
         plant: does what commands ask of the sensing side; None where there is none.
         now: the clock, aware UTC; it may be wrong.
+        ring: raw samples, where there are any.
+        room_bytes: how large a reply may be at the moment.
     """
 
     def __init__(
@@ -59,7 +65,13 @@ class Commands:
         inventory: Inventory,
         plant: Plant | None,
         now: Callable[[], datetime],
+        *,
+        ring: Ring | None = None,
+        room_bytes: Callable[[], int] = lambda: CHUNK_MAX_BYTES,
     ) -> None:
+        self._ring = ring
+        self._room_bytes = room_bytes
+        self._fetching: tuple[str, Iterator[SampleChunk | None]] | None = None
         self._site = settings.site
         self._gateway = settings.gateway
         self._outbox = outbox
@@ -73,7 +85,7 @@ class Commands:
 
     @property
     def is_busy(self) -> bool:
-        """Whether there is something to go on with."""
+        """Whether there is something to go on with at once."""
         return self._resending is not None
 
     def obey(self, payload: bytes, *, retained: bool) -> list[Reply]:
@@ -107,6 +119,9 @@ class Commands:
             return self._answered([_refusal(command_id, refusal)])
         if isinstance(command.order, SendAgain):
             return []
+        if isinstance(command.order, FetchSamples):  # its parts are too much to be kept for a repeat
+            self._replies[command_id] = []
+            return []
         return self._answered([Reply(command_id=command_id, outcome="done")])
 
     def _why_too_late(self, command: Command) -> str | None:
@@ -119,8 +134,10 @@ class Commands:
             )
         return None
 
-    def _do(self, command_id: str, order: SendAgain | Predict | RestartSource) -> str | None:
+    def _do(self, command_id: str, order: SendAgain | Predict | RestartSource | FetchSamples) -> str | None:
         """Do what is asked, or begin to; returns why that cannot be."""
+        if isinstance(order, FetchSamples):
+            return self._begin_to_fetch(command_id, order)
         if isinstance(order, SendAgain):
             if self._resending is not None:
                 return "other records are just being sent again; ask again in a moment"
@@ -153,6 +170,32 @@ class Commands:
                 return self._answered(replies)
         self._resending = resending
         return []
+
+    def _begin_to_fetch(self, command_id: str, order: FetchSamples) -> str | None:
+        if self._ring is None or self._ring.is_empty:
+            return "no samples are kept here: the source gives whole cycle rows"
+        if order.since > order.until:
+            return "it asks for samples from a time after the one up to which"
+        if self._fetching is not None:
+            return "other samples are just being fetched; ask again in a moment"
+        self._fetching = command_id, chunks(self._ring, order, self._room_bytes)
+        return None
+
+    def fetch_piece(self) -> list[Reply]:
+        """Go on with samples that were asked for: some work, or a part of the answer. Call it at leisure."""
+        if self._fetching is None:
+            return []
+        command_id, parts = self._fetching
+        try:
+            part = next(parts)
+        except OutboxError as error:
+            self._fetching = None
+            return [_refusal(command_id, str(error))]
+        if part is None:
+            return []
+        if part.is_last:
+            self._fetching = None
+        return [Reply(command_id=command_id, outcome="done", samples=part)]
 
     def _signed(self, payload: bytes) -> Command:
         if self._verify is None:

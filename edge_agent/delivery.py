@@ -29,6 +29,7 @@ from edge_agent.mqtt import (
 )
 from edge_agent.outbox import LAST_SEQ, Outbox, OutboxError
 from edge_agent.ports import Plant
+from edge_agent.ring import Ring
 from edge_agent.seldom import Seldom
 from edge_agent.sender import Sender
 from edge_agent.settings import AgentSettings
@@ -50,6 +51,7 @@ from shared.ranges import coarse
 from shared.topics import EVERY_CENTRE_STATUS, GatewayTopic, Kind
 
 TICK_S = 0.5
+FETCH_INTERVAL_S = 0.2
 FAREWELL_TIMEOUT_S = 2.0
 # Each is a transaction; more of them in one turn would hold sensing up.
 RENUMBERED_AT_ONCE = 2
@@ -77,6 +79,7 @@ class Delivery:
         monotonic_s: a clock that only goes forward, in seconds.
         desired: hears what the centre says of the engines here; one of its own where it is left out.
         plant: does what commands ask of the sensing side.
+        ring: raw samples, which commands ask for.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Delivery:
         monotonic_s: Callable[[], float] = time.monotonic,
         desired: Desired | None = None,
         plant: Plant | None = None,
+        ring: Ring | None = None,
     ) -> None:
         self._site, self._gateway = settings.site, settings.gateway
         self._heartbeat_interval_s = settings.delivery.heartbeat_interval_s
@@ -113,13 +117,20 @@ class Delivery:
         can_be_asked = settings.centre_key is not None
         self._inventory = Inventory(outbox, can_be_asked=can_be_asked, monotonic_s=monotonic_s)
         self._commands = Commands(
-            settings, outbox, self._inventory, plant, lambda: datetime.fromtimestamp(now_s(), UTC)
+            settings,
+            outbox,
+            self._inventory,
+            plant,
+            lambda: datetime.fromtimestamp(now_s(), UTC),
+            ring=ring,
+            room_bytes=lambda: self._room_bytes("reply"),
         )
         self._desired = desired or Desired(settings, outbox)
         self._born_as: str | None = None
         self._has_more = False
         self._unread = Seldom(monotonic_s)
         self._heartbeat_due_s = 0.0
+        self._fetch_due_s = 0.0
         self._link_state: Connected | Disconnected = Disconnected("not connected yet")
 
     @property
@@ -216,6 +227,9 @@ class Delivery:
             self._serve_stream()
         if now_s >= self._heartbeat_due_s:
             self._publish_status("heartbeat")
+        if now_s >= self._fetch_due_s:
+            self._fetch_due_s = now_s + FETCH_INTERVAL_S
+            self._reply(self._commands.fetch_piece())
 
     def _serve_stream(self) -> None:
         stream_id = self._outbox.stream_id
@@ -322,8 +336,12 @@ class Delivery:
         """How many ranges fit into a message of this kind besides what is in it, at least one."""
         if not isinstance(self._link_state, Connected):
             return RANGES_MAX
-        room_bytes = max_payload_bytes(self._topic(kind), self._link_state.max_packet_bytes) - len(encode(message))
-        return max(1, room_bytes // RANGE_MAX_BYTES)
+        return max(1, (self._room_bytes(kind) - len(encode(message))) // RANGE_MAX_BYTES)
+
+    def _room_bytes(self, kind: Kind) -> int:
+        """The largest payload that the broker takes; small while there is no connection to tell."""
+        state = self._link_state
+        return max_payload_bytes(self._topic(kind), state.max_packet_bytes) if isinstance(state, Connected) else 0
 
     def _not_read(self, error: OutboxError) -> None:
         if self._unread.due(str(error)):

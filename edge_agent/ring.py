@@ -150,6 +150,11 @@ class Ring:
         oldest = "SELECT coalesce(min(id), ?) FROM sample"
         return int(self._surely(lambda: self._file.rows(oldest, (self.next_id,)))[0][0])
 
+    def oldest_at(self, serial: str) -> datetime | None:
+        """When the oldest sample of one engine was observed that is here; None where there is none."""
+        oldest = self._read(0, "serial = ?2", (serial,), limit=1)
+        return oldest[0][1].observed_at if oldest else None
+
     @property
     def dropped(self) -> int:
         """How many samples were given up because the file or the disk was full."""
@@ -161,10 +166,12 @@ class Ring:
             self._open_file = OutboxFile(self._path, layout=RING)
         return self._open_file
 
-    def _read(self, after_id: int, which: str, parameters: Sequence[object] = ()) -> list[tuple[int, Sample]]:
+    def _read(
+        self, after_id: int, which: str, parameters: Sequence[object] = (), *, limit: int = READ_AT_ONCE
+    ) -> list[tuple[int, Sample]]:
         if self.is_empty:
             return []
-        query = f"SELECT * FROM sample WHERE id > ?1 AND {which} ORDER BY id LIMIT {READ_AT_ONCE}"  # noqa: S608  # ours
+        query = f"SELECT * FROM sample WHERE id > ?1 AND {which} ORDER BY id LIMIT {limit}"  # noqa: S608  # ours
         rows = self._surely(lambda: self._file.rows(query, (after_id, *parameters)))
         return [(sample_id, _sample(*rest)) for sample_id, *rest in rows]
 

@@ -24,6 +24,7 @@ CYCLE_MAX = 2**31 - 1
 NAME_MAX_CHARS = 200
 REASON_MAX_CHARS = 1000
 RANGES_MAX = 1000
+SAMPLES_MAX = 20_000
 RESEND_RANGES_MAX = 50  # with which a signed command fits a packet of 4 KiB, the smallest that gateways get by with
 
 Utc = Annotated[datetime, Meta(tz=True)]
@@ -303,7 +304,19 @@ class RestartSource(_Wire, frozen=True, kw_only=True, tag_field="action", tag="r
     """Close the sensor source and open it anew, where reading goes on."""
 
 
-Order = Resend | SendAgain | Predict | RestartSource
+class FetchSamples(_Wire, frozen=True, kw_only=True, tag_field="action", tag="fetch_samples"):
+    """Send the samples of an engine that were observed from ``since`` up to ``until``, as far as they are still kept.
+
+    They come in ``Reply.samples``, ``limit`` of them at most, in the order in which the gateway got them.
+    """
+
+    engine: Serial
+    since: Utc
+    until: Utc
+    limit: Annotated[int, Meta(ge=1, le=SAMPLES_MAX)] = SAMPLES_MAX
+
+
+Order = Resend | SendAgain | Predict | RestartSource | FetchSamples
 
 
 class Command(_Wire, frozen=True, kw_only=True):
@@ -328,10 +341,27 @@ class SignedCommand(_Wire, frozen=True, kw_only=True):
     signature: bytes
 
 
+class SampleChunk(_Wire, frozen=True, kw_only=True):
+    """Some of the samples that were asked for: a line each of time, the hardware's cycle and a value per channel.
+
+    A value is null where the hardware had none or the channel came at another time. The parts of an answer are numbered
+    from 1, and the last one says so; ``is_cut`` there that there are more than were asked for, and ``oldest_at`` when
+    the oldest sample of this engine was observed that is still kept.
+    """
+
+    engine: Serial
+    part: Annotated[int, Meta(ge=1)]
+    is_last: bool
+    is_cut: bool = False
+    oldest_at: Utc | None = None
+    channels: list[Name] = []
+    lines: list[tuple[Utc, int | None, list[float | None]]] = []
+
+
 class Reply(_Wire, frozen=True, kw_only=True):
     """What a gateway did about a command; ``unavailable`` are the asked seqs that it no longer has.
 
-    Where those are many, several replies to the command share them.
+    Where those are many, several replies to the command share them; so do they the samples that were asked for.
     """
 
     v: int = VERSION
@@ -340,6 +370,7 @@ class Reply(_Wire, frozen=True, kw_only=True):
     reason: Reason | None = None
     stream_id: StreamId | None = None
     unavailable: SeqRanges = []
+    samples: SampleChunk | None = None
 
 
 Message = TypeVar("Message", bound=Struct)
