@@ -1,6 +1,7 @@
 """An outside issuer, run here on loopback: its tokens are taken, by the keys that it publishes."""
 
 import asyncio
+import hmac
 import json
 import threading
 from base64 import urlsafe_b64encode
@@ -134,12 +135,21 @@ async def test_a_token_is_good_until_it_expires_and_a_little_longer(ask, publish
     assert (await ask(token)).status_code == 401
 
 
+def spelt(part):
+    return urlsafe_b64encode(part).decode().rstrip("=")
+
+
 def wrong(publishing):
     foreign = RSAKey.generate_key(2048, {"kid": "r-1"})
     shared = OctKey.import_key({"kty": "oct", "k": publishing.keys[0].as_dict(private=False)["n"], "kid": "r-1"})
+    brought = {"jwk": foreign.as_dict(private=False), "jku": "https://evil.example/certs"}
     token = publishing.token
     _, claims, signature = token().split(".")
-    header = urlsafe_b64encode(b'{"alg": "RS256", "kid": "r-1", "crit": 1}').decode().rstrip("=")
+    header, unsigned, shared_header = (
+        spelt(b'{"alg": "%s", "kid": "r-1"%s}' % parts)
+        for parts in ((b"RS256", b', "crit": 1'), (b"none", b""), (b"HS256", b""))
+    )
+    by_pem = hmac.digest(publishing.keys[0].as_pem(private=False), f"{shared_header}.{claims}".encode(), "sha256")
     return {
         "a header that cannot be": f"{header}.{claims}.{signature}",
         "another issuer": token(iss="https://other.example.org"),
@@ -151,7 +161,11 @@ def wrong(publishing):
         "no name": token(preferred_username=None),
         "a name that is none": token(preferred_username=["clara"]),
         "another key of the same id": token(foreign),
+        "a key of its own": token(foreign, header=brought),
         "its public key as a shared secret": token(shared, "HS256"),
+        "its public key in PEM as a shared secret": f"{shared_header}.{claims}.{spelt(by_pem)}",
+        "unsigned": f"{unsigned}.{claims}.",
+        "unsigned, with a signature": f"{unsigned}.{claims}.{signature}",
     }
 
 
