@@ -97,6 +97,16 @@ rul-predictions: $(VENV)/.dev ## predict the C-MAPSS test sets with every commit
 	@test -n "$(DATA)" || { echo "say where the C-MAPSS files are: make rul-predictions DATA=FOLDER" >&2; exit 1; }
 	@$(BIN)/python -m benchmarks.rul --data "$(DATA)"
 
+.PHONY: deb
+deb: $(VENV)/.dev ## build Debian packages of agent and aggregator into dist/
+	@deploy/build-deb.sh
+
+ARCH ?= aarch64
+
+.PHONY: bundle
+bundle: $(VENV)/.dev ## pack the agent with its wheels for a gateway without a network into dist/: make bundle ARCH=aarch64
+	@deploy/build-bundle.sh $(ARCH)
+
 PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate pyproject.toml requirements/build.in
 
 .PHONY: requirements

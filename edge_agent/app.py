@@ -42,12 +42,26 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-async def run(settings: AgentSettings, *, now: Callable[[], datetime] = utc_now) -> None:
-    """Run the agent until SIGTERM or SIGINT.
+async def run(
+    settings: AgentSettings, reload: Callable[[], AgentSettings], *, now: Callable[[], datetime] = utc_now
+) -> None:
+    """Run the agent until SIGTERM or SIGINT; at SIGHUP it ends what it does and goes on with the settings of then.
+
+    Args:
+        settings: what to begin with.
+        reload: reads the settings anew, and raises ``SettingsError`` where they cannot work: then the old ones stay.
+        now: the clock, aware UTC.
 
     Raises:
         SpoolwatchError: the agent cannot start: no usable bundle, outbox or data folder.
     """
+    orders = Orders(reload)
+    present: AgentSettings | None = settings
+    while present is not None:
+        present = await _run_with(present, orders, now)
+
+
+async def _run_with(settings: AgentSettings, orders: "Orders", now: Callable[[], datetime]) -> AgentSettings | None:
     async with _only_agent(settings.data_dir):
         outbox = Outbox(settings.data_dir / OUTBOX_FILE, settings=settings.outbox, now=now)
         try:
@@ -58,12 +72,14 @@ async def run(settings: AgentSettings, *, now: Callable[[], datetime] = utc_now)
                 now=now,
             )
             with closing(ring):
-                await _run(settings, outbox, ring, now)
+                return await _run(settings, outbox, ring, orders, now)
         finally:
             outbox.close()
 
 
-async def _run(settings: AgentSettings, outbox: Outbox, ring: Ring, now: Callable[[], datetime]) -> None:
+async def _run(
+    settings: AgentSettings, outbox: Outbox, ring: Ring, orders: "Orders", now: Callable[[], datetime]
+) -> AgentSettings | None:
     predictor = load_bundle(
         find_bundle(settings.model), runtime=settings.runtime, trusted_cache=settings.data_dir / "trusted-models.txt"
     )
@@ -110,16 +126,22 @@ async def _run(settings: AgentSettings, outbox: Outbox, ring: Ring, now: Callabl
     link.open()
     watchdog.ready()
     log.info("agent_started", gateway=settings.gateway, model=predictor.model_ref.name, runtime=predictor.runtime)
+    fresh = None
     try:
-        await _until_stopped(
-            pipeline.run(), delivery.run(), watchdog.run(), _keep_status_file(settings.data_dir, board, delivery)
+        fresh = await _until_told(
+            orders,
+            pipeline.run(),
+            delivery.run(),
+            watchdog.run(),
+            _keep_status_file(settings.data_dir, board, delivery),
         )
+        return fresh
     finally:
-        watchdog.stopping()
+        watchdog.stopping(to_reload=fresh is not None)
         await delivery.say_goodbye()
         await link.close()
         board.write(settings.data_dir, "stopped")
-        log.info("agent_stopped")
+        log.info("agent_stopped" if fresh is None else "agent_reloads")
 
 
 def build_reduction(settings: AgentSettings, predictor: Predictor, outbox: Outbox, ring: Ring) -> Reduction:
@@ -221,12 +243,36 @@ async def _keep_status_file(folder: Path, board: StatusBoard, delivery: Delivery
         await asyncio.sleep(STATUS_FILE_INTERVAL_S)
 
 
-async def _until_stopped(*loops: Coroutine[None, None, None]) -> None:
-    stop = asyncio.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+class Orders:
+    """What signals ask of the agent, in the order in which they came, also while it starts anew.
+
+    Args:
+        reload: reads the settings anew.
+    """
+
+    def __init__(self, reload: Callable[[], AgentSettings]) -> None:
+        self._reload = reload
+        self._signals: asyncio.Queue[int] = asyncio.Queue()
+        wanted = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            wanted.append(signal.SIGHUP)
+        for number in wanted:
+            asyncio.get_running_loop().add_signal_handler(number, self._signals.put_nowait, number)
+
+    async def next(self) -> AgentSettings | None:
+        """Wait until the agent is to go on with other settings, or is to stop: None."""
+        while await self._signals.get() == signal.SIGHUP:
+            try:
+                return await asyncio.to_thread(self._reload)
+            except SettingsError as error:
+                log.warning("settings_refused", reason=str(error), instead="those of before stay")
+        return None
+
+
+async def _until_told(orders: Orders, *loops: Coroutine[None, None, None]) -> AgentSettings | None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop) for loop in loops]
-        await stop.wait()
+        fresh = await orders.next()
         for task in tasks:
             task.cancel()
+    return fresh

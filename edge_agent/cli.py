@@ -4,7 +4,8 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import structlog
@@ -52,22 +53,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         flags[name] = add_flags(AgentSettings, command)
     arguments = parser.parse_args(argv)
     try:
-        data_dir = data_dir_of(arguments.config, getattr(arguments, "data_dir", None))
         if arguments.command == "enroll":
-            print("\n".join(run_enroll(arguments, data_dir)))
+            print("\n".join(run_enroll(arguments, _data_dir(arguments))))
             return
-        settings = load(
-            AgentSettings,
-            arguments.config,
-            flags=flags[arguments.command],
-            arguments=arguments,
-            beneath=settings_file(data_dir),
+        _run(
+            arguments,
+            lambda: load(
+                AgentSettings,
+                arguments.config,
+                flags=flags[arguments.command],
+                arguments=arguments,
+                beneath=settings_file(_data_dir(arguments)),
+            ),
         )
-        _run(arguments, settings)
     except SpoolwatchError as error:
         _give_up([error])
     except BaseExceptionGroup as group:
         _give_up(list(_single(group)))
+
+
+def _data_dir(arguments: argparse.Namespace) -> Path:
+    return data_dir_of(arguments.config, getattr(arguments, "data_dir", None))
 
 
 def _give_up(errors: Sequence[BaseException]) -> NoReturn:
@@ -90,13 +96,20 @@ def _single(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield error
 
 
-def _run(arguments: argparse.Namespace, settings: AgentSettings) -> None:
+def _run(arguments: argparse.Namespace, load_settings: Callable[[], AgentSettings]) -> None:
+    settings = load_settings()
     match arguments.command:
         case "run":
             from edge_agent import app
 
+            def reload() -> AgentSettings:
+                fresh = load_settings()
+                checks.check(fresh)
+                log.configure(fresh.log_level, fresh.log_format)
+                return fresh
+
             log.configure(settings.log_level, settings.log_format)
-            asyncio.run(app.run(settings))
+            asyncio.run(app.run(settings, reload))
         case "check":
             for finding in checks.check(settings):
                 print(finding)

@@ -32,9 +32,9 @@ class Watchdog:
         """Say that the agent has started."""
         self._notifier.notify("READY=1")
 
-    def stopping(self) -> None:
-        """Say that the agent is about to stop."""
-        self._notifier.notify("STOPPING=1")
+    def stopping(self, *, to_reload: bool = False) -> None:
+        """Say that the agent is about to stop, or to start anew as the same process."""
+        self._notifier.notify("RELOADING=1" if to_reload else "STOPPING=1")
 
     async def run(self) -> None:
         """Feed until cancelled."""
