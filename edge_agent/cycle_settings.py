@@ -1,12 +1,14 @@
 """Settings of how samples become cycle rows, and of the ring that keeps them."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from shared.cycles import CycleRule
-from shared.reduce import Limits
 from shared.settings import Section
+
+if TYPE_CHECKING:  # they stand on numpy, which whoever only looks at settings does without
+    from shared.cycles import CycleRule
+    from shared.reduce import Limits
 
 
 class CycleSettings(Section):
@@ -47,8 +49,10 @@ class CycleSettings(Section):
         return self
 
     @property
-    def rule(self) -> CycleRule:
+    def rule(self) -> "CycleRule":
         """The same, as the reduction takes it."""
+        from shared.cycles import CycleRule
+
         return CycleRule(self.by, self.channel, self.wraps_at, self.gap_s, self.join_ms / 1000)
 
 
@@ -66,8 +70,10 @@ class LimitSettings(Section):
     )
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> "Limits":
         """The same, as the reduction takes it."""
+        from shared.reduce import Limits
+
         return Limits(self.spike, self.rate_per_s, self.stuck_samples)
 
 
