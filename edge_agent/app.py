@@ -20,6 +20,7 @@ from edge_agent.outbox import Outbox
 from edge_agent.pipeline import Pipeline
 from edge_agent.ports import SensorSource
 from edge_agent.reduction import Reduction
+from edge_agent.renewal import renewal_of
 from edge_agent.ring import Ring
 from edge_agent.settings import AgentSettings, FileSource, MqttSource
 from edge_agent.status import LOCK_FILE, OUTBOX_FILE, RING_FILE, SourceGauge, StatusBoard
@@ -128,12 +129,11 @@ async def _run(
     log.info("agent_started", gateway=settings.gateway, model=predictor.model_ref.name, runtime=predictor.runtime)
     fresh = None
     try:
+        renewal = renewal_of(settings, now)
         fresh = await _until_told(
             orders,
-            pipeline.run(),
-            delivery.run(),
-            watchdog.run(),
-            _keep_status_file(settings.data_dir, board, delivery),
+            *(pipeline.run(), delivery.run(), watchdog.run(), _keep_status_file(settings.data_dir, board, delivery)),
+            *([] if renewal is None else [renewal.run()]),
         )
         return fresh
     finally:

@@ -102,5 +102,13 @@ def _file(source: FileSource) -> str:
     return f"source     file {source.path}"
 
 
+def _certificate(settings: AgentSettings) -> str:
+    broker = settings.broker
+    if broker.encryption is None:
+        return ""
+    broker.encryption.context()
+    return f"tls        {'no certificate of its own' if broker.cert_file is None else broker.cert_file}"
+
+
 def _password_file(settings: AgentSettings) -> str:
     return "" if settings.broker.password() is None else f"password   {settings.broker.password_file}"

@@ -115,4 +115,5 @@ def _run(arguments: argparse.Namespace, load_settings: Callable[[], AgentSetting
                 print(finding)
         case "status":
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly in a pipe that nobody reads to its end
-            print(local.render(local.look(settings.data_dir, settings.outbox), as_json=arguments.json))
+            view = local.look(settings.data_dir, settings.outbox, settings.broker.cert_file)
+            print(local.render(view, as_json=arguments.json))

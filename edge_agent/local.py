@@ -1,6 +1,7 @@
 """What ``spoolwatch-agent status`` shows: the outbox and the status file, whether or not the agent runs."""
 
 import fcntl
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ from edge_agent.outbox import Outbox
 from edge_agent.settings import OutboxSettings
 from edge_agent.status import LOCK_FILE, OUTBOX_FILE, LocalStatus, StatusFileError, read_local_status
 from shared.errors import SettingsError
-from shared.messages import OutboxStatus
+from shared.messages import OutboxStatus, Utc
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,14 +30,17 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     rate_is_last_known: bool = False
     last: LocalStatus | None
     last_error: str | None = None
+    certificate_expires_at: Utc | None = None
+    certificate_error: str | None = None
 
 
-def look(folder: Path, settings: OutboxSettings) -> View:
+def look(folder: Path, settings: OutboxSettings, cert_file: Path | None = None) -> View:
     """Read the data folder of an agent.
 
     Args:
         folder: the agent's ``data_dir``.
         settings: how much its outbox may hold.
+        cert_file: by which it connects to the broker, if it does.
 
     Raises:
         SettingsError: no agent has ever run on this folder, or this user may not read it.
@@ -47,6 +51,7 @@ def look(folder: Path, settings: OutboxSettings) -> View:
     outbox = Outbox(folder / OUTBOX_FILE, read_only=True, settings=settings)
     running = _running(folder)
     last, last_error = _last_status(folder)
+    expires_at, certificate_error = _certificate(cert_file)
     try:
         present = _at_present_rate(outbox.status(), last) if running and last else None
         shown = present or outbox.status_at_last_rate()
@@ -62,6 +67,8 @@ def look(folder: Path, settings: OutboxSettings) -> View:
             rate_is_last_known=present is None and shown.hours_left is not None,
             last=last,
             last_error=last_error,
+            certificate_expires_at=expires_at,
+            certificate_error=certificate_error,
         )
     finally:
         outbox.close()
@@ -85,6 +92,10 @@ def render(view: View, *, as_json: bool) -> str:
         lines.append(f"damage     {view.outbox.damage}")
     if view.last_error:
         lines.append(f"status     {view.last_error}")
+    if view.certificate_error:
+        lines.append(f"certificate {view.certificate_error}")
+    if view.certificate_expires_at:
+        lines.append(f"certificate {_validity(view.certificate_expires_at, datetime.now(UTC))}")
     if view.last is not None:
         source = view.last.status.source
         lines += [
@@ -96,6 +107,29 @@ def render(view: View, *, as_json: bool) -> str:
         if source.last_error:
             lines.append(f"last error {source.last_error}")
     return "\n".join(lines)
+
+
+def _certificate(file: Path | None) -> tuple[datetime | None, str | None]:
+    if file is None:
+        return None, None
+    from edge_agent.identity import IdentityError, read_expiry
+
+    try:
+        return read_expiry(file), None
+    except IdentityError as error:
+        return None, str(error)
+
+
+def _validity(expires_at: datetime, now: datetime) -> str:
+    """For how long a certificate is good.
+
+    >>> _validity(datetime(2026, 3, 8, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC))
+    'good for 7.0 days, until 2026-03-08 00:00 UTC'
+    """
+    until = f"{expires_at:%Y-%m-%d %H:%M} UTC"
+    if expires_at <= now:
+        return f"expired at {until}: enrol anew, with spoolwatch-agent enroll --force"
+    return f"good for {(expires_at - now).total_seconds() / 86_400:.1f} days, until {until}"
 
 
 def _gone(given_up: int) -> str:
