@@ -1,5 +1,6 @@
 """docs/api.md: its snippets run, in their order, and do what the page says."""
 
+import csv
 import os
 import re
 import socket
@@ -89,4 +90,11 @@ def test_the_snippets_run_and_do_what_the_page_says(url, tmp_path):
     assert "ESN-1002 is in maintenance\n" in said
     assert "304\n" in said
     assert "201 done now\n201 true\n" in said
-    assert (tmp_path / "ESN-1001.csv").read_text(encoding="utf-8").count("\n") == 2
+    header, week = csv.reader((tmp_path / "this-week.csv").read_text(encoding="utf-8").splitlines())
+    assert header == ["serial", "site", "due at", "order parts by", "what has moved"]
+    assert week[:4] == ["ESN-1001", "hamburg", "2026-12-05T12:00:00Z", "2026-11-30T12:00:00Z"]
+    assert "is not installed at the centre" in week[4]
+    columns, line = (tmp_path / "ESN-1001.csv").read_text(encoding="utf-8").splitlines()
+    assert columns == "cycle,observed_at,rul_q05_cycles,rul_q50_cycles,cap_cycles"
+    assert line.startswith("41,")
+    assert any(re.search(r'^{"items":\[{"serial":"ESN-1001","rul":', one) for one in said)
