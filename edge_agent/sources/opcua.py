@@ -1,7 +1,7 @@
 """Samples from the nodes of an OPC UA server, subscribed to or polled, dated by the server's source timestamps.
 
-A subscription tells only what has changed: what it does not tell is as it was. So each sample carries all channels that
-the server has told since we are connected, and there is one sample per source timestamp.
+A subscription tells what has a new timestamp: what it does not tell is as it was. So each sample carries all channels
+that the server has told since we are connected, and there is one sample per source timestamp.
 """
 
 import asyncio
@@ -32,7 +32,12 @@ CHANGES_WAITING = 100_000
 # Of each node, for as long as a publishing interval may be delayed.
 CHANGES_PER_NODE = 100
 NAMED = 3
-_NO_SUCH_NODE = (ua.StatusCodes.BadNodeIdUnknown, ua.StatusCodes.BadNodeIdInvalid)
+_NOT_GIVEN = (
+    ua.StatusCodes.BadNodeIdUnknown,
+    ua.StatusCodes.BadNodeIdInvalid,
+    ua.StatusCodes.BadMonitoredItemFilterUnsupported,
+    ua.StatusCodes.BadFilterNotAllowed,
+)
 _CYCLE = ""
 
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what fails is told by the pipeline, with its reason
@@ -156,8 +161,9 @@ class OpcUaNodes:
             subscription = await client.create_subscription(
                 1000 * self._settings.interval_s, queue_maxsize=CHANGES_WAITING
             )
-            made = await subscription.subscribe_data_change(
-                nodes, queuesize=CHANGES_PER_NODE, sampling_interval=1000 * self._settings.sampling_interval_s
+            sampling_ms = 1000 * self._settings.sampling_interval_s
+            made = await subscription.create_monitored_items(
+                [_watched(node, handle, sampling_ms) for handle, node in enumerate(nodes, start=1)]
             )
             self._check_all_are_there(zip(nodes, made, strict=True))
         moments = Moments()
@@ -182,10 +188,13 @@ class OpcUaNodes:
         wrong = [
             f"{node} ({status.name})"
             for node, status in told
-            if isinstance(status, ua.StatusCode) and status.value in _NO_SUCH_NODE
+            if isinstance(status, ua.StatusCode) and status.value in _NOT_GIVEN
         ]
         if wrong:
-            raise SourceError(f"{self._settings.url} has no {', '.join(wrong[:NAMED])}: is source.nodes right?")
+            raise SourceError(
+                f"{self._settings.url} does not give {', '.join(wrong[:NAMED])}: is source.nodes right? A server that "
+                "does not take the filter may do with source.mode = poll"
+            )
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[Client]:
@@ -243,6 +252,21 @@ def _change(engine: str, channel: str, told: ua.DataValue, now: datetime) -> Cha
         with contextlib.suppress(TypeError, ValueError):  # text or an array is no value
             value = float(told.Value.Value)
     return Change(engine, channel, at, value if math.isfinite(value) else math.nan)
+
+
+def _watched(node: Node, handle: int, sampling_ms: float) -> ua.MonitoredItemCreateRequest:
+    """Have a node told with each new timestamp: the same value again is one more sample, of which a median is made."""
+    return ua.MonitoredItemCreateRequest(
+        ItemToMonitor=ua.ReadValueId(NodeId=node.nodeid, AttributeId=ua.AttributeIds.Value),
+        MonitoringMode=ua.MonitoringMode.Reporting,
+        RequestedParameters=ua.MonitoringParameters(
+            ClientHandle=handle,
+            SamplingInterval=sampling_ms,
+            Filter=ua.DataChangeFilter(Trigger=ua.DataChangeTrigger.StatusValueTimestamp),
+            QueueSize=CHANGES_PER_NODE,
+            DiscardOldest=True,
+        ),
+    )
 
 
 async def _waiting(subscription: Subscription) -> list[object]:

@@ -25,6 +25,8 @@ host = "127.0.0.1"
 mqtt_version = 3
 
 """
+# Real sensors are noisy: so many equal samples are none of a healthy one.
+STUCK_SAMPLES = 8
 
 
 def write_settings(folder: Path, protocol: str, engines: Sequence[EngineHardware], port: int, speed: float) -> Path:
@@ -44,10 +46,16 @@ def write_settings(folder: Path, protocol: str, engines: Sequence[EngineHardware
     head = _HEAD.format(data_dir=json.dumps(str((folder / "agent").absolute())), engines="\n".join(listed))
     path = folder / "agent.toml"
     try:
-        path.write_text(head + _SOURCES[protocol](folder.absolute(), port, speed), encoding="utf-8")
+        source = _SOURCES[protocol](folder.absolute(), port, speed)
+        path.write_text(head + source + _limits(engines[0]), encoding="utf-8")
     except OSError as error:
         raise SpoolwatchError(f"cannot write {path}: {error.strerror}") from error
     return path
+
+
+def _limits(engine: EngineHardware) -> str:
+    lines = [f"{name} = {{ stuck_samples = {STUCK_SAMPLES} }}\n" for name in engine.noisy_channels]
+    return "\n[limits]\n" + "".join(lines) if lines else ""
 
 
 def _modbus(folder: Path, port: int, speed: float) -> str:
@@ -76,7 +84,10 @@ def _opcua(_folder: Path, port: int, speed: float) -> str:
 def _mqtt(_folder: Path, port: int, _speed: float) -> str:
     from simulators.hardware.json_lines import TOPIC
 
-    return f'[source]\nkind = "mqtt"\nhost = "{LOOPBACK}"\nport = {port}\ntopic = "{TOPIC}"\nmqtt_version = 3\n'
+    return (
+        f'[source]\nkind = "mqtt"\nhost = "{LOOPBACK}"\nport = {port}\nmqtt_version = 3\n'
+        f'topic = "{TOPIC}"\ngives = "samples"\n'
+    )
 
 
 def _tcp(_folder: Path, port: int, _speed: float) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from shared.cmapss import CHANNELS
 from simulators.engine_model import SimulatedEngine, frozen_constants
 from simulators.hardware.faults import ClockFault, FaultPlan, SensorFaults, clock_offset_s, drawn_faults
-from simulators.hardware.flight import Profile
+from simulators.hardware.flight import STILL, Profile
 from simulators.hardware.truth import CycleTruth
 
 _FLIGHTS, _CHANCE, _SPIKES = range(3)
@@ -67,6 +67,7 @@ class EngineHardware:
     Attributes:
         serial: the engine's serial number.
         unit: its number: unit id, or unit of a line.
+        noisy_channels: those that no two samples show alike.
 
     Args:
         unit: its number.
@@ -82,7 +83,11 @@ class EngineHardware:
         self._flights, chance, spikes = (
             np.random.default_rng([options.seed, stream, *serial.encode()]) for stream in (_FLIGHTS, _CHANCE, _SPIKES)
         )
-        self._profile = Profile(options.flight_s, (options.sample_noise * row_noise).tolist())
+        sample_noise = (options.sample_noise * row_noise).tolist()
+        self._profile = Profile(options.flight_s, sample_noise)
+        self.noisy_channels = [
+            name for name, sd in zip(CHANNELS, sample_noise, strict=True) if sd > 0 and name not in STILL
+        ]
         plan = options.plan.of(serial)
         drawn = drawn_faults(self._engine.life_cycles, options.fault_rate, row_noise.tolist(), chance)
         self._sensors = SensorFaults([*plan.sensor, *drawn], row_noise.tolist(), spikes)

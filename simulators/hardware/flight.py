@@ -20,6 +20,7 @@ CLIMB_SHARE = 0.2
 EXCESS = 0.03
 IDLE_THROTTLE = 0.4
 SHORTEST_FLIGHT_S = 10
+STILL = ("altitude", "Mach", "TRA")
 _HEIGHT = [CHANNELS.index(name) for name in ("altitude", "Mach")]
 _THROTTLE = CHANNELS.index("TRA")
 
@@ -42,7 +43,7 @@ class Profile:
 
     Attributes:
         flight_s: how long a flight is, at least ``SHORTEST_FLIGHT_S``.
-        noise: sd of each channel from sample to sample, in its unit; length 24. The settings have none.
+        noise: sd of each channel from sample to sample, in its unit; length 24. Those in ``STILL`` have none.
     """
 
     flight_s: int

@@ -161,6 +161,14 @@ async def test_every_sample_that_is_written_between_two_publications_comes(plc):
     assert all(sample.channels["T30"] == sample.channels["T24"] + 900 for sample in samples)
 
 
+async def test_the_same_value_under_a_new_time_is_one_more_sample(plc, mode):
+    batches = await opened(source(plc.port, mode))
+    for second in range(3):
+        plc.write(second, T24=1.0, T30=2.0)
+        assert (await take(batches, second)).channels == {"T24": 1.0, "T30": 2.0}
+    await batches.aclose()
+
+
 async def test_where_nothing_new_is_told_it_says_that_it_is_alive_and_gives_nothing_twice(plc, mode):
     batches = await opened(source(plc.port, mode))
     plc.write(0, T24=1.0)
