@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, HTTPException, Path, Request
-from fastapi.concurrency import contextmanager_in_threadpool
+from fastapi.concurrency import run_in_threadpool
 from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import HTTPConnection
@@ -201,8 +201,13 @@ VisibleSites = Annotated[Sites, Depends(_visible)]
 
 
 async def _session(centre: CentreDep) -> AsyncIterator[Session]:
-    async with centre.readers, contextmanager_in_threadpool(centre.store.session()) as session:
-        yield session
+    async with centre.readers:
+        with centre.store.session() as session:  # nothing is connected yet
+            try:
+                yield session
+            finally:
+                if not centre.store.is_sqlite:
+                    await run_in_threadpool(session.close)  # which asks the server
 
 
 async def _now(centre: CentreDep) -> datetime:

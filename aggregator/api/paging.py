@@ -2,9 +2,10 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from fastapi import Request, Response
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -59,6 +60,13 @@ def take(rows: Sequence[Read], limit: int) -> tuple[Sequence[Read], Read | None]
     if len(rows) <= limit:
         return rows, None
     return rows[:limit], rows[limit - 1]
+
+
+def written_page(request: Request, page: Mapping[str, Any]) -> Response:
+    """The answer for a page that is made of plain values, with its Link header; the route says which model it is."""
+    answer = Response(msgspec.json.encode(page), media_type="application/json")
+    link_next(request, answer, page["next"])
+    return answer
 
 
 def link_next(request: Request, response: Response, cursor: str | None) -> None:

@@ -1,9 +1,10 @@
 """Due dates: when an engine's useful life ends, from its remaining cycles and its utilisation, and how surely."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
+from aggregator.fleet.liveness import LinkState, Signs, liveness_of
 from aggregator.fleet.rul import Rul
 from aggregator.fleet.utilisation import Utilisation
 
@@ -28,8 +29,7 @@ class Doubt(StrEnum):
     AT_CAP = "at_cap"
 
 
-@dataclass(frozen=True, slots=True)
-class Life:
+class Life(NamedTuple):
     """What is known of how long an engine lasts.
 
     Attributes:
@@ -47,8 +47,30 @@ class Life:
     is_installed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class DueDate:
+def life_of(
+    rul: Rul | None,
+    utilisation: Utilisation | None,
+    flown_cycles: int,
+    observed_at: datetime | None,
+    signs: Signs | None,
+    now: datetime,
+) -> Life:
+    """What is known of a life; an engine that is heard from has flown nothing since its latest row.
+
+    Args:
+        rul: its latest prediction.
+        utilisation: how fast it uses its cycles up.
+        flown_cycles: those since that prediction.
+        observed_at: when its latest row was.
+        signs: what was heard from its gateway; None if it is installed at none.
+        now: the time.
+    """
+    online = liveness_of(signs, now).state is LinkState.ONLINE
+    counted_from = now if online or observed_at is None else observed_at
+    return Life(rul, utilisation, flown_cycles, counted_from, is_installed=signs is not None)
+
+
+class DueDate(NamedTuple):
     """When a life ends.
 
     Attributes:
@@ -62,8 +84,7 @@ class DueDate:
     not_before: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """A verdict with the due date it rests on, or with the reason why there is none."""
 
     verdict: Verdict

@@ -6,6 +6,7 @@ All times are the centre's own, so that a gateway with a wrong clock is not take
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from aggregator.fleet.durations import in_words
 
@@ -40,8 +41,7 @@ _STOPPED = ("stopped by its operator", "it was stopped by its operator")
 _WILL = ("last will received", "its last will was received")
 
 
-@dataclass(frozen=True, slots=True)
-class LastStatus:
+class LastStatus(NamedTuple):
     """The last status message of a gateway.
 
     Attributes:
@@ -55,16 +55,14 @@ class LastStatus:
     heartbeat_interval_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Signs:
+class Signs(NamedTuple):
     """What was heard from a gateway; ``last_record_at`` is when the centre received its last record."""
 
     status: LastStatus | None = None
     last_record_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Liveness:
+class Liveness(NamedTuple):
     """The state of a link and the one sentence that says why."""
 
     state: LinkState

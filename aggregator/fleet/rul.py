@@ -1,11 +1,9 @@
 """Remaining useful life as a distribution with the cap beyond which a model says no more than "at least"."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Rul:
+class Rul(NamedTuple):
     """One predicted distribution in cycles, unclipped: mean, 5, 50 and 95 % quantile, and the model's cap."""
 
     mean: float

@@ -1,9 +1,8 @@
 """Utilisation: how many cycles an engine flies per day, measured over its last weeks or entered by a person."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 WINDOW = timedelta(days=28)
 SHORTEST = timedelta(days=1)  # less than a day says nothing of the nights
@@ -13,8 +12,7 @@ Mark = tuple[int, int]
 """When a row was observed, in whole seconds since 1970, and its cycle."""
 
 
-@dataclass(frozen=True, slots=True)
-class Utilisation:
+class Utilisation(NamedTuple):
     """Cycles per day, and whether they were measured or entered."""
 
     cycles_per_day: float

@@ -1,11 +1,11 @@
 """Sums up records by day as they are pruned: exactly, whatever comes when, because each is added as it goes."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, astuple, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, astuple, dataclass, field, fields
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select
 
 from aggregator.store.tables import core
 from aggregator.store.upkeep_tables import DayRollUp
@@ -84,23 +84,32 @@ def add_to_days(connection: Connection, recorded: Recorded, days: Mapping[date, 
     Raises:
         IntegrityError: another transaction began the same day; this one is to be tried again.
     """
-    known = dict(_read(connection, recorded, _day.c.day.in_(days), locked=True))
+    begun = select(_day).where(*_is(recorded), _day.c.day.in_(days)).order_by(_day.c.day).with_for_update()
+    known = dict(_days(connection.execute(begun)))
     for day, summed in known.items():
         days[day].add(summed)
     connection.execute(delete(_day).where(*_is(recorded), _day.c.day.in_(known)))
     connection.execute(insert(_day), [_row(recorded, day, summed) for day, summed in days.items()])
 
 
+_DAYS = (
+    select(_day)
+    .where(
+        *(_day.c[each.name] == bindparam(each.name) for each in fields(Recorded)),
+        _day.c.first_cycle.between(bindparam("from_cycle"), bindparam("to_cycle")),
+    )
+    .order_by(_day.c.day)
+)
+
+
 def read_days(connection: Connection, recorded: Recorded, from_cycle: int, to_cycle: int) -> list[Summed]:
     """What was pruned, by day; a day counts where it begins."""
-    return [one for _, one in _read(connection, recorded, _day.c.first_cycle.between(from_cycle, to_cycle))]
+    span = {"from_cycle": from_cycle, "to_cycle": to_cycle}
+    return [one for _, one in _days(connection.execute(_DAYS, asdict(recorded) | span).all())]
 
 
-def _read(
-    connection: Connection, recorded: Recorded, *which: ColumnElement[bool], locked: bool = False
-) -> Iterator[tuple[date, Summed]]:
-    query = select(_day).where(*_is(recorded), *which).order_by(_day.c.day)
-    for row in connection.execute(query.with_for_update() if locked else query):
+def _days(rows: Iterable[Row[*tuple[Any, ...]]]) -> Iterator[tuple[date, Summed]]:
+    for row in rows:
         quantities = {name: Sums(*extent) for name, extent in row.quantities.items()}
         yield row.day, Summed(row.first_cycle, row.last_cycle, row.rows, quantities)
 

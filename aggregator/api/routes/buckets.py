@@ -13,7 +13,7 @@ from aggregator.api.schemas.spans import BucketQuery, TelemetryBucketQuery
 from aggregator.api.selection import Item
 from aggregator.store.reads import Session
 from aggregator.store.reads.buckets import Bucket, BucketSpan, sum_up_predictions, sum_up_telemetry
-from aggregator.store.reads.engine import find_current, find_engine_id
+from aggregator.store.reads.engine import find_current, find_history
 
 router = APIRouter(prefix="/engines/{serial}", tags=["history"])
 
@@ -54,16 +54,13 @@ def read_prediction_buckets(
 
 def _span(session: Session, sites: Sites, serial: str, query: BucketQuery[Item]) -> BucketSpan | None:
     """What is wanted, or None of an engine that has recorded nothing yet."""
-    engine_id = find_engine_id(session, sites, serial)
-    if engine_id is None:
+    history = find_history(session, sites, serial)
+    if history is None:
         raise no_such_engine(serial)
-    installation_id = query.installation_id
+    installation_id = query.installation_id or history.installation_id
     if installation_id is None:
-        current = find_current(session, engine_id)
-        if current is None:
-            return None
-        installation_id = current.installation_id
-    return BucketSpan(engine_id, installation_id, query.from_cycle, query.to_cycle, query.buckets)
+        return None
+    return BucketSpan(history.engine_id, installation_id, query.from_cycle, query.to_cycle, query.buckets)
 
 
 def _latest_channels(session: Session, span: BucketSpan | None) -> list[str]:

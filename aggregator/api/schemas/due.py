@@ -1,14 +1,14 @@
 """When engines are due: dates made of remaining cycles and utilisation."""
 
 from datetime import datetime, timedelta
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
 from aggregator.api.paging import Page, PageQuery
-from aggregator.api.schemas.history import Rul
+from aggregator.api.schemas.history import Rul, rul_shown
 from aggregator.api.schemas.names import Day, Name
-from aggregator.fleet import due, utilisation
+from aggregator.fleet import due
 from aggregator.fleet.bands import Band
 from aggregator.fleet.due import LEAST_CAUTIOUS, MOST_CAUTIOUS, Doubt, Judgement, Life, due_date
 from aggregator.store.reads.fleet import EngineRow
@@ -23,11 +23,6 @@ class Utilisation(BaseModel):
     source: Literal["measured", "entered"] = Field(
         description="`measured`: over its latest 28 days with rows; `entered`: by a person, which goes before."
     )
-
-    @classmethod
-    def of(cls, known: utilisation.Utilisation | None) -> Self | None:
-        """Show a utilisation, if there is one."""
-        return None if known is None else cls(cycles_per_day=known.cycles_per_day, source=known.source)
 
 
 class DueDate(BaseModel):
@@ -78,27 +73,25 @@ class EngineDue(BaseModel):
     order_by: datetime | None = Field(description="`lead_time_days` before it is due: when parts must be ordered.")
     order_late: bool = Field(description="Whether `order_by` has passed.")
 
-    @classmethod
-    def of(cls, row: EngineRow, judged: Judgement, lead_time: timedelta, now: datetime) -> Self:
-        """Show an engine of the store with its judgement."""
-        order_by = None if judged.due is None else judged.due.at - lead_time
-        return cls.model_validate(
-            {
-                "serial": row.serial,
-                "site": row.site,
-                "type": row.type,
-                "status": row.status,
-                "gateway": row.gateway,
-                "position": row.position,
-                "band": row.band,
-                "rul": None if row.rul is None else Rul.of(row.rul),
-                "utilisation": Utilisation.of(row.utilisation),
-                "due": DueDate.of(judged.due),
-                "doubt": judged.doubt,
-                "order_by": order_by,
-                "order_late": order_by is not None and order_by < now,
-            }
-        )
+
+def due_shown(row: EngineRow, judged: Judgement, lead_time: timedelta, now: datetime) -> dict[str, Any]:
+    """The fields of an engine with its judgement."""
+    order_by = None if judged.due is None else judged.due.at - lead_time
+    return {
+        "serial": row.serial,
+        "site": row.site,
+        "type": row.type,
+        "status": row.status,
+        "gateway": row.gateway,
+        "position": row.position,
+        "band": row.band,
+        "rul": None if row.rul is None else rul_shown(row.rul),
+        "utilisation": None if row.utilisation is None else row.utilisation._asdict(),
+        "due": None if judged.due is None else judged.due._asdict(),
+        "doubt": judged.doubt,
+        "order_by": order_by,
+        "order_late": order_by is not None and order_by < now,
+    }
 
 
 class DueCounts(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aggregator.api.paging import PageQuery
 from aggregator.api.schemas.due import CYCLES_PER_DAY_MAX, DueDates, Utilisation
-from aggregator.api.schemas.history import PredictionRecord, Rul, TelemetryRow
+from aggregator.api.schemas.history import PredictionRecord, Rul, TelemetryRow, rul_shown
 from aggregator.api.schemas.installations import Installation, InstallationCycle
 from aggregator.api.schemas.names import Name
 from aggregator.fleet import liveness
@@ -67,7 +67,7 @@ class Engine(BaseModel):
     @classmethod
     def of(cls, row: EngineRow, now: datetime) -> Self:
         """Show an engine of the store."""
-        return cls(**_shown(row, now))
+        return cls(**engine_shown(row, now))
 
 
 class ChannelSummary(BaseModel):
@@ -101,7 +101,7 @@ class EngineDetails(Engine):
     ) -> Self:
         """Show an engine of the store in detail."""
         return cls(
-            **_shown(detail.row, now),
+            **engine_shown(detail.row, now),
             registered_at=detail.engine.registered_at,
             due=DueDates.of(detail.row.life(now)),
             installation=_installation(detail),
@@ -177,7 +177,8 @@ class EngineQuery(PageQuery[Engine]):
     )
 
 
-def _shown(row: EngineRow, now: datetime) -> dict[str, Any]:
+def engine_shown(row: EngineRow, now: datetime) -> dict[str, Any]:
+    """The fields of an engine as lists show it."""
     return {
         "serial": row.serial,
         "site": row.site,
@@ -186,10 +187,10 @@ def _shown(row: EngineRow, now: datetime) -> dict[str, Any]:
         "gateway": row.gateway,
         "position": row.position,
         "cycle": row.cycle,
-        "rul": None if row.rul is None else Rul.of(row.rul),
-        "utilisation": Utilisation.of(row.utilisation),
+        "rul": None if row.rul is None else rul_shown(row.rul),
+        "utilisation": None if row.utilisation is None else row.utilisation._asdict(),
         "band": row.band,
-        "liveness": Liveness.of(row.liveness(now)),
+        "liveness": row.liveness(now)._asdict(),
         "last_record_at": row.last_record_at,
     }
 

@@ -3,7 +3,7 @@
 from base64 import b64encode
 from collections.abc import Collection
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
@@ -35,22 +35,22 @@ class Rul(BaseModel):
     cap_cycles: float = Field(description="The model does not tell lives longer than this apart, in cycles.")
     at_cap: AtCap
 
-    @classmethod
-    def of(cls, life: rul.Rul) -> Self:
-        """Show a distribution."""
-        return cls(
-            mean_cycles=life.mean,
-            q05_cycles=life.q05,
-            q50_cycles=life.q50,
-            q95_cycles=life.q95,
-            cap_cycles=life.cap,
-            at_cap=AtCap(
-                mean=life.at_cap(life.mean),
-                q05=life.at_cap(life.q05),
-                q50=life.at_cap(life.q50),
-                q95=life.at_cap(life.q95),
-            ),
-        )
+
+def rul_shown(life: rul.Rul) -> dict[str, Any]:
+    """The fields of a distribution."""
+    return {
+        "mean_cycles": life.mean,
+        "q05_cycles": life.q05,
+        "q50_cycles": life.q50,
+        "q95_cycles": life.q95,
+        "cap_cycles": life.cap,
+        "at_cap": {
+            "mean": life.at_cap(life.mean),
+            "q05": life.at_cap(life.q05),
+            "q50": life.at_cap(life.q50),
+            "q95": life.at_cap(life.q95),
+        },
+    }
 
 
 class ModelReference(BaseModel):
@@ -105,7 +105,7 @@ class PredictionRecord(BaseModel):
             observed_at=prediction.observed_at,
             predicted_at=prediction.predicted_at,
             received_at=prediction.received_at,
-            rul=Rul.of(rul_of(prediction)),
+            rul=Rul(**rul_shown(rul_of(prediction))),
             model=ModelReference(name=model.name, version=model.version, sha256=model.sha256),
             runtime=prediction.runtime,
             window=PredictionWindow(

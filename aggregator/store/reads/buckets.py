@@ -5,9 +5,11 @@ What was pruned is there by day, and a day counts in the bucket that it begins i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Float, Select, func, select
+import msgspec
+from sqlalchemy import ColumnElement, Float, Integer, Row, Select, String, bindparam, func, select
 from sqlmodel import Session
 
 from aggregator.store.roll_ups import Recorded, Summed, Sums, read_days
@@ -18,8 +20,7 @@ _telemetry, _prediction = core(Telemetry), core(Prediction)
 QUANTITIES = ("rul_mean_cycles", "rul_q05_cycles", "rul_q50_cycles", "rul_q95_cycles")
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(msgspec.Struct, frozen=True):
     """One quantity over the rows of a bucket."""
 
     min: float
@@ -27,8 +28,7 @@ class Extent:
     mean: float
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(msgspec.Struct, frozen=True):
     """Rows in a row, summed up; a quantity that none of them has is None.
 
     Attributes:
@@ -56,30 +56,73 @@ class BucketSpan:
     buckets: int
 
 
+class _Reading(NamedTuple):
+    """The statements that read one history: its first and last cycle, and its buckets."""
+
+    kind: str
+    names: Sequence[str]
+    ends: Select[Any]
+    sums: Select[Any]
+
+
 def sum_up_telemetry(session: Session, span: BucketSpan, channels: Sequence[str]) -> list[Bucket]:
     """Sum up channels of an engine's rows."""
-    columns = {channel: _telemetry.c.channels[channel].as_float() for channel in channels}
-    return _sum_up(session, span, _telemetry, columns)
+    return _sum_up(session, span, _reading_telemetry(tuple(channels)))
 
 
 def sum_up_predictions(session: Session, span: BucketSpan) -> list[Bucket]:
     """Sum up mean and quantiles of what the gateways predicted of an engine unasked, in cycles, unclipped."""
-    columns: dict[str, ColumnElement[Any]] = {name: _prediction.c[name] for name in QUANTITIES}
-    return _sum_up(session, span, _prediction, columns, _prediction.c.origin == "edge")
+    return _sum_up(session, span, _PREDICTIONS)
 
 
-def _sum_up(
-    session: Session, span: BucketSpan, table: Any, columns: dict[str, ColumnElement[Any]], *also: ColumnElement[bool]
-) -> list[Bucket]:
-    connection = session.connection()
+def _reading(table: Any, columns: dict[str, ColumnElement[Any]], *also: ColumnElement[bool]) -> _Reading:
     wanted = (
-        table.c.engine_id == span.engine_id,
-        table.c.installation_id == span.installation_id,
-        table.c.cycle.between(span.from_cycle, span.to_cycle),
+        table.c.engine_id == bindparam("engine_id", type_=Integer),
+        table.c.installation_id == bindparam("installation_id", type_=String),
+        table.c.cycle.between(bindparam("from_cycle", type_=Integer), bindparam("to_cycle", type_=Integer)),
         *also,
     )
-    first, last = connection.execute(select(func.min(table.c.cycle), func.max(table.c.cycle)).where(*wanted)).one()
-    recorded = Recorded(table.name, span.engine_id, span.installation_id)
+    ends = table.c.cycle, table.c.cycle.desc()
+    # Read out of the JSON once each, and not again for each of the sums.
+    rows = (
+        select(
+            ((table.c.cycle - bindparam("began", type_=Integer)) // bindparam("width", type_=Integer)).label("place"),
+            table.c.cycle,
+            *(column.cast(Float).label(f"v{index}") for index, column in enumerate(columns.values())),
+        )
+        .where(*wanted)
+        .subquery()
+    )
+    values = [rows.c[f"v{index}"] for index in range(len(columns))]
+    sums = [each(value) for value in values for each in (func.count, func.min, func.max, func.sum)]
+    whole = (rows.c.place, func.min(rows.c.cycle), func.max(rows.c.cycle), func.count())
+    return _Reading(
+        kind=table.name,
+        names=list(columns),
+        # Each by one step along the index, where the minimum and maximum in one would walk all of it.
+        ends=select(*(select(table.c.cycle).where(*wanted).order_by(by).limit(1).scalar_subquery() for by in ends)),
+        sums=select(*whole, *sums).group_by(rows.c.place).order_by(rows.c.place),
+    )
+
+
+@lru_cache(maxsize=64)
+def _reading_telemetry(channels: tuple[str, ...]) -> _Reading:
+    return _reading(_telemetry, {channel: _telemetry.c.channels[channel].as_float() for channel in channels})
+
+
+_PREDICTIONS = _reading(_prediction, {name: _prediction.c[name] for name in QUANTITIES}, _prediction.c.origin == "edge")
+
+
+def _sum_up(session: Session, span: BucketSpan, reading: _Reading) -> list[Bucket]:
+    connection = session.connection()
+    wanted: dict[str, Any] = {
+        "engine_id": span.engine_id,
+        "installation_id": span.installation_id,
+        "from_cycle": span.from_cycle,
+        "to_cycle": span.to_cycle,
+    }
+    first, last = connection.execute(reading.ends, wanted).one()
+    recorded = Recorded(reading.kind, span.engine_id, span.installation_id)
     pruned = read_days(connection, recorded, span.from_cycle, span.to_cycle)
     firsts = [day.first_cycle for day in pruned] + ([] if first is None else [first])
     lasts = [day.last_cycle for day in pruned] + ([] if last is None else [last])
@@ -87,41 +130,35 @@ def _sum_up(
         return []
     began = min(firsts)
     width = -(-(max(lasts) - began + 1) // span.buckets)
-    # Read out of the JSON once each, and not again for each of the sums.
-    read = select(
-        ((table.c.cycle - began) // width).label("place"),
-        table.c.cycle,
-        *(column.cast(Float).label(f"v{index}") for index, column in enumerate(columns.values())),
-    )
-    rows = connection.execute(_grouped(read.where(*wanted), len(columns)))
+    rows = connection.execute(reading.sums, wanted | {"began": began, "width": width}).all()
     if not pruned:
-        return [_of_rows(row, list(columns)) for row in rows]
-    places = {row[0]: _summed(row[1:], list(columns)) for row in rows}
+        return _of_rows(rows, reading.names)
+    places = {row[0]: _summed(row[1:], reading.names) for row in rows}
     for day in pruned:
         place = (day.first_cycle - began) // width
         if place in places:
             places[place].add(day)
         else:
             places[place] = day
-    return [_bucket(summed, list(columns)) for _, summed in sorted(places.items())]
+    return [_bucket(summed, reading.names) for _, summed in sorted(places.items())]
 
 
-def _grouped(read: Select[Any], quantities: int) -> Select[Any]:
-    rows = read.subquery()
-    values = [rows.c[f"v{index}"] for index in range(quantities)]
-    sums = [each(value) for value in values for each in (func.count, func.min, func.max, func.sum)]
-    whole = (rows.c.place, func.min(rows.c.cycle), func.max(rows.c.cycle), func.count())
-    return select(*whole, *sums).group_by(rows.c.place).order_by(rows.c.place)
-
-
-def _of_rows(row: Sequence[Any], names: Sequence[str]) -> Bucket:
-    """A bucket in which nothing was pruned, which is nearly every one."""
-    _, first, last, count, *sums = row
-    extents: dict[str, Extent | None] = {}
-    for name, at in zip(names, range(0, len(sums), 4), strict=True):
-        values, lowest, highest, total = sums[at : at + 4]
-        extents[name] = Extent(lowest, highest, total / values) if values else None
-    return Bucket(first, last, count, extents)
+def _of_rows(rows: Sequence[Row[*tuple[Any, ...]]], names: Sequence[str]) -> list[Bucket]:
+    """Buckets in which nothing was pruned, which are nearly all; made by quantity, because there are hundreds."""
+    if not rows:
+        return []
+    _, firsts, lasts, counts, *sums = zip(*rows, strict=True)
+    extents = [
+        [
+            Extent(lowest, highest, total / values) if values else None
+            for values, lowest, highest, total in zip(*sums[at : at + 4], strict=True)
+        ]
+        for at in range(0, len(sums), 4)
+    ]
+    return [
+        Bucket(first, last, count, dict(zip(names, of_all, strict=True)))
+        for first, last, count, of_all in zip(firsts, lasts, counts, zip(*extents, strict=True), strict=True)
+    ]
 
 
 def _summed(row: Sequence[Any], names: Sequence[str]) -> Summed:

@@ -12,7 +12,7 @@ from aggregator.access.roles import Sites
 from aggregator.fleet.bands import THRESHOLDS, Thresholds
 from aggregator.fleet.rul import Rul
 from aggregator.store.desired_tables import Overhaul
-from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines
+from aggregator.store.reads.fleet import EngineRow, find_row
 from aggregator.store.reads.history import latest_prediction
 from aggregator.store.tables import CurrentState, Engine, Installation, Model, Prediction, Telemetry, core
 
@@ -23,6 +23,13 @@ class CycleRow(NamedTuple):
     cycle: int
     channels: Mapping[str, float | None]
     flags: Mapping[str, list[str]]
+
+
+class History(NamedTuple):
+    """Under what an engine's records are kept: its key, and the installation of its latest ones, if there are any."""
+
+    engine_id: int
+    installation_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +53,81 @@ class EngineDetail:
     prediction: tuple[Prediction, Model] | None
 
 
+_HISTORY = (
+    sqlalchemy.select(core(Engine).c.id, core(Engine).c.site, core(CurrentState).c.installation_id)
+    .outerjoin(core(CurrentState), core(CurrentState).c.engine_id == core(Engine).c.id)
+    .where(core(Engine).c.serial == sqlalchemy.bindparam("serial"))
+)
+
+
+_REGISTERED = (
+    select(Engine, Installation, Overhaul, CurrentState)
+    .outerjoin(
+        Installation, and_(col(Installation.engine_id) == col(Engine.id), col(Installation.installed_to).is_(None))
+    )
+    .outerjoin(
+        Overhaul,
+        and_(
+            col(Overhaul.engine_id) == col(Engine.id),
+            col(Overhaul.epoch)
+            == select(func.max(Overhaul.epoch))
+            .where(Overhaul.engine_id == Engine.id)
+            .correlate(Engine)
+            .scalar_subquery(),
+        ),
+    )
+    .outerjoin(CurrentState, col(CurrentState.engine_id) == col(Engine.id))
+    .where(col(Engine.serial) == sqlalchemy.bindparam("serial"))
+)
+
+
 def find_engine(
     session: Session, sites: Sites, serial: str, thresholds: Thresholds = THRESHOLDS
 ) -> EngineDetail | None:
     """Read one engine of these sites in at most three statements; its band goes by the thresholds."""
-    rows = list_engines(session, sites, EngineFilter(serial=serial, thresholds=thresholds))
-    if not rows:
+    row = find_row(session, sites, serial, thresholds)
+    if row is None:
         return None
-    installed_now = and_(col(Installation.engine_id) == col(Engine.id), col(Installation.installed_to).is_(None))
-    last = select(func.max(Overhaul.epoch)).where(Overhaul.engine_id == Engine.id).correlate(Engine).scalar_subquery()
-    engine, installation, overhaul, current = session.exec(
-        select(Engine, Installation, Overhaul, CurrentState)
-        .outerjoin(Installation, installed_now)
-        .outerjoin(Overhaul, and_(col(Overhaul.engine_id) == col(Engine.id), col(Overhaul.epoch) == last))
-        .outerjoin(CurrentState, col(CurrentState.engine_id) == col(Engine.id))
-        .where(col(Engine.serial) == serial)
-    ).one()
+    engine, installation, overhaul, current = session.exec(_REGISTERED, params={"serial": serial}).one()
     prediction = None if current is None else latest_prediction(session, current)
-    return EngineDetail(rows[0], engine, installation, overhaul, current, prediction)
+    return EngineDetail(row, engine, installation, overhaul, current, prediction)
 
 
 def find_engine_id(session: Session, sites: Sites, serial: str) -> int | None:
     """Read the key under which the history of an engine of these sites is kept."""
-    statement = select(Engine.id).where(Engine.serial == serial)
-    if sites is not None:
-        statement = statement.where(col(Engine.site).in_(sorted(sites)))
-    return session.exec(statement).first()
+    found = find_history(session, sites, serial)
+    return None if found is None else found.engine_id
+
+
+def find_history(session: Session, sites: Sites, serial: str) -> History | None:
+    """Read under what the history of an engine of these sites is kept."""
+    found = session.connection().execute(_HISTORY, {"serial": serial}).first()
+    if found is None or (sites is not None and found.site not in sites):
+        return None
+    return History(found.id, found.installation_id)
 
 
 def find_current(session: Session, engine_id: int) -> CurrentState | None:
     """Read the current state of an engine; None of one that has recorded nothing yet."""
     return session.get(CurrentState, engine_id)
+
+
+_telemetry = core(Telemetry)
+_LATEST_CHANNELS = (
+    sqlalchemy.select(_telemetry.c.channels)
+    .where(
+        _telemetry.c.engine_id == sqlalchemy.bindparam("engine_id"),
+        _telemetry.c.installation_id == sqlalchemy.bindparam("installation_id"),
+    )
+    .order_by(_telemetry.c.cycle.desc())
+    .limit(sqlalchemy.bindparam("rows"))
+)
+
+
+def latest_channels(session: Session, current: CurrentState, limit: int) -> Sequence[Mapping[str, float | None]]:
+    """The channels of the last rows of an engine in its latest installation, newest first."""
+    where = {"engine_id": current.engine_id, "installation_id": current.installation_id, "rows": limit}
+    return session.connection().scalars(_LATEST_CHANNELS, where).all()
 
 
 def latest_rows(session: Session, current: CurrentState, limit: int) -> Sequence[CycleRow]:

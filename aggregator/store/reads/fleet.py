@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, select
 from sqlmodel import Session
 
 from aggregator.access.roles import Sites
 from aggregator.fleet.bands import THRESHOLDS, Band, Thresholds, band_of, limits_of
-from aggregator.fleet.due import Life
+from aggregator.fleet.due import Life, life_of
 from aggregator.fleet.liveness import LastStatus, LinkState, Liveness, Signs, liveness_of
 from aggregator.fleet.rul import Rul
 from aggregator.fleet.utilisation import Utilisation
@@ -18,8 +18,7 @@ from aggregator.store.tables import CurrentState, Engine, Gateway, Installation,
 from shared.clock import is_set
 
 
-@dataclass(frozen=True, slots=True)
-class EngineRow:
+class EngineRow(NamedTuple):
     """One engine as lists show it; what it does not have yet is None.
 
     Attributes:
@@ -56,17 +55,8 @@ class EngineRow:
         return liveness_of(self.signs, now)
 
     def life(self, now: datetime) -> Life:
-        """What due dates follow from; an engine that is heard from has flown nothing since its latest row."""
-        online = self.liveness(now).state is LinkState.ONLINE
-        counted_from = now if online or self.observed_at is None else self.observed_at
-        return Life(self.rul, self.utilisation, self.flown_cycles, counted_from, self.gateway is not None)
-
-
-class Vitals(NamedTuple):
-    """What summaries are made of: an engine's latest prediction, and what was heard from its gateway."""
-
-    rul: Rul | None
-    signs: Signs | None
+        """What due dates follow from."""
+        return life_of(self.rul, self.utilisation, self.flown_cycles, self.observed_at, self.signs, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,37 +90,51 @@ PORTION = 1000
 _model = core(Model)
 _engine, _gateway, _installation, _current = core(Engine), core(Gateway), core(Installation), core(CurrentState)
 _INSTALLED_NOW = and_(_installation.c.engine_id == _engine.c.id, _installation.c.installed_to.is_(None))
-_LIST = (
-    select(
-        _engine.c.serial,
-        _engine.c.site,
-        _engine.c.type,
-        _engine.c.status,
-        _engine.c.cycles_per_day,
-        _current.c.cycles_per_day.label("measured_per_day"),
-        _gateway.c.name.label("gateway"),
-        _installation.c.position,
-        _current.c.telemetry_cycle,
-        _current.c.telemetry_observed_at,
-        _current.c.telemetry_received_at,
-        _current.c.clock_unsynced,
-        _current.c.prediction_cycle,
-        _current.c.refusal,
-        _current.c.rul_mean_cycles,
-        _current.c.rul_q05_cycles,
-        _current.c.rul_q50_cycles,
-        _current.c.rul_q95_cycles,
-        _current.c.cap_cycles,
-        LAST_RECORD_AT.label("last_record_at"),
-        _gateway.c.event,
-        _gateway.c.received_at,
-        _gateway.c.heartbeat_interval_s,
+
+
+def of_engines(*columns: ColumnElement[Any]) -> Select[Any]:
+    """A statement for columns of engines, of where they are installed now, and of their current state."""
+    return (
+        select(*columns)
+        .select_from(_engine)
+        .outerjoin(_installation, _INSTALLED_NOW)
+        .outerjoin(_gateway, _gateway.c.id == _installation.c.gateway_id)
+        .outerjoin(_current, _current.c.engine_id == _engine.c.id)
     )
-    .select_from(_engine)
-    .outerjoin(_installation, _INSTALLED_NOW)
-    .outerjoin(_gateway, _gateway.c.id == _installation.c.gateway_id)
-    .outerjoin(_current, _current.c.engine_id == _engine.c.id)
+
+
+_LIST = of_engines(
+    _engine.c.serial,
+    _engine.c.site,
+    _engine.c.type,
+    _engine.c.status,
+    _engine.c.cycles_per_day,
+    _current.c.cycles_per_day.label("measured_per_day"),
+    _gateway.c.name.label("gateway"),
+    _installation.c.position,
+    _current.c.telemetry_cycle,
+    _current.c.telemetry_observed_at,
+    _current.c.telemetry_received_at,
+    _current.c.clock_unsynced,
+    _current.c.prediction_cycle,
+    _current.c.refusal,
+    _current.c.rul_mean_cycles,
+    _current.c.rul_q05_cycles,
+    _current.c.rul_q50_cycles,
+    _current.c.rul_q95_cycles,
+    _current.c.cap_cycles,
+    LAST_RECORD_AT.label("last_record_at"),
+    _gateway.c.event,
+    _gateway.c.received_at,
+    _gateway.c.heartbeat_interval_s,
 )
+_ONE = _LIST.where(_engine.c.serial == bindparam("serial"))
+
+
+def find_row(session: Session, sites: Sites, serial: str, thresholds: Thresholds = THRESHOLDS) -> EngineRow | None:
+    """Read one engine of these sites as lists show it."""
+    row = session.connection().execute(_ONE, {"serial": serial}).first()
+    return None if row is None or (sites is not None and row.site not in sites) else _to_row(row, thresholds)
 
 
 def list_engines(
@@ -151,10 +155,7 @@ def list_engines(
         after: ``place_in`` the order of the row to go on behind.
         limit: how many at most.
     """
-    conditions = _conditions(wanted)
-    if sites is not None:
-        conditions.append(_engine.c.site.in_(sorted(sites)))
-    statement = _LIST.where(*conditions)
+    statement = _LIST.where(*conditions_of(sites, wanted))
     found: list[EngineRow] = []
     for part in parts_of(order, after):
         missing = None if limit is None else limit - len(found)
@@ -198,40 +199,13 @@ def list_engines_by_link(
         after = place_in(order, rows[-1])
 
 
-def list_vitals(session: Session, sites: Sites, wanted: EngineFilter) -> list[Vitals]:
-    """Read what summaries are made of, in one statement; some times less work than whole rows."""
-    statement = (
-        select(
-            *(_current.c[f"rul_{name}_cycles"] for name in ("mean", "q05", "q50", "q95")),
-            _current.c.cap_cycles,
-            LAST_RECORD_AT,
-            *(_gateway.c[name] for name in ("id", "event", "received_at", "heartbeat_interval_s")),
-        )
-        .select_from(_engine)
-        .outerjoin(_installation, _INSTALLED_NOW)
-        .outerjoin(_gateway, _gateway.c.id == _installation.c.gateway_id)
-        .outerjoin(_current, _current.c.engine_id == _engine.c.id)
-        .where(*_conditions(wanted))
-    )
-    if sites is not None:
-        statement = statement.where(_engine.c.site.in_(sorted(sites)))
-    return [
-        Vitals(
-            rul=None if q50 is None else Rul(mean, q05, q50, q95, cap),
-            signs=None if gateway_id is None else as_signs(event, heard_at, interval_s, last_record_at),
-        )
-        for mean, q05, q50, q95, cap, last_record_at, gateway_id, event, heard_at, interval_s in (
-            session.connection().execute(statement)
-        )
-    ]
-
-
 def signs_of(gateway: Gateway, last_record_at: datetime | None) -> Signs:
     """What liveness is judged by, from the last known status of a gateway."""
     return as_signs(gateway.event, gateway.received_at, gateway.heartbeat_interval_s, last_record_at)
 
 
-def _conditions(wanted: EngineFilter) -> list[ColumnElement[bool]]:
+def conditions_of(sites: Sites, wanted: EngineFilter) -> list[ColumnElement[bool]]:
+    """By what a statement finds the engines of these sites that are wanted."""
     equal = (
         (_engine.c.serial, wanted.serial),
         (_engine.c.site, wanted.site),
@@ -240,6 +214,8 @@ def _conditions(wanted: EngineFilter) -> list[ColumnElement[bool]]:
         (_gateway.c.name, wanted.gateway),
     )
     conditions = [column == value for column, value in equal if value is not None]
+    if sites is not None:
+        conditions.append(_engine.c.site.in_(sorted(sites)))
     if wanted.in_fleet is not None:
         retired = _engine.c.status == "retired"
         conditions.append(~retired if wanted.in_fleet else retired)
@@ -264,43 +240,49 @@ def _models(name: str) -> Select[tuple[int]]:
 
 
 def _to_row(row: Row[*tuple[Any, ...]], thresholds: Thresholds) -> EngineRow:
-    rul = None
-    if row.rul_q50_cycles is not None:
-        rul = Rul(row.rul_mean_cycles, row.rul_q05_cycles, row.rul_q50_cycles, row.rul_q95_cycles, row.cap_cycles)
-    signs = None
-    if row.gateway is not None:
-        signs = as_signs(row.event, row.received_at, row.heartbeat_interval_s, row.last_record_at)
+    # By place: of thousands of rows it takes longer to find columns by name than to read them.
+    serial, site, kind, status, entered, measured, gateway, position, *state = row
+    cycle, observed_at, received_at, unsynced, prediction_cycle, refusal, *prediction = state
+    mean, q05, q50, q95, cap, last_record_at, event, heard_at, interval_s = prediction
+    rul = None if q50 is None else Rul(mean, q05, q50, q95, cap)
     return EngineRow(
-        serial=row.serial,
-        site=row.site,
-        type=row.type,
-        status=row.status,
-        gateway=row.gateway,
-        position=row.position,
-        cycle=row.telemetry_cycle,
-        refusal=row.refusal,
+        serial=serial,
+        site=site,
+        type=kind,
+        status=status,
+        gateway=gateway,
+        position=position,
+        cycle=cycle,
+        refusal=refusal,
         rul=rul,
         band=band_of(rul, thresholds),
-        utilisation=_utilisation(row),
-        flown_cycles=max(0, (row.telemetry_cycle or 0) - (row.prediction_cycle or 0)),
-        observed_at=_observed_at(row),
-        last_record_at=row.last_record_at,
-        signs=signs,
+        utilisation=utilisation_of(entered, measured),
+        flown_cycles=flown_cycles(cycle, prediction_cycle),
+        observed_at=credible(observed_at, received_at, clock_unsynced=unsynced),
+        last_record_at=last_record_at,
+        signs=None if gateway is None else as_signs(event, heard_at, interval_s, last_record_at),
     )
 
 
-def _utilisation(row: Row[*tuple[Any, ...]]) -> Utilisation | None:
-    if row.cycles_per_day is not None:
-        return Utilisation(row.cycles_per_day, "entered")
-    return None if row.measured_per_day is None else Utilisation(row.measured_per_day, "measured")
+def utilisation_of(entered: float | None, measured: float | None) -> Utilisation | None:
+    """The utilisation that counts: what a person entered goes before what was measured."""
+    if entered is not None:
+        return Utilisation(entered, "entered")
+    return None if measured is None else Utilisation(measured, "measured")
 
 
-def _observed_at(row: Row[*tuple[Any, ...]]) -> datetime | None:
-    received_at: datetime | None = row.telemetry_received_at
-    if received_at is None:
-        return None
-    is_credible = not row.clock_unsynced and is_set(row.telemetry_observed_at)
-    return min(row.telemetry_observed_at, received_at) if is_credible else received_at
+def flown_cycles(row_cycle: int | None, prediction_cycle: int | None) -> int:
+    """How many cycles were flown since the latest prediction."""
+    return max(0, (row_cycle or 0) - (prediction_cycle or 0))
+
+
+def credible(
+    observed_at: datetime | None, received_at: datetime | None, *, clock_unsynced: bool | None
+) -> datetime | None:
+    """When a row was, by the gateway's clock; by the centre's where that cannot be right."""
+    if observed_at is None or received_at is None or clock_unsynced or not is_set(observed_at):
+        return received_at
+    return min(observed_at, received_at)
 
 
 def as_signs(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, func, select, tuple_
 from sqlmodel.sql.expression import Select, SelectOfScalar
 
@@ -59,21 +60,24 @@ def latest_telemetry_id(session: Session) -> int:
     return session.exec(select(func.max(col(Telemetry.id)))).one() or 0
 
 
+_LATEST_PREDICTION = (
+    select(Prediction, Model)
+    .join(Model, col(Model.id) == col(Prediction.model_id))
+    .where(
+        Prediction.engine_id == bindparam("engine_id"),
+        Prediction.installation_id == bindparam("installation_id"),
+        Prediction.cycle == bindparam("prediction_cycle"),
+        Prediction.model_id == bindparam("model_id"),
+        Prediction.origin == "edge",
+    )
+    .order_by(col(Prediction.id).desc())
+)
+
+
 def latest_prediction(session: Session, current: CurrentState) -> tuple[Prediction, Model] | None:
     """Read the prediction that is an engine's latest state, with its lineage."""
-    statement = (
-        select(Prediction, Model)
-        .join(Model, col(Model.id) == col(Prediction.model_id))
-        .where(
-            Prediction.engine_id == current.engine_id,
-            Prediction.installation_id == current.installation_id,
-            Prediction.cycle == current.prediction_cycle,
-            Prediction.model_id == current.model_id,
-            Prediction.origin == "edge",
-        )
-        .order_by(col(Prediction.id).desc())
-    )
-    return session.exec(statement).first()
+    of_current = current.model_dump(include={"engine_id", "installation_id", "prediction_cycle", "model_id"})
+    return session.exec(_LATEST_PREDICTION, params=of_current).first()
 
 
 def rul_of(prediction: Prediction) -> Rul:

@@ -4,6 +4,10 @@ import base64
 
 import pytest
 
+from aggregator.api.paging import Page
+from aggregator.api.schemas.due import DuePage
+from aggregator.api.schemas.engines import Engine
+
 NEW = {"serial": "E-1", "site": "hamburg", "gateway": "gw-1", "position": "left"}
 
 
@@ -140,6 +144,21 @@ async def test_a_page_is_read_in_one_statement(client, statements):
 
 
 @pytest.mark.usefixtures("fleet")
+@pytest.mark.usefixtures("fleet")
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("/api/v1/engines?liveness=online", Page[Engine]),
+        ("/api/v1/engines?liveness=never_seen", Page[Engine]),
+        ("/api/v1/fleet/due?before=2030-01-01&verdict=undetermined", DuePage),
+    ],
+)
+async def test_a_list_that_is_written_from_its_fields_is_what_its_model_says(client, path, model):
+    answer = await client.get(path)
+    assert answer.json()["items"]
+    assert model.model_validate_json(answer.content).model_dump(mode="json") == answer.json()
+
+
 @pytest.mark.parametrize(
     ("query", "location"),
     [

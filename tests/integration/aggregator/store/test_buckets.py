@@ -1,11 +1,11 @@
 """A long history as few points: what the store sums up is what summing up its rows gives."""
 
-from dataclasses import astuple
 from statistics import fmean
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 from sqlalchemy import delete, select
 
 from aggregator.store.reads.buckets import BucketSpan, Extent, sum_up_predictions, sum_up_telemetry

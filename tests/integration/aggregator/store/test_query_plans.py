@@ -10,7 +10,7 @@ from aggregator.fleet.bands import THRESHOLDS
 from aggregator.store.audit import list_audit
 from aggregator.store.reads.buckets import BucketSpan, sum_up_predictions, sum_up_telemetry
 from aggregator.store.reads.changes import read_changes
-from aggregator.store.reads.engine import end_rows, find_current, latest_curve, latest_rows
+from aggregator.store.reads.engine import end_rows, find_current, latest_channels, latest_curve, latest_rows
 from aggregator.store.reads.history import Span, list_predictions, list_telemetry
 from aggregator.store.reads.installations import InstallationFilter, list_installations
 from aggregator.store.reads.lineage import list_made, list_models
@@ -30,6 +30,7 @@ def _by_bucket(read):
 
 READS = {
     "changes": lambda session: read_changes(session, 5, 10**9, 100, THRESHOLDS),
+    "latest channels": _of_current(lambda session, current: latest_channels(session, current, 100)),
     "latest rows": _of_current(lambda session, current: latest_rows(session, current, 100)),
     "latest curve": _of_current(lambda session, current: latest_curve(session, current, 100)),
     "first rows": _of_current(lambda session, current: end_rows(session, current, 20, newest=False)),

@@ -1,12 +1,12 @@
 """What is too old is summed up by day and deleted: nothing is lost from the sums, counted twice, or in the way."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple
 from itertools import count
 from threading import Event
 
 import msgspec
 import pytest
+from msgspec.structs import astuple
 from sqlalchemy import select, text
 
 from aggregator.store.arrivals import Answer

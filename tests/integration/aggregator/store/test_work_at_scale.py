@@ -4,7 +4,14 @@ import pytest
 from sqlalchemy import event, text
 
 from aggregator.store.reads.buckets import BucketSpan, sum_up_predictions, sum_up_telemetry
-from aggregator.store.reads.engine import end_rows, find_current, find_engine, latest_curve, latest_rows
+from aggregator.store.reads.engine import (
+    end_rows,
+    find_current,
+    find_engine,
+    latest_channels,
+    latest_curve,
+    latest_rows,
+)
 from aggregator.store.reads.history import Span, list_predictions, list_telemetry
 from aggregator.store.reads.lineage import list_made, list_models
 from benchmarks.api.filling import Fleet, fill, serial_of
@@ -38,6 +45,7 @@ def _made(*sites):
 READS = {
     "detail": lambda session: [find_engine(session, None, serial_of(ENGINE_ID - 1))],
     "first rows": _of_current(lambda session, current: end_rows(session, current, 20, newest=False)),
+    "latest channels": _of_current(lambda session, current: latest_channels(session, current, 100)),
     "latest rows": _of_current(lambda session, current: latest_rows(session, current, 100)),
     "latest curve": _of_current(lambda session, current: latest_curve(session, current, 100)),
     "first page of predictions": _page(list_predictions),
