@@ -31,6 +31,14 @@ def wait_until(condition, what, deadline_s=DEADLINE_S):
     return found
 
 
+def command(*arguments, stdin=None, status=0):
+    """Run one of our programs to its end; gives what it printed."""
+    program = [str(BIN / arguments[0]), *map(str, arguments[1:])]
+    done = subprocess.run(program, input=stdin, capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
 class Program:
     """A child process whose output goes to a log file."""
 
@@ -229,3 +237,17 @@ def make_agent(tmp_path, mosquitto, programs):
         return agent
 
     return make
+
+
+@pytest.fixture
+def centre(tmp_path, secure_mosquitto, programs, make_aggregator):
+    """An aggregator with its own authority, serving https, and a broker that knows nobody but it."""
+    data_dir, tls = tmp_path / "aggregator", tmp_path / "broker"
+    command("spoolwatch-aggregator", "certificate", "127.0.0.1", "--out", tls, "--data-dir", data_dir)
+    command("spoolwatch-aggregator", "broker-users", "--out", secure_mosquitto.users_file, "--data-dir", data_dir)
+    secure_mosquitto.start()
+    return make_aggregator(
+        *("--enrolment.broker-host", "127.0.0.1", "--enrolment.broker-port", secure_mosquitto.port),
+        broker=secure_mosquitto,
+        tls=tls,
+    )

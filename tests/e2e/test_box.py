@@ -121,11 +121,9 @@ def engine(box):
     return fly
 
 
-def test_from_nothing_to_predictions_and_back(
-    packages, box, in_box, install, agent, engine, aggregator, mosquitto, wait_until
-):
+def test_from_nothing_to_predictions_and_back(packages, box, in_box, install, agent, engine, centre, wait_until):
     def arrived(cycles):
-        wait_until(lambda: len(aggregator.history("E-1", "predictions")) == cycles, f"{cycles} predictions")
+        wait_until(lambda: len(centre.history("E-1", "predictions")) == cycles, f"{cycles} predictions")
 
     assert packages["present"].stat().st_size <= PACKAGE_MAX_BYTES
     install(packages["present"])
@@ -133,14 +131,14 @@ def test_from_nothing_to_predictions_and_back(
     assert size <= INSTALLED_MAX_BYTES
     assert (box / STATE).stat().st_mode & 0o777 == 0o700
 
-    aggregator.register("E-1", "gw-1")
+    centre.register("E-1", "gw-1")
+    (box / "srv/token").write_text(centre.api.post("/gateways/gw-1/enrolment-tokens").json()["token"])
+    in_box("spoolwatch-agent", "enroll", centre.url, "--token-file", "/srv/token")
+    key = box / STATE / "enrolment/identity.pem"
+    assert (key.stat().st_mode & 0o777, key.stat().st_uid) == (0o600, (box / STATE).stat().st_uid)
     config = box / "etc/spoolwatch/agent.toml"
     with config.open("a") as file:
-        file.write(
-            'site = "hamburg"\ngateway = "gw-1"\nengines = [{ serial = "E-1" }]\n'
-            f"broker = {{ port = {mosquitto.port} }}\n"
-            'source = { kind = "file", path = "/srv/rows.txt", follow = true }\n'
-        )
+        file.write('source = { kind = "file", path = "/srv/rows.txt", follow = true }\n')
     engine(10)
     in_box("spoolwatch-agent", "check", "--config", "/etc/spoolwatch/agent.toml")
     with agent():
@@ -158,7 +156,7 @@ def test_from_nothing_to_predictions_and_back(
     engine(10)
     with agent():
         arrived(30)
-    assert [row["cycle"] for row in aggregator.history("E-1", "telemetry")] == list(range(1, 31))
+    assert [row["cycle"] for row in centre.history("E-1", "telemetry")] == list(range(1, 31))
 
     in_box("dpkg", "--remove", "spoolwatch-agent")
     assert (box / STATE / "outbox.db").exists()

@@ -2,11 +2,8 @@
 
 import json
 import stat
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from pathlib import Path
 
 import pytest
 
@@ -14,36 +11,14 @@ from edge_agent.centre_api import CentreApiError
 from edge_agent.renewal import Renewal
 from shared.cmapss import cmapss_line
 from simulators.engine_model import SimulatedEngine
+from tests.e2e.conftest import command
 
-BIN = Path(sys.executable).parent
 ROWS = [(1, cycle, values) for cycle, values, _ in islice(SimulatedEngine("E-1", seed=7).rows(), 40)]
-
-
-def command(*arguments, stdin=None, status=0):
-    """Run one of our programs to its end; gives what it printed."""
-    program = [str(BIN / arguments[0]), *map(str, arguments[1:])]
-    done = subprocess.run(program, input=stdin, capture_output=True, text=True, timeout=60)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout if status == 0 else done.stderr
 
 
 def committed(centre, box):
     assert box.process.poll() is None, box.log.read_text()[-3000:]
     return len(centre.history("E-1", "predictions"))
-
-
-@pytest.fixture
-def centre(tmp_path, secure_mosquitto, programs, make_aggregator):
-    """An aggregator with its own authority, serving https, and a broker that knows nobody but it."""
-    data_dir, tls = tmp_path / "aggregator", tmp_path / "broker"
-    command("spoolwatch-aggregator", "certificate", "127.0.0.1", "--out", tls, "--data-dir", data_dir)
-    command("spoolwatch-aggregator", "broker-users", "--out", secure_mosquitto.users_file, "--data-dir", data_dir)
-    secure_mosquitto.start()
-    return make_aggregator(
-        *("--enrolment.broker-host", "127.0.0.1", "--enrolment.broker-port", secure_mosquitto.port),
-        broker=secure_mosquitto,
-        tls=tls,
-    )
 
 
 @pytest.fixture
