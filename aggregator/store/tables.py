@@ -324,6 +324,7 @@ class CurrentState(Changing, table=True):
     """
 
     __tablename__ = "current_state"
+    __table_args__ = (Index(None, "rul_q05_cycles"), Index(None, "rul_q50_cycles"))
 
     engine_id: int = Field(foreign_key="engine.id", primary_key=True, sa_column_kwargs={"autoincrement": False})
     installation_id: str = Field(foreign_key="installation.id")

@@ -11,10 +11,13 @@ from aggregator.store.audit import list_audit
 from aggregator.store.reads.buckets import BucketSpan, sum_up_predictions, sum_up_telemetry
 from aggregator.store.reads.changes import read_changes
 from aggregator.store.reads.engine import end_rows, find_current, latest_channels, latest_curve, latest_rows
+from aggregator.store.reads.fleet import EVERY_ENGINE, list_engines
 from aggregator.store.reads.history import Span, list_predictions, list_telemetry
 from aggregator.store.reads.installations import InstallationFilter, list_installations
 from aggregator.store.reads.lineage import list_made, list_models
 from aggregator.store.reads.quarantine import QuarantineFilter, list_quarantine
+from aggregator.store.reads.ranking import EngineOrder
+from benchmarks.api.filling import Fleet, fill
 
 SPAN = Span(from_cycle=2, to_cycle=900, limit=100)
 GROWING = ("telemetry", "prediction", "quarantine", "installation", "receipt", "audit_entry")
@@ -92,3 +95,13 @@ def test_a_list_is_read_by_an_index(name, store, recorder):
     assert any(re.search(rf"\b({tables})(_\w+)?\b", plan) for plan in found)
     for plan in found:
         assert re.search(walked, plan) is None, plan
+
+
+@pytest.mark.parametrize("after", [None, (20.0, "E1")])
+@pytest.mark.parametrize(("key", "column"), [("risk", "rul_q05_cycles"), ("rul", "rul_q50_cycles")])
+def test_engines_are_ranked_by_an_index(key, column, after, store, clock):
+    fill(store, Fleet(engines=300, predictions=300, telemetry=300), clock())
+    with seen(store.engine) as statements, store.session() as session:
+        assert list_engines(session, None, EVERY_ENGINE, EngineOrder(key), after, limit=10)
+    (plan,) = plans(store, statements)
+    assert f"ix_current_state_{column}" in plan, plan
