@@ -32,9 +32,11 @@ from msgspec import Meta
 from shared.cmapss import CHANNELS
 from shared.errors import SpoolwatchError
 from simulators.engine_model import Array
+from simulators.hardware.flight import STILL
 
 LONGEST_CYCLES = 10
 SPIKE_SHARE = 0.05
+SIZES_SD = {"drift": 5.0, "spike": 100.0}
 _FROM = Annotated[int, Meta(ge=1)]
 _Moment = Annotated[float, Meta(ge=0)]
 
@@ -49,7 +51,7 @@ class SensorFault(_Fault, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         kind: ``stuck`` at its first value; ``drift`` further away with each cycle; ``spike`` in one sample of twenty;
             ``dropout``: no value.
-        size: of a drift per cycle and of a spike, in the noise's sd of the channel.
+        size: of a drift per cycle and of a spike, in sd of the channel's noise; without it that of ``SIZES_SD``.
     """
 
     kind: Literal["stuck", "drift", "spike", "dropout"]
@@ -57,7 +59,7 @@ class SensorFault(_Fault, frozen=True, kw_only=True, omit_defaults=True):
     from_cycle: _FROM
     to_cycle: _FROM
     engine: str | None = None
-    size: float = 100.0
+    size: float | None = None
 
 
 class ClockFault(_Fault, frozen=True, kw_only=True, omit_defaults=True):
@@ -118,10 +120,10 @@ def drawn_faults(
 ) -> list[SensorFault]:
     """Draw sensor faults for an engine: in each cycle one begins with this probability, unless one lasts.
 
-    Only channels that have noise are drawn: those of the others stand still anyway.
+    Only channels that have noise from sample to sample are drawn: the others stand still anyway.
     """
     kinds: tuple[Literal["stuck", "drift", "spike", "dropout"], ...] = ("stuck", "drift", "spike", "dropout")
-    alive = [name for name, sd in zip(CHANNELS, noise, strict=True) if sd > 0]
+    alive = [name for name, sd in zip(CHANNELS, noise, strict=True) if sd > 0 and name not in STILL]
     faults: list[SensorFault] = []
     cycle = 1
     while cycle <= life_cycles:
@@ -159,7 +161,8 @@ class SensorFaults:
         shown = values.copy()
         for fault in self.on(cycle):
             column = CHANNELS.index(fault.channel)
-            size = fault.size * self._noise[column]
+            size_sd = SIZES_SD.get(fault.kind, 0.0) if fault.size is None else fault.size
+            size = size_sd * self._noise[column]
             match fault.kind:
                 case "stuck":
                     shown[:, column] = self._stuck_at.setdefault(fault, float(shown[0, column]))
