@@ -7,13 +7,17 @@ from functools import partial
 
 import pytest
 from paho.mqtt import client as paho
+from sqlmodel import select
+from structlog.testing import capture_logs
 
 from aggregator.access.authority import Authority, user_of_centre, user_of_gateway
 from aggregator.access.roles import FULL_ACCESS, Caller
 from aggregator.enrolment import Enrolment, Welcome
+from aggregator.ingest import broker_users
 from aggregator.ingest.broker_users import CONTROL, RESPONSE, first_configuration
 from aggregator.ingest.encryption import broker_tls
 from aggregator.settings import BrokerSettings
+from aggregator.store.enrolment_tables import GatewayCertificate
 from aggregator.store.registry import register_gateway
 from edge_agent.identity import NewKey
 from shared.topics import KINDS
@@ -154,7 +158,9 @@ async def site(tmp_path, secure_mosquitto, store, authority, enrolment, clock, i
         (folder / name).write_bytes(content)
     secure_mosquitto.users_file.write_bytes(first_configuration([user_of_centre("a")]))
     secure_mosquitto.start()
-    settings = BrokerSettings(kind="external", port=secure_mosquitto.port, tls=True, dynamic_security=True)
+    settings = BrokerSettings(
+        kind="external", port=secure_mosquitto.port, tls=True, dynamic_security=True, share_group="centres"
+    )
     async with ingest_at(settings, tls=broker_tls(settings, authority, "a")) as ingest:
         await eventually(lambda: ingest.status.connected)
         site = Site(tmp_path, secure_mosquitto, store, authority, enrolment)
@@ -265,3 +271,38 @@ async def test_p8_a_gateway_behind_a_firewall_comes_by_websockets_with_the_same_
     assert [code == DENIED for code in said.values()] == [False, True, True]
     heard = await gateway.subscribe(f"{OWN}/ack", f"{FOREIGN}/ack")
     assert list(heard.values()) == [GRANTED, DENIED]
+
+
+async def test_a_broker_that_has_forgotten_everybody_is_told_again(site, gateway, clock, eventually):
+    tls, user = site.enrol("gw-3", clock)
+    await eventually(lambda: user in site.users())
+    site.broker.kill()
+    stranger = user_of_gateway("gw-2", "00")
+    site.broker.users_file.write_bytes(first_configuration([user_of_centre("a"), stranger]))
+    site.broker.start()
+    await eventually(lambda: user in site.users() and stranger not in site.users())
+    assert (await (await site.peer(tls)).publish("spoolwatch/v1/hamburg/gw-3/records")).popitem()[1] != DENIED
+
+
+async def test_p8_an_expired_certificate_ends_the_session_that_it_began(site, gateway, store, clock):
+    with store.session(writes=True) as session:
+        for row in session.exec(select(GatewayCertificate)):
+            row.expires_at = clock()
+        session.commit()
+    await asyncio.wait_for(gateway.ended.wait(), 60)
+
+
+async def test_a_broker_without_the_plugin_is_told_of_and_records_flow_all_the_same(
+    mosquitto, store, ingest_at, gateway_at, recorder, eventually, monkeypatch
+):
+    monkeypatch.setattr(broker_users, "ANSWER_TIMEOUT_S", 0.1)
+    recorder.register("E-1")
+    settings = BrokerSettings(kind="external", port=mosquitto.port).model_copy(update={"dynamic_security": True})
+    with capture_logs() as logs:
+        async with ingest_at(settings) as ingest, gateway_at(mosquitto.port) as gateway:
+            await eventually(lambda: ingest.status.connected)
+            await gateway.send({1: recorder.row("E-1", 1)})
+            await eventually(lambda: gateway.acks)
+            await eventually(lambda: any(log["event"] == "broker_users_not_set" for log in logs))
+    (told,) = {log["error"] for log in logs if log["event"] == "broker_users_not_set"}
+    assert "does the broker load mosquitto_dynamic_security.so" in told
