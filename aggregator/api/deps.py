@@ -34,6 +34,8 @@ ENROLMENT_RATE = "60/minute"  # by address; a site's gateways may have one in co
 READERS_MAX = 10
 """Requests that read the store at once, fewer than the store's connections (15): requests beyond them would take all
 threads to wait for a connection, and leave none to give one back."""
+SQLITE_READERS_MAX = 2
+"""The same of SQLite, which gives the interpreter away at each row: more would only take it from one another."""
 _BEARER = HTTPBearer(auto_error=False, description="The access token of a login, or an API key.")
 
 
@@ -54,7 +56,11 @@ class Centre:
     feed: Feed
     enrolment: Enrolment
     enrolments: RateLimit = field(default_factory=lambda: RateLimit(ENROLMENT_RATE))
-    readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS_MAX))
+    readers: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        readers_max = SQLITE_READERS_MAX if self.store.is_sqlite else READERS_MAX
+        object.__setattr__(self, "readers", asyncio.Semaphore(readers_max))
 
 
 # Where nothing waits, these are async: what is not, goes to another thread and back, which takes longest beside ingest.

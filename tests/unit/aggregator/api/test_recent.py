@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from aggregator.api.recent import FRESH_S, KEPT, RecentAnswers
+from aggregator.api.recent import FRESH_S, KEPT, RENEWED_S, RecentAnswers
 
 
 @pytest.fixture
@@ -47,6 +47,36 @@ async def test_what_is_older_than_a_second_is_asked_again(clock):
     await recent.answer("question", lambda: b"old")
     clock.at += FRESH_S
     assert await recent.answer("question", lambda: b"new") == b"new"
+
+
+async def test_what_is_soon_too_old_is_renewed_while_it_is_still_told(clock):
+    recent, go = RecentAnswers(), threading.Event()
+
+    def ask_again():
+        go.wait(60)
+        return b"new"
+
+    assert await recent.answer("question", lambda: b"old") == b"old"
+    clock.at += RENEWED_S
+    assert await recent.answer("question", ask_again) == b"old"
+    clock.at += FRESH_S - RENEWED_S
+    waiting = asyncio.create_task(recent.answer("question", ask_again))
+    go.set()
+    assert await waiting == b"new"
+
+
+async def test_an_answer_that_cannot_be_renewed_is_told_no_longer_than_it_is_good(clock):
+    recent = RecentAnswers()
+
+    def fail():
+        raise OSError("the store is away")
+
+    assert await recent.answer("question", lambda: b"old") == b"old"
+    clock.at += RENEWED_S
+    assert await recent.answer("question", fail) == b"old"
+    clock.at += FRESH_S - RENEWED_S
+    with pytest.raises(OSError, match="the store is away"):
+        await recent.answer("question", fail)
 
 
 async def test_an_error_is_told_to_who_asked_and_asked_again_by_the_next():
