@@ -5,6 +5,8 @@ import http.client
 import json
 import ssl
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -70,8 +72,16 @@ class CentreApi:
 
     def authority(self) -> str:
         """The certificate authority that whoever answers there claims to have, in PEM; to be compared before use."""
-        answer = self._ask("GET", "enrolment/authority", None, is_public=True)
+        answer, _ = self._ask("GET", "enrolment/authority", None, is_public=True)
         return str(json.loads(answer)["certificate"])
+
+    def now(self) -> datetime:
+        """What time it is there, to the second; by whoever answers, for a wrong clock trusts no certificate."""
+        _, date = self._ask("GET", "enrolment/authority", None, is_public=True)
+        try:
+            return parsedate_to_datetime(date or "")
+        except ValueError as error:
+            raise CentreApiError(f"{self._url.geturl()} does not say what time it is") from error
 
     def enrol(self, token: str, request_pem: str) -> Enrolled:
         """Exchange a token for a certificate."""
@@ -83,13 +93,14 @@ class CentreApi:
         return self._exchange("enrolment/renewals", shown | {"signature": base64.b64encode(signature).decode()})
 
     def _exchange(self, path: str, body: Mapping[str, str]) -> Enrolled:
-        answer = self._ask("POST", path, json.dumps(body))
+        answer, _ = self._ask("POST", path, json.dumps(body))
         try:
             return msgspec.json.decode(answer, type=Enrolled)
         except msgspec.DecodeError as error:
             raise CentreApiError(f"{self._url.geturl()} answers in another way than a centre does: {error}") from error
 
-    def _ask(self, method: str, path: str, body: str | None, *, is_public: bool = False) -> bytes:
+    def _ask(self, method: str, path: str, body: str | None, *, is_public: bool = False) -> tuple[bytes, str | None]:
+        """Content and date of the answer."""
         connection = self._connect(is_public=is_public)
         try:
             target = f"{self._url.path.rstrip('/')}/api/v1/{path}"
@@ -109,7 +120,7 @@ class CentreApi:
             raise CentreApiError(
                 f"the centre refuses ({answer.status}): {_detail(content)}", is_refusal=answer.status in (401, 409, 422)
             )
-        return content
+        return content, answer.headers["Date"]
 
     def _connect(self, *, is_public: bool) -> http.client.HTTPConnection:
         host, port = str(self._url.hostname), self._url.port

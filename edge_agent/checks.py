@@ -20,7 +20,7 @@ def check(settings: AgentSettings) -> list[str]:
     """
     found: list[str] = []
     wrong: list[str] = []
-    for look in (_model, _runtime, _data_dir, _source, _password_file):
+    for look in (_model, _runtime, check_data_dir, check_source, _password_file):
         try:
             found.append(look(settings))
         except SettingsError as error:
@@ -45,14 +45,24 @@ def _runtime(settings: AgentSettings) -> str:
         raise SettingsError(f"runtime: {error}") from error
 
 
-def _data_dir(settings: AgentSettings) -> str:
+def check_data_dir(settings: AgentSettings) -> str:
+    """Look whether this user can write the data folder, or make it.
+
+    Raises:
+        SettingsError: no.
+    """
     existing = next(folder for folder in (settings.data_dir, *settings.data_dir.parents) if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise SettingsError(f"data_dir: {settings.data_dir} cannot be written by this user ({existing})")
     return f"data_dir   {settings.data_dir}"
 
 
-def _source(settings: AgentSettings) -> str:
+def check_source(settings: AgentSettings) -> str:
+    """Look at the source's settings and files; connects to nothing.
+
+    Raises:
+        SettingsError: it cannot work so.
+    """
     match settings.source:
         case FileSource() as file:
             return _file(file)

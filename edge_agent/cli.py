@@ -1,4 +1,4 @@
-"""The command line of the agent: ``spoolwatch-agent enroll | run | check | status``."""
+"""The command line of the agent: ``spoolwatch-agent enroll | run | check | status | doctor``."""
 
 import argparse
 import asyncio
@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import structlog
 
-from edge_agent import checks, local
+from edge_agent import checks, doctor, local
 from edge_agent.enroll_command import add_enroll, run_enroll
 from edge_agent.settings import AgentSettings, data_dir_of, settings_file
 from shared import log
@@ -23,6 +23,7 @@ examples:
   spoolwatch-agent check --config /etc/spoolwatch/agent.toml
   spoolwatch-agent run --config /etc/spoolwatch/agent.toml --log-level DEBUG
   spoolwatch-agent status --config /etc/spoolwatch/agent.toml --json
+  spoolwatch-agent doctor --config /etc/spoolwatch/agent.toml
 
 Every setting can stand in the file, in the environment (SPOOLWATCH_AGENT_BROKER__HOST) or be a flag
 (--broker.host); a flag wins over the environment, the environment over the file.
@@ -32,6 +33,7 @@ COMMANDS = {
     "run": "watch the engines until stopped",
     "check": "look for wrong settings and a damaged model without starting",
     "status": "show how the agent on this box is doing",
+    "doctor": "find what keeps the agent from working and say what to do; exits with 1 if something does",
 }
 
 
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = {}
     for name, purpose in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
-        if name == "status":
+        if name in ("status", "doctor"):
             command.add_argument("--json", action="store_true", help="print JSON for scripts")
         flags[name] = add_flags(AgentSettings, command)
     arguments = parser.parse_args(argv)
@@ -117,3 +119,8 @@ def _run(arguments: argparse.Namespace, load_settings: Callable[[], AgentSetting
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly in a pipe that nobody reads to its end
             view = local.look(settings.data_dir, settings.outbox, settings.broker.cert_file)
             print(local.render(view, as_json=arguments.json))
+        case "doctor":
+            log.configure("ERROR", "text")
+            findings = list(doctor.examine(settings))
+            print(doctor.render(findings, as_json=arguments.json))
+            sys.exit(any(finding.verdict == "bad" for finding in findings))

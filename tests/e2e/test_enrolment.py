@@ -2,6 +2,7 @@
 
 import json
 import stat
+import subprocess
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
@@ -11,7 +12,7 @@ from edge_agent.centre_api import CentreApiError
 from edge_agent.renewal import Renewal
 from shared.cmapss import cmapss_line
 from simulators.engine_model import SimulatedEngine
-from tests.e2e.conftest import command
+from tests.e2e.conftest import BIN, command
 
 ROWS = [(1, cycle, values) for cycle, values, _ in islice(SimulatedEngine("E-1", seed=7).rows(), 40)]
 
@@ -132,3 +133,17 @@ def test_p8_a_revoked_gateway_is_cut_off_until_it_enrols_anew(enrolled, centre, 
     again = ("spoolwatch-agent", "enroll", centre.url, "--config", enrolled.config, "--force")
     command(*again, stdin=token)
     wait_until(lambda: committed(centre, enrolled) == len(ROWS) + 1, "what was kept arrives")
+
+
+def test_the_doctor_sees_an_enrolled_box_through_to_its_topics(enrolled, centre, secure_mosquitto):
+    def findings(status):
+        program = [BIN / "spoolwatch-agent", "doctor", "--config", enrolled.config, "--json"]
+        done = subprocess.run(program, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stderr
+        return {finding["topic"]: finding for finding in json.loads(done.stdout)}
+
+    found = findings(0)
+    assert {topic: finding for topic, finding in found.items() if finding["verdict"] != "good"} == {}
+    assert found.keys() >= {"model", "rows", "clock", "identity", "TLS", "session"}
+    secure_mosquitto.kill()
+    assert {topic for topic, finding in findings(1).items() if finding["verdict"] == "bad"} == {"network"}

@@ -1,0 +1,134 @@
+"""What the doctor finds on boxes where one thing each is wrong, and that it finds nothing where all is well."""
+
+import json
+import re
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from edge_agent import cli, doctor
+from edge_agent.outbox import Outbox
+from edge_agent.settings import AgentSettings
+
+
+class Centre(BaseHTTPRequestHandler):
+    """Says what time it is, and no more."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def serving(handler):
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def examine(tmp_path, mosquitto):
+    """What the doctor finds, by topic, with settings of which some are changed."""
+    rows = tmp_path / "rows.txt"
+    rows.touch()
+
+    def examine(now=lambda: datetime.now(UTC), **changes):
+        settings = {
+            "site": "hamburg",
+            "gateway": "gw-1",
+            "data_dir": tmp_path / "state",
+            "engines": [{"serial": "E-1"}],
+            "source": {"kind": "file", "path": rows, "follow": True},
+            "broker": {"port": mosquitto.port},
+        }
+        return {finding.topic: finding for finding in doctor.examine(AgentSettings(**settings | changes), now)}
+
+    return examine
+
+
+def bad(findings):
+    return {topic for topic, finding in findings.items() if finding.verdict == "bad"}
+
+
+def test_where_all_is_well_only_what_was_not_done_yet_is_doubtful(examine):
+    with serving(Centre) as url:
+        findings = examine(centre_url=url)
+    assert {topic for topic, finding in findings.items() if finding.verdict != "good"} == {"agent"}
+    assert "no agent has run" in findings["agent"].found
+    assert "gw-1" not in str(findings["session"].remedy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "topics", "word"),
+    [
+        ({"model": "nothing"}, {"model"}, "nothing"),
+        ({"source": {"kind": "file", "path": "/nowhere"}}, {"source"}, "/nowhere"),
+        ({"source": {"kind": "mqtt", "topic": "rows", "port": 1}}, {"source"}, "127.0.0.1:1"),
+        ({"broker": {"host": "no-such-host.invalid"}}, {"name"}, "no-such-host.invalid"),
+        ({"broker": {"port": 1}}, {"network"}, "port 1"),
+        ({"outbox": {"disk_reserve_bytes": 10**16}}, {"disk"}, "free"),
+        ({"data_dir": "/dev/null/state"}, {"folder"}, "/dev/null"),
+    ],
+)
+def test_what_is_wrong_is_found_with_a_remedy(examine, changes, topics, word):
+    findings = examine(**changes)
+    assert bad(findings) == topics
+    (finding,) = (findings[topic] for topic in topics)
+    assert word in finding.found
+    assert finding.remedy
+
+
+def test_a_broker_without_tls_is_told_from_one_that_cannot_be_used(examine, mosquitto, make_mosquitto):
+    findings = examine(broker={"port": mosquitto.port, "tls": True})
+    assert bad(findings) == {"TLS", "session"}
+    narrow = make_mosquitto("max_packet_size 1000")
+    findings = examine(broker={"port": narrow.port})
+    assert bad(findings) == {"session"}
+    assert "takes packets of 1000 bytes" in findings["session"].found
+
+
+@pytest.mark.parametrize(("ahead_s", "word"), [(3600, "ahead of"), (-86_400, "behind")])
+def test_a_clock_is_compared_with_the_centres(examine, ahead_s, word):
+    with serving(Centre) as url:
+        findings = examine(lambda: datetime.now(UTC) + timedelta(seconds=ahead_s), centre_url=url)
+    assert bad(findings) == {"clock"}
+    told_s, told_word = re.match(r"([\d,]+) s (.*) the centre's", findings["clock"].found).groups()
+    assert told_word == word
+    assert abs(int(told_s.replace(",", "")) - abs(ahead_s)) < 30
+
+
+def test_an_agent_that_has_stopped_and_what_it_lost_are_told(examine, tmp_path):
+    (tmp_path / "state").mkdir()
+    Outbox(tmp_path / "state" / "outbox.db").close()
+    findings = examine()
+    assert bad(findings) == {"agent"}
+    assert findings["agent"].found == "not running"
+    assert findings["outbox"].verdict == "good"
+
+
+def test_the_command_prints_lines_or_json_and_fails_where_something_is_bad(tmp_path, mosquitto, capsys):
+    config = tmp_path / "agent.toml"
+    config.write_text(
+        f'site = "hamburg"\ngateway = "gw-1"\ndata_dir = "{tmp_path / "state"}"\nengines = [{{ serial = "E-1" }}]\n'
+        f'source = {{ kind = "file", path = "/nowhere" }}\nbroker = {{ port = {mosquitto.port} }}\n'
+    )
+    for arguments in ([], ["--json"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["doctor", "--config", str(config), *arguments])
+        assert ended.value.code == 1
+        printed = capsys.readouterr().out
+        if arguments:
+            assert {finding["topic"]: finding["verdict"] for finding in json.loads(printed)}["source"] == "bad"
+        else:
+            assert "✗ source     source.path: /nowhere" in printed
+            assert "→ set it right in the section [source]" in printed
