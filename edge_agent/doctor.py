@@ -219,7 +219,10 @@ def _broker(settings: AgentSettings) -> Iterator[Finding]:
         with socket.create_connection((broker.host, broker.tcp_port), TIMEOUT_S) as line:
             yield _good("network", f"port {broker.tcp_port} answers")
             if broker.encryption is not None:
-                yield _tls(settings, broker.encryption, line)
+                secured = _tls(settings, broker.encryption, line)
+                yield secured
+                if secured.verdict == "bad":
+                    return
     except OSError as error:
         remedy = "is the broker up, the port right, a firewall between?"
         yield _bad("network", f"port {broker.tcp_port} does not answer: {error}", remedy)
