@@ -22,7 +22,7 @@ from edge_agent.ports import SensorSource
 from edge_agent.reduction import Reduction
 from edge_agent.renewal import renewal_of
 from edge_agent.ring import Ring
-from edge_agent.settings import AgentSettings, FileSource, MqttSource
+from edge_agent.settings import AgentSettings, FileSource, MqttSource, TcpSource
 from edge_agent.status import LOCK_FILE, OUTBOX_FILE, RING_FILE, SourceGauge, StatusBoard
 from edge_agent.watchdog import Watchdog
 from shared.errors import SettingsError, SpoolwatchError
@@ -164,9 +164,13 @@ def build_source(settings: AgentSettings, now: Callable[[], datetime]) -> Sensor
 
             return CmapssFile(file, {engine.unit: engine.serial for engine in settings.engines}, now)
         case MqttSource() as mqtt:
-            from edge_agent.sources.mqtt import MqttRows
+            from edge_agent.sources.mqtt import MqttReadings
 
-            return MqttRows(mqtt, {engine.serial for engine in settings.engines})
+            return MqttReadings(mqtt, {engine.serial for engine in settings.engines}, now)
+        case TcpSource() as tcp:
+            from edge_agent.sources.tcp import TcpLines
+
+            return TcpLines(tcp, {engine.serial for engine in settings.engines}, now)
         case ModbusTcpSource() | ModbusRtuSource() as modbus:
             from edge_agent.sources.modbus import ModbusDevices
 

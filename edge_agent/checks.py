@@ -1,14 +1,15 @@
 """What ``spoolwatch-agent check`` looks at: everything that can be wrong before a start, without the runtime."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
 from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource, RegisterMap
 from edge_agent.opcua_settings import OPCUA_MISSING, OpcUaSource
-from edge_agent.settings import AgentSettings, FileSource, MqttSource
+from edge_agent.settings import AgentSettings, FileSource, MqttSource, TcpSource
 from shared.bundle import find_bundle, read_bundle
 from shared.errors import BundleError, SettingsError
+from shared.manifest import Channel
 from shared.runtimes import choose_runtime
 
 
@@ -20,11 +21,13 @@ def check(settings: AgentSettings) -> list[str]:
     """
     found: list[str] = []
     wrong: list[str] = []
-    for look in (_model, _runtime, check_data_dir, check_source, _password_file):
+    for look in (_model, _runtime, check_data_dir, check_source, _cycles, _limits, _password_file, _certificate):
         try:
             found.append(look(settings))
         except SettingsError as error:
             wrong.append(str(error))
+        except BundleError:
+            continue  # the look at the model has told
     if wrong:
         raise SettingsError("\n".join(wrong))
     return [line for line in found if line]
@@ -67,7 +70,9 @@ def check_source(settings: AgentSettings) -> str:
         case FileSource() as file:
             return _file(file)
         case MqttSource() as mqtt:
-            return f"source     mqtt {mqtt.topic} at {mqtt.host}:{mqtt.port}"
+            return f"source     mqtt {mqtt.topic} at {mqtt.host}:{mqtt.port}, {mqtt.gives}"
+        case TcpSource() as lines:
+            return f"source     lines of JSON from {lines.host}:{lines.port}, {lines.gives}"
         case ModbusTcpSource() as tcp:
             return f"source     Modbus at {tcp.host}:{tcp.port}, {_registers(tcp.map, settings)}"
         case ModbusRtuSource() as rtu:
@@ -76,6 +81,21 @@ def check_source(settings: AgentSettings) -> str:
             return f"source     Modbus on {rtu.device}, {_registers(rtu.map, settings)}"
         case OpcUaSource() as opcua:
             return f"source     OPC UA at {opcua.url}, {_nodes(opcua, settings)}"
+
+
+def _cycles(settings: AgentSettings) -> str:
+    if isinstance(settings.source, FileSource) or getattr(settings.source, "gives", None) == "rows":
+        return ""
+    cycle = settings.cycle
+    by = cycle.by if cycle.channel is None else f"{cycle.by} {cycle.channel}"
+    return f"cycles     by {by}; a row is given out after {cycle.quiet_s:g} s of silence at the latest"
+
+
+def _limits(settings: AgentSettings) -> str:
+    wrong = sorted(settings.limits.keys() - {channel.name for channel in _channels(settings)})
+    if wrong:
+        raise SettingsError("\n".join(f"limits.{name}: the model has no such channel" for name in wrong))
+    return f"limits     for {', '.join(settings.limits)}" if settings.limits else ""
 
 
 def _registers(registers: RegisterMap, settings: AgentSettings) -> str:
@@ -93,7 +113,9 @@ def _nodes(source: OpcUaSource, settings: AgentSettings) -> str:
 
 def _mapped(told: Mapping[str, str | None], where: str, settings: AgentSettings) -> str:
     """Hold a map against the model, by channel with its unit: one in the wrong unit would be wrong in silence."""
-    units = {channel.name: channel.unit for channel in read_bundle(find_bundle(settings.model)).manifest.channels}
+    units: dict[str, str | None] = {channel.name: channel.unit for channel in _channels(settings)}
+    if settings.cycle.channel is not None and settings.cycle.by != "gap":
+        units.setdefault(settings.cycle.channel, None)
     wrong = [
         f"{where}.channels.{name}: the model has no such channel"
         if name not in units
@@ -104,6 +126,10 @@ def _mapped(told: Mapping[str, str | None], where: str, settings: AgentSettings)
     if wrong:
         raise SettingsError("\n".join(wrong))
     return f"{len(told)} of {len(units)} channels mapped"
+
+
+def _channels(settings: AgentSettings) -> Sequence[Channel]:
+    return read_bundle(find_bundle(settings.model)).manifest.channels
 
 
 def _file(source: FileSource) -> str:

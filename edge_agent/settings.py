@@ -34,6 +34,8 @@ def _public_key(text: str) -> str:
     return text
 
 
+TOPIC_LEVELS = ("{engine}", "{channel}")
+
 PublicKey = Annotated[str, AfterValidator(_public_key)]
 
 
@@ -155,18 +157,46 @@ class FileSource(Section):
 
 
 class MqttSource(Section):
-    """Rows as JSON from a topic of a local broker; a row is acknowledged only once it is durable."""
+    """Rows, samples or single values from topics of a local broker, acknowledged to it only once they are durable."""
 
     kind: Literal["mqtt"] = "mqtt"
-    topic: str = Field(min_length=1, description="topic filter of the rows")
+    topic: str = Field(
+        min_length=1,
+        description="topic filter; for values with {engine} and {channel} in the place of the levels that name them",
+    )
+    gives: Literal["rows", "samples", "values"] = Field(
+        "rows",
+        description="rows: JSON of whole cycles; samples: JSON of one moment; values: a number of one channel each",
+    )
     host: str = Field("127.0.0.1", min_length=1, description="host name or address of the local broker")
     port: int = Field(1883, ge=1, le=65535, description="TCP port of the local broker")
     mqtt_version: MqttVersion = Field(5, description="5, or 3 for MQTT 3.1.1")
     client_id: Name = Field("spoolwatch-source", description="MQTT client id; its session outlives restarts")
 
+    @model_validator(mode="after")
+    def _topic_names_what_it_must(self) -> "MqttSource":
+        levels = self.topic.split("/")
+        named = [levels.count(name) for name in TOPIC_LEVELS]
+        if self.gives == "values" and named != [1, 1]:
+            raise ValueError("topic: values need {engine} and {channel} in it, each as a level: rig/{engine}/{channel}")
+        if self.gives != "values" and any(name in self.topic for name in TOPIC_LEVELS):
+            raise ValueError('topic: {engine} and {channel} are for gives = "values"; here the JSON names them')
+        return self
+
+
+class TcpSource(Section):
+    """Lines of JSON from a TCP server beside the engine: samples, or rows of whole cycles."""
+
+    kind: Literal["tcp"] = "tcp"
+    host: str = Field(min_length=1, description="host name or address of the server")
+    port: int = Field(ge=1, le=65535, description="its TCP port")
+    gives: Literal["rows", "samples"] = Field(
+        "samples", description="samples: JSON of one moment a line; rows: JSON of whole cycles"
+    )
+
 
 SourceSettings = Annotated[
-    FileSource | MqttSource | ModbusTcpSource | ModbusRtuSource | OpcUaSource, Field(discriminator="kind")
+    FileSource | MqttSource | TcpSource | ModbusTcpSource | ModbusRtuSource | OpcUaSource, Field(discriminator="kind")
 ]
 
 

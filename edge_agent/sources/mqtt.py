@@ -1,56 +1,66 @@
-"""Rows as JSON from a topic of a local MQTT broker, acknowledged to it only once they are durable.
+"""Readings from a local MQTT broker, acknowledged to it only once they are durable.
 
-One message is one row::
+One message is a whole cycle row or a sample as JSON (see ``readings``), or the value of one channel: a number, null
+where there is none, or both with their time::
 
-    {"engine": "E-01", "cycle": 12, "observed_at": "2026-01-31T08:00:00Z", "channels": {"T24": 642.1, "T30": null}}
+    rig/E-01/T24   642.1
+    rig/E-01/T30   {"value": 1589.7, "observed_at": "2026-01-31T08:00:00Z"}
 """
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Collection
-from typing import Annotated
+from collections.abc import AsyncGenerator, Callable, Collection
+from datetime import datetime
 
 import msgspec
-from msgspec import Meta
+import structlog
 
 from edge_agent.mqtt import Connected, Disconnected, LinkOptions, MqttLink, Received
 from edge_agent.ports import Batch, RefusedRow
+from edge_agent.seldom import Seldom
 from edge_agent.settings import MqttSource
+from edge_agent.sources.readings import JsonReadings
 from shared.errors import SourceError
-from shared.messages import Cycle, Utc
-from shared.rows import SensorRow
+from shared.messages import Utc
+from shared.rows import Sample, SensorRow
 
 BATCH_ROWS = 64
 IDLE_S = 1.0
 
 
-class _JsonRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    engine: str
-    cycle: Cycle
+log = structlog.get_logger(__name__)
+
+
+class _Dated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    value: float | None
     observed_at: Utc
-    channels: dict[Annotated[str, Meta(max_length=64)], float | None]
 
 
-_decoder = msgspec.json.Decoder(_JsonRow)
+_values = msgspec.json.Decoder(float | _Dated | None)
 
 
-class MqttRows:
-    """Reads JSON rows from a local broker in a session that outlives restarts of the agent.
+class MqttReadings:
+    """Reads a local broker in a session that outlives restarts of the agent.
 
     Args:
-        settings: broker and topic.
-        engines: serials of this gateway's engines; rows of others are refused.
+        settings: broker, topic and what it gives.
+        engines: serials of this gateway's engines; readings of others are refused.
+        now: the clock that dates samples without a time.
     """
 
     kind = "mqtt"
 
-    def __init__(self, settings: MqttSource, engines: Collection[str]) -> None:
+    def __init__(self, settings: MqttSource, engines: Collection[str], now: Callable[[], datetime]) -> None:
+        self._levels = settings.topic.split("/") if settings.gives == "values" else None
+        self._readings = JsonReadings("rows" if settings.gives == "rows" else "samples", engines, now)
+        self._now = now
+        self._stale = Seldom()
         self._options = LinkOptions(
             host=settings.host,
             port=settings.port,
             client_id=settings.client_id,
             version=settings.mqtt_version,
-            subscriptions=[settings.topic],
+            subscriptions=[settings.topic.replace("{engine}", "+").replace("{channel}", "+")],
             manual_ack=True,
         )
         self._engines = engines
@@ -62,8 +72,8 @@ class MqttRows:
         self._link.open()
         try:
             while True:
-                received = await self._waiting_messages(self._link)
-                yield Batch([self._reading(message.payload) for message in received], receipts=tuple(received))
+                received = [one for one in await self._waiting_messages(self._link) if not self._is_stale(one)]
+                yield Batch([self._reading(message) for message in received], receipts=tuple(received))
         finally:
             await self._link.close()
 
@@ -85,15 +95,28 @@ class MqttRows:
             _take(link.events.get_nowait(), received)
         return received
 
-    def _reading(self, payload: bytes) -> SensorRow | RefusedRow:
+    def _is_stale(self, message: Received) -> bool:
+        """A retained value is the last one before we came, and says not when it was taken."""
+        if self._levels is None or not message.retained or self._link is None:
+            return False
+        self._link.acknowledge(message)
+        if self._stale.due():
+            log.warning("retained_values_left_out", topic=message.topic, reason="nobody knows when they were taken")
+        return True
+
+    def _reading(self, message: Received) -> SensorRow | Sample | RefusedRow:
+        if self._levels is None:
+            return self._readings.read(message.payload)
+        named = dict(zip(self._levels, message.topic.split("/"), strict=False))
+        engine, channel = named["{engine}"], named["{channel}"]
+        if engine not in self._engines:
+            return RefusedRow(message.payload, f"{message.topic}: engine {engine!r} is none of this gateway's engines")
         try:
-            row = _decoder.decode(payload)
+            found = _values.decode(message.payload)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return RefusedRow(payload, str(error))
-        if row.engine not in self._engines:
-            return RefusedRow(payload, f"engine {row.engine!r} is none of this gateway's engines (setting engines)")
-        channels = {name: math.nan if value is None else value for name, value in row.channels.items()}
-        return SensorRow(row.engine, row.cycle, row.observed_at, channels, payload)
+            return RefusedRow(message.payload, f"{message.topic}: {error}")
+        value, at = (found.value, found.observed_at) if isinstance(found, _Dated) else (found, self._now())
+        return Sample(engine, at, {channel: math.nan if value is None else value}, raw=message.payload)
 
 
 def _take(event: Connected | Disconnected | Received, received: list[Received]) -> None:

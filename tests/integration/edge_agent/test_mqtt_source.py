@@ -3,14 +3,18 @@
 import asyncio
 import json
 import math
+from datetime import UTC, datetime, timedelta
 
 import paho.mqtt.client as paho
 import pytest
+from pydantic import ValidationError
 
 from edge_agent.ports import RefusedRow
 from edge_agent.settings import MqttSource
-from edge_agent.sources.mqtt import MqttRows
+from edge_agent.sources.mqtt import MqttReadings
 from shared.errors import SourceError
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -31,8 +35,10 @@ def payload(cycle, engine="E-1"):
 
 
 def rows(mosquitto, version=5):
-    return MqttRows(
-        MqttSource(topic="rig/rows", host=mosquitto.host, port=mosquitto.port, mqtt_version=version), {"E-1"}
+    return MqttReadings(
+        MqttSource(topic="rig/rows", host=mosquitto.host, port=mosquitto.port, mqtt_version=version),
+        {"E-1"},
+        lambda: NOW,
     )
 
 
@@ -82,6 +88,39 @@ async def test_only_accepted_rows_are_forgotten_by_the_broker(mosquitto, hardwar
     second_life = rows(mosquitto, version).batches(None)
     assert [row.cycle for row in (await next_rows(second_life)).readings] == [2]
     await second_life.aclose()
+
+
+async def test_values_of_single_channels_are_samples_dated_by_themselves_or_by_their_arrival(mosquitto, hardware):
+    settings = MqttSource(topic="rig/{engine}/{channel}", gives="values", host=mosquitto.host, port=mosquitto.port)
+    hardware.publish("rig/E-1/T24", "1.0", qos=1, retain=True).wait_for_publish(5)  # from nobody knows when
+    batches = MqttReadings(settings, {"E-1"}, lambda: NOW).batches(None)
+    await subscribed(batches)
+    dated = '{"value": 3.5, "observed_at": "2026-01-02T00:00:05Z"}'
+    for topic, payload in [("T24", "2.5"), ("T30", "null"), ("P30", dated), ("phi", "high")]:
+        hardware.publish(f"rig/E-1/{topic}", payload, qos=1).wait_for_publish(5)
+    readings = []
+    while len(readings) < 4:
+        readings += (await next_rows(batches)).readings
+    first, missing, third, refused = readings
+    assert (first.channels, first.observed_at, first.cycle) == ({"T24": 2.5}, NOW, None)
+    assert math.isnan(missing.channels["T30"])
+    assert (third.channels, third.observed_at) == ({"P30": 3.5}, NOW + timedelta(seconds=5))
+    assert refused.reason.startswith("rig/E-1/phi: ")
+    await batches.aclose()
+
+
+@pytest.mark.parametrize(
+    ("gives", "topic"),
+    [
+        ("values", "rig/+/T24"),
+        ("values", "rig/{engine}"),
+        ("values", "rig/x{engine}/{channel}"),
+        ("rows", "rig/{engine}"),
+    ],
+)
+def test_a_topic_that_does_not_name_what_it_must_is_refused(gives, topic):
+    with pytest.raises(ValidationError, match="topic: "):
+        MqttSource(topic=topic, gives=gives)
 
 
 async def test_a_lost_broker_is_a_failed_source(mosquitto):
