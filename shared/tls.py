@@ -49,10 +49,26 @@ class Tls:
         return context
 
 
+class _Socket(ssl.SSLSocket):
+    """A socket that is closed where its handshake fails; paho forgets it then."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self.close()
+            raise
+
+
 class _Context(ssl.SSLContext):
     """A context that may be told another name than that of the host."""
 
     server_name: str | None = None
+
+    def __init__(self, *_: object) -> None:
+        self.sslsocket_class = _Socket
 
     def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
         if self.server_name is not None:

@@ -58,6 +58,7 @@ class Mosquitto:
         program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
         assert program, "mosquitto is missing: install Debian's package mosquitto"
         self.port = free_port()
+        self._ports = (self.port,)
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
             f"listener {self.port} {self.host}\nallow_anonymous true\npersistence false\n"
@@ -68,7 +69,8 @@ class Mosquitto:
 
     def start(self):
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for_port(self.port)
+        for port in self._ports:
+            wait_for_port(port)
 
     def kill(self):
         """As a power cut would."""
@@ -126,6 +128,7 @@ class SecureMosquitto(Mosquitto):
         }.items():
             assert shown in text
             text = text.replace(shown, str(here))
+        self._ports = (self.port, self.websocket_port)
         # As root, mosquitto would become a user who cannot write here.
         user = "user root\n" if os.geteuid() == 0 else ""
         self._config.write_text(f"{user}persistence true\npersistence_location {folder}/\n{text}")
