@@ -52,11 +52,10 @@ class Profile:
     def fly(self, row: Sequence[float], generator: np.random.Generator) -> Flight:
         """Spread a row of the engine model over a flight, of which the medians are that row, but for rounding."""
         mean = np.asarray(row, np.float64)
-        # An even number of samples: a single highest one would be a spike.
-        climb = 2 * round(CLIMB_SHARE * self.flight_s / 2)
-        done = (np.arange(climb) + 0.5) / climb
-        excess, height = np.sin(np.pi * done) ** 2, (1 - np.cos(np.pi * done)) / 2
-        up = EXCESS * excess[:, None] * mean + self._noise(climb, generator)
+        climb = round(CLIMB_SHARE * self.flight_s)
+        height = (1 - np.cos(np.pi * (np.arange(climb) + 0.5) / climb)) / 2
+        # The excess only ever falls: a highest sample between two others would be a spike.
+        up = EXCESS * (1 - height)[:, None] * mean + self._noise(climb, generator)
         level = self._paired_noise(self.flight_s - 2 * climb, generator)
         values = mean + np.concatenate([up, level, -up[::-1]])
         steady = np.ones(self.flight_s - 2 * climb)

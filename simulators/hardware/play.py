@@ -150,11 +150,11 @@ class _Play:
         self._truth = truth
         self._wish = wish
         self._say = say
-        self._started_s = time.monotonic()
-        self._began: dict[str, int] = {}
+        self._started_s: float | None = None
 
     async def run(self) -> None:
-        """Wait for the first connection, then play; engines that have failed show their last sample."""
+        """Show the first sample until somebody connects, then play; engines that have failed show their last one."""
+        await self._step()  # whoever connects sees the first sample, not registers without anything in them
         await self._rest_until(lambda: self._line.used)
         await self._rest(SETTLE_S)
         self._say("the engines fly; Ctrl-C stops")
@@ -185,7 +185,12 @@ class _Play:
     @property
     def _over(self) -> bool:
         limit_s = self._options.seconds
-        return self._wish.wanted or (limit_s is not None and time.monotonic() - self._started_s >= limit_s)
+        return self._wish.wanted or (limit_s is not None and self._elapsed_s >= limit_s)
+
+    @property
+    def _elapsed_s(self) -> float:
+        """Since the engines fly; before that no time passes."""
+        return -1.0 if self._started_s is None else time.monotonic() - self._started_s
 
     async def _rest_until(self, wanted: Callable[[], bool]) -> None:
         while not (wanted() or self._over):
@@ -195,7 +200,7 @@ class _Play:
         """Rest, and look after the line meanwhile."""
         until_s = time.monotonic() + seconds
         while not self._over:
-            if self._line.follow(time.monotonic() - self._started_s):
+            if self._line.follow(self._elapsed_s):
                 self._truth.tell(LineTruth(state=self._line.state, at=datetime.now(UTC)))
             left_s = until_s - time.monotonic()
             await asyncio.sleep(max(0.0, min(TICK_S, left_s)))
