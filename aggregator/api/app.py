@@ -40,6 +40,7 @@ from aggregator.api.routes import (
     people,
     predict,
     quarantine,
+    samples,
     sessions,
     why,
 )
@@ -69,7 +70,7 @@ DEFAULTS = ApiSettings()
 ASKED_WITH = ("If-None-Match", HEADER, "Last-Event-ID", REQUEST_ID, "traceparent")
 ROUTERS = (
     *(fleet, engines, overhauls, why, history, buckets, files, lineage, predict),
-    *(installations, gateways, enrolment, commands, missing, quarantine),
+    *(installations, gateways, enrolment, commands, samples, missing, quarantine),
     *(events, sessions, people, api_keys, audit),
 )
 

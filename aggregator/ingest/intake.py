@@ -128,7 +128,21 @@ def _decode_status(payload: bytes) -> Status:
 def _decode_reply(payload: bytes) -> Reply:
     reply = messages.decode(payload, Reply)
     _check_text(payload)
+    if reply.samples is not None:
+        _check_samples(reply.samples)
     return reply
+
+
+def _check_samples(chunk: messages.SampleChunk) -> None:
+    if chunk.oldest_at is not None:
+        _check_time("samples.oldest_at", chunk.oldest_at)
+    for observed_at, cycle, values in chunk.lines:
+        if observed_at.tzinfo is not UTC:
+            _check_time("samples.lines", observed_at)
+        if len(values) != len(chunk.channels):
+            raise MessageError(f"{len(values)} values for {len(chunk.channels)} channels - at `$.samples.lines`")
+        if cycle is not None and abs(cycle) >= 2**63:
+            raise MessageError(f"{cycle} is no cycle - at `$.samples.lines`")
 
 
 def _check_text(body: bytes) -> None:

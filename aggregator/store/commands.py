@@ -7,11 +7,12 @@ from uuid import uuid4
 
 import msgspec
 import structlog
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 from sqlmodel import Session, col, tuple_
 from sqlmodel import select as read
 
 from aggregator.access.roles import THIS_MACHINE, Caller, Sites
+from aggregator.store import samples
 from aggregator.store.arrivals import ReplyArrival
 from aggregator.store.audit import Change, audit
 from aggregator.store.command_table import GatewayCommand
@@ -20,6 +21,7 @@ from aggregator.store.missing import miss_unavailable
 from aggregator.store.placements import Placed
 from aggregator.store.ranges import intersect
 from aggregator.store.registry import key_of
+from aggregator.store.samples import keep_part
 from aggregator.store.tables import Engine, Gateway, Model, Prediction, core
 from shared import messages
 from shared.messages import Command, Order
@@ -106,8 +108,10 @@ def take_reply(connection: Connection, arrival: ReplyArrival) -> None:
     if (found.site, found.name) != (topic.site, topic.gateway):
         return
     this = update(_command).where(_command.c.id == found.id)
-    said = {"outcome": reply.outcome, "reason": reply.reason, "answered_at": arrival.received_at}
-    connection.execute(this.where(_command.c.outcome.is_(None)).values(said))
+    is_done = reply.samples is None or keep_part(connection, found.id, found.asked, reply.samples).is_whole
+    said = {"outcome": reply.outcome if is_done else None, "reason": reply.reason}
+    first_heard = func.coalesce(_command.c.answered_at, arrival.received_at)
+    connection.execute(this.where(_command.c.outcome.is_(None)).values(**said, answered_at=first_heard))
     known = [(first, last) for first, last in found.unavailable or ()]
     asked = [(first, last) for first, last in found.asked.get("ranges", ())]
     unavailable = intersect(asked, [*known, *reply.unavailable])
@@ -116,7 +120,12 @@ def take_reply(connection: Connection, arrival: ReplyArrival) -> None:
 
 
 def forget_old(store: Store, now: datetime) -> int:
-    """Delete the commands that were sent longer than ``KEPT`` ago; returns how many they were."""
+    """Delete the commands that were sent longer than ``KEPT`` ago, and samples that came of them sooner.
+
+    Returns how many commands they were.
+    """
+    with store.writing() as connection:
+        samples.forget_old(connection, select(_command.c.id).where(_command.c.issued_at < now - samples.KEPT))
     old = select(_command.c.id).where(_command.c.issued_at < now - KEPT).limit(FORGOTTEN_AT_ONCE)
     forgotten = 0
     while True:

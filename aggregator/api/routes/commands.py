@@ -12,15 +12,17 @@ from aggregator.access.roles import Caller, Role, Sites
 from aggregator.api.deps import Centre, CentreDep, EngineerDep, NowDep, SessionDep, VisibleSites
 from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_of, take
 from aggregator.api.problems import invalid, problems
-from aggregator.api.schemas.commands import Command, CommandQuery, NewCommand, Resend
+from aggregator.api.schemas import commands as schemas
+from aggregator.api.schemas.commands import Command, CommandQuery, NewCommand
 from aggregator.api.schemas.names import AwareUtc, Name
 from aggregator.api.selection import FieldsQuery
 from aggregator.gateways import UnreachableError
 from aggregator.store.commands import find_command, list_commands
 from aggregator.store.reads import Session
 from aggregator.store.reads.gateways import find_gateway_at
+from aggregator.store.samples import find_fetched
 from aggregator.store.tables import Gateway
-from shared.messages import RestartSource, SendAgain
+from shared.messages import FetchSamples, RestartSource, SendAgain
 
 _PLACE: TypeAdapter[tuple[AwareUtc, str]] = TypeAdapter(tuple[AwareUtc, str])
 
@@ -71,7 +73,8 @@ def read_commands(
     kept, last = take(list_commands(session, gateway, place_of(query.cursor, _PLACE), query.limit + 1), query.limit)
     cursor = None if last is None else cursor_of((last.issued_at, last.id))
     link_next(request, response, cursor)
-    return Page(items=[Command.of(command, name, now) for command in kept], next=cursor)
+    fetched = find_fetched(session, [command.id for command in kept])
+    return Page(items=[Command.of(command, name, now, fetched.get(command.id)) for command in kept], next=cursor)
 
 
 @router.get("/{id}", summary="What became of a command", responses=problems(404, 422))
@@ -88,7 +91,7 @@ def read_command(
     command = find_command(session, sites, id, name)
     if command is None:
         raise HTTPException(404, f"Gateway {name} was sent no command {id}.")
-    return Command.of(command, name, now)
+    return Command.of(command, name, now, find_fetched(session, [id]).get(id))
 
 
 def _send(centre: Centre, caller: Caller, name: str, wanted: NewCommand) -> tuple[Gateway, str]:
@@ -103,9 +106,13 @@ def _send(centre: Centre, caller: Caller, name: str, wanted: NewCommand) -> tupl
         raise HTTPException(409, f"The command was not sent: {error}.") from error
 
 
-def _order(gateway: Gateway, wanted: NewCommand) -> SendAgain | RestartSource:
-    if not isinstance(wanted, Resend):
+def _order(gateway: Gateway, wanted: NewCommand) -> SendAgain | RestartSource | FetchSamples:
+    if isinstance(wanted, schemas.RestartSource):
         return RestartSource()
+    if isinstance(wanted, schemas.FetchSamples):
+        if wanted.since > wanted.until:
+            raise invalid("body.fetch_samples.since", "is after until")
+        return FetchSamples(engine=wanted.engine, since=wanted.since, until=wanted.until, limit=wanted.limit)
     if any(first > last for first, last in wanted.ranges):
         raise invalid("body.resend.ranges", "a range begins behind its end")
     return SendAgain(stream_id=wanted.stream_id or gateway.stream_id or "", ranges=wanted.ranges)
@@ -121,6 +128,7 @@ def _gateway(session: Session, sites: Sites, name: str) -> tuple[Gateway, dateti
 def _show(centre: Centre, command_id: str, gateway: str) -> Command:
     with centre.store.session() as session:
         command = find_command(session, None, command_id)
+        fetched = find_fetched(session, [command_id]).get(command_id)
     if command is None:
         raise RuntimeError(f"the command {command_id} was written and is not there")
-    return Command.of(command, gateway, centre.now())
+    return Command.of(command, gateway, centre.now(), fetched)

@@ -1,16 +1,14 @@
-"""The history of one engine as CSV, streamed: for a planner's spreadsheet, however long it is."""
+"""The history of one engine as CSV: for a planner's spreadsheet."""
 
-import csv
-import io
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from aggregator.access.roles import Sites
+from aggregator.api.csv_files import CSV, Line, columns_of, harmless, respond, values_of
 from aggregator.api.deps import Centre, CentreDep, Serial, VisibleSites
 from aggregator.api.problems import no_such_engine, problems
 from aggregator.api.schemas.spans import PredictionLine, SpanQuery, TelemetryFileQuery, TelemetryLine
@@ -22,10 +20,6 @@ from aggregator.store.tables import Model, Prediction, Telemetry
 PORTION = 1000
 
 Read = TypeVar("Read")
-Line = Sequence[Any]
-_CSV: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "Times are RFC 3339 in UTC."}
-}
 
 router = APIRouter(prefix="/engines/{serial}", tags=["history"])
 
@@ -34,7 +28,7 @@ router = APIRouter(prefix="/engines/{serial}", tags=["history"])
     "/telemetry.csv",
     summary="An engine's rows as CSV",
     response_class=StreamingResponse,
-    responses=_CSV | problems(404, 422),
+    responses=CSV | problems(404, 422),
 )
 def read_telemetry_file(
     serial: Serial, centre: CentreDep, sites: VisibleSites, query: Annotated[TelemetryFileQuery, Query()]
@@ -53,25 +47,25 @@ def read_telemetry_file(
         until_id = latest_telemetry_id(session)
         span = Span(query.from_cycle, query.to_cycle, query.installation_id, until_id=until_id)
         channels = query.channel or list_channels(session, engine_id, span)
-    columns = _columns(TelemetryLine._fields, query.fields)
+    columns = columns_of(TelemetryLine._fields, query.fields)
     if "channels" in columns:
         columns.remove("channels")
     else:
         channels = []
 
     def lines() -> Iterator[list[Line]]:
-        yield [(*columns, *map(_harmless, channels))]
+        yield [(*columns, *map(harmless, channels))]
         for portion in _portions(centre, engine_id, span, read):
-            yield [(*_values(row, columns), *(row.channels.get(channel) for channel in channels)) for row in portion]
+            yield [(*values_of(row, columns), *(row.channels.get(channel) for channel in channels)) for row in portion]
 
-    return _respond(lines(), f"{serial}-telemetry.csv")
+    return respond(lines(), f"{serial}-telemetry.csv")
 
 
 @router.get(
     "/predictions.csv",
     summary="An engine's predictions as CSV",
     response_class=StreamingResponse,
-    responses=_CSV | problems(404, 422),
+    responses=CSV | problems(404, 422),
 )
 def read_prediction_file(
     serial: Serial, centre: CentreDep, sites: VisibleSites, query: Annotated[SpanQuery[PredictionLine], Query()]
@@ -83,31 +77,21 @@ def read_prediction_file(
 
     span = Span(query.from_cycle, query.to_cycle, query.installation_id)
     portions = _portions(centre, _engine_id(centre, sites, serial), span, read)
-
-    columns = _columns(PredictionLine._fields, query.fields)
+    columns = columns_of(PredictionLine._fields, query.fields)
 
     def lines() -> Iterator[list[Line]]:
         yield [columns]
         for portion in portions:
-            yield [_values(_prediction_line(*row), columns) for row in portion]
+            yield [values_of(_prediction_line(*row), columns) for row in portion]
 
-    return _respond(lines(), f"{serial}-predictions.csv")
-
-
-def _columns(there_are: Sequence[str], wanted: Collection[str] | None) -> list[str]:
-    return [column for column in there_are if wanted is None or column in wanted]
-
-
-def _values(row: object, columns: Iterable[str]) -> Line:
-    values = [getattr(row, column) for column in columns]
-    return [value.isoformat() if isinstance(value, datetime) else value for value in values]
+    return respond(lines(), f"{serial}-predictions.csv")
 
 
 def _prediction_line(one: Prediction, model: Model) -> PredictionLine:
     return PredictionLine(
         *(one.cycle, one.installation_id, one.observed_at, one.predicted_at, one.received_at),
         *(one.rul_mean_cycles, one.rul_q05_cycles, one.rul_q50_cycles, one.rul_q95_cycles, one.cap_cycles),
-        *map(_harmless, (model.name, model.version, model.sha256, one.runtime, one.origin)),
+        *map(harmless, (model.name, model.version, model.sha256, one.runtime, one.origin)),
     )
 
 
@@ -135,26 +119,3 @@ def _portions(
             span = replace(span, after=found[-1][0])
         if len(found) < PORTION:
             return
-
-
-def _respond(portions: Iterable[list[Line]], name: str) -> StreamingResponse:
-    return StreamingResponse(
-        map(_as_csv, portions),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
-
-
-def _as_csv(lines: list[Line]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(lines)
-    return text.getvalue()
-
-
-def _harmless(text: str) -> str:
-    """A text of a gateway, which no spreadsheet may take for a formula.
-
-    >>> _harmless("=1+1"), _harmless("T24")
-    ("'=1+1", 'T24')
-    """
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -83,6 +83,7 @@ def test_the_snippets_run_and_do_what_the_page_says(url, tmp_path):
     assert "no prediction: waiting \n" in said
     assert any('"origin":"centre"' in one for one in said)
     assert any('"action":"restart_source"' in one for one in said)
+    assert "fetch_samples waiting None\nobserved_at,cycle\n" in said
     assert any(
         re.search(r"^ESN-1002 \d+\.\d+ None\nESN-1003 None engine ESN-1003 is installed nowhere", one) for one in said
     )

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from aggregator.store.commit import commit
 from aggregator.store.database import Store
 from aggregator.store.people import add_person
 from aggregator.store.tables import Engine, Gateway
-from shared.messages import ModelRef, Predict, Reply
+from shared.messages import FetchSamples, ModelRef, Predict, Reply
 from shared.topics import GatewayTopic
 
 FOLDER = Path(__file__).parents[4]
@@ -75,12 +76,12 @@ def _engines(site):
     return {"engines": [{"engine": f"E-{site}"}]}
 
 
-def _ask(store, serial, gateway, now):
-    """Have a gateway asked to predict an engine; the id of the command."""
+def _ask(store, serial, gateway, now, order=Predict):
+    """Have a gateway asked for something about an engine; the id of the command."""
     with store.session() as session:
         (engine,) = session.exec(select(Engine).where(Engine.serial == serial))
         (asked,) = session.exec(select(Gateway).where(Gateway.name == gateway))
-    return issue(store, asked, Predict(engine=serial), now, now, engine=engine).command_id
+    return issue(store, asked, order(engine=serial), now, now, engine=engine).command_id
 
 
 LIST = "not in the list"
@@ -130,6 +131,9 @@ CASES = {
     # It was never heard from, so that nothing can be asked of it.
     "POST /api/v1/gateways/{name}/commands": Case(
         "/api/v1/gateways/gw-{site}/commands", lambda _: {"action": "restart_source"}, 409
+    ),
+    "GET /api/v1/gateways/{name}/commands/{id}/samples.csv": Case(
+        "/api/v1/gateways/gw-{site}/commands/{fetch}/samples.csv"
     ),
     "GET /api/v1/operations/{id}": Case("/api/v1/operations/{command}"),
     "GET /api/v1/installations": Case("/api/v1/installations", foreign=LIST),
@@ -185,6 +189,9 @@ async def sites(app, client, recorder, store, clock, bearer, logged_in):
             "epoch": store.epoch().partition("-")[0],
             "prediction": engine["prediction"]["id"],
             "command": _ask(store, f"E-{site}", f"gw-{site}", clock()),
+            "fetch": _ask(
+                store, f"E-{site}", f"gw-{site}", clock(), partial(FetchSamples, since=clock(), until=clock())
+            ),
         }
         add_person(store, f"p-{site}", "no hash", (Grant(Role.VIEWER, site),), ROOT, clock())
     return ids
