@@ -14,11 +14,14 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from edge_agent.modbus_settings import ModbusTcpSource, RegisterMap
+from edge_agent.opcua_settings import OpcUaSource
 from edge_agent.settings import FileSource, MqttSource, TcpSource
 from edge_agent.sources.file import CmapssFile
 from edge_agent.sources.modbus import ModbusDevices
 from edge_agent.sources.mqtt import MqttReadings
+from edge_agent.sources.opcua import OpcUaNodes
 from edge_agent.sources.tcp import TcpLines
+from simulators.link import Link
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 HOST = "127.0.0.1"
@@ -247,6 +250,34 @@ class ModbusRig(Rig):
             await self.read.wait()
 
 
+class OpcUaRig(Rig):
+    takes_garbage = names_engines = False
+
+    def __init__(self, plc):
+        self.plc = plc
+        self.plc.write(-1000, T24=0.0)
+        self.link = Link(plc.port)
+        self.link.refuse()
+
+    def source(self):
+        settings = OpcUaSource(
+            url=f"opc.tcp://{HOST}:{self.link.port}",
+            interval_s=0.02,
+            timeout_s=1.0,
+            nodes={"channels": {"T24": "ns=2;s={engine}.T24"}},
+        )
+        return OpcUaNodes(settings, {1: "E-1"}, now)
+
+    async def come(self):
+        self.link.heal()
+
+    async def go(self):
+        self.link.refuse()
+
+    async def give(self, number):
+        await asyncio.to_thread(self.plc.write, number, T24=float(number))
+
+
 RIGS = {
     "file": FileRig,
     "mqtt_rows": MqttRowsRig,
@@ -254,15 +285,21 @@ RIGS = {
     "mqtt_values": MqttValuesRig,
     "tcp": TcpRig,
     "modbus_tcp": ModbusRig,
+    "opcua": OpcUaRig,
 }
 
 
 @pytest.fixture(params=RIGS)
 async def rig(request, tmp_path):
     kind = RIGS[request.param]
-    rig = kind(tmp_path, request.getfixturevalue("mosquitto") if issubclass(kind, MqttRig) else None)
+    if kind is OpcUaRig:
+        rig = OpcUaRig(request.getfixturevalue("plc"))
+    else:
+        rig = kind(tmp_path, request.getfixturevalue("mosquitto") if issubclass(kind, MqttRig) else None)
     yield rig
-    if isinstance(rig, MqttRig):
+    if isinstance(rig, OpcUaRig):
+        rig.link.close()
+    elif isinstance(rig, MqttRig):
         rig.end()
     elif isinstance(rig, TcpRig | ModbusRig) and rig.server is not None:
         await rig.go()

@@ -1,0 +1,72 @@
+"""An OPC UA server that tests write, in a thread of its own, for it takes seconds to start."""
+
+import asyncio
+import socket
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from asyncua import Server, ua
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+NAMES = ("cycle", "T24", "T30")
+
+
+class Plc:
+    """A server with three nodes per engine, which a test writes."""
+
+    def __init__(self):
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._run(self._start())
+
+    def write(self, at_s, cycle=None, engine="E-1", **channels):
+        """Write values, or data values, under the time so many seconds after ``NOW``."""
+        at = NOW + timedelta(seconds=at_s)
+        values = {"cycle": cycle, **channels} if cycle is not None else channels
+        self._run(self._write(engine, at, values))
+
+    def stop(self):
+        self._run(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(60)
+        self._loop.close()
+
+    def _run(self, work):
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    async def _start(self):
+        self._server = Server()
+        await self._server.init()
+        self._server.set_endpoint(f"opc.tcp://127.0.0.1:{self.port}")
+        self._server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        await self._server.register_namespace("urn:test")
+        for engine in ("E-1", "E-2"):
+            for name in NAMES:
+                node_id = ua.NodeId(f"{engine}.{name}", 2)
+                await self._server.nodes.objects.add_variable(node_id, f"2:{engine}.{name}", 0.0)
+        await self._server.start()
+
+    async def _end(self):
+        await self._server.stop()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    async def _write(self, engine, at, values):
+        for name, value in values.items():
+            status, value = value if isinstance(value, tuple) else (ua.StatusCode(), value)
+            told = ua.DataValue(ua.Variant(value, ua.VariantType.Double), status, SourceTimestamp=at)
+            await self._server.write_attribute_value(ua.NodeId(f"{engine}.{name}", 2), told)
+
+
+@pytest.fixture(scope="session")
+def plc():
+    plc = Plc()
+    yield plc
+    plc.stop()
