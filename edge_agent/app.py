@@ -96,6 +96,7 @@ async def _run(
         settings.delivery.heartbeat_interval_s,
         source=gauge,
         now=now,
+        latest=lambda: pipeline.latest(),
     )
     link = MqttLink(link_options(settings), will=_will(settings, board))
     desired = Desired(settings, outbox)

@@ -100,6 +100,10 @@ class Engines:
                 log.exception("row_failed", engine=row.engine)
             raise RowError(f"engine {row.engine}: no record can be made: {type(error).__name__}: {error}") from error
 
+    def latest(self) -> dict[str, Prediction | str]:
+        """By serial the prediction after the latest row, or why there is none."""
+        return {serial: engine.latest for serial, engine in self._engines.items()}
+
     def predict_again(self, serial: str, request_id: str) -> bytes:
         """Predict an engine once more after its latest row, because the centre asks for it; the encoded record.
 

@@ -3,14 +3,16 @@
 import fcntl
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import disk_usage
 
 import msgspec
 
 from edge_agent.outbox import Outbox
 from edge_agent.settings import OutboxSettings
-from edge_agent.status import LOCK_FILE, OUTBOX_FILE, LocalStatus, StatusFileError, read_local_status
+from edge_agent.status import LOCK_FILE, OUTBOX_FILE, EngineView, LocalStatus, StatusFileError, read_local_status
 from shared.errors import SettingsError
 from shared.messages import OutboxStatus, Utc
+from shared.wording import rul_text
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +34,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None = None
     certificate_expires_at: Utc | None = None
     certificate_error: str | None = None
+    disk_free_bytes: int = 0
 
 
 def look(folder: Path, settings: OutboxSettings, cert_file: Path | None = None) -> View:
@@ -69,6 +72,7 @@ def look(folder: Path, settings: OutboxSettings, cert_file: Path | None = None) 
             last_error=last_error,
             certificate_expires_at=expires_at,
             certificate_error=certificate_error,
+            disk_free_bytes=disk_usage(folder).free,
         )
     finally:
         outbox.close()
@@ -81,7 +85,7 @@ def render(view: View, *, as_json: bool) -> str:
     lines = [
         f"agent      {'running' if view.running else 'not running'}",
         f"outbox     {view.outbox.unacked} records wait for the centre, {view.outbox.size_bytes / 1e6:.1f} MB",
-        f"room       {_room(view)}",
+        f"room       {_room(view)}; {view.disk_free_bytes / 1e6:,.0f} MB of the disk are free",
         f"set aside  {view.outbox.dead_letters} records quarantined by the centre{_gone(view.dead_letters_given_up)}, "
         f"{view.refused_rows} rows refused{_gone(view.refused_rows_given_up)}",
         f"stream     {view.stream_id}, next seq {view.next_seq}",
@@ -100,13 +104,32 @@ def render(view: View, *, as_json: bool) -> str:
         source = view.last.status.source
         lines += [
             f"link       {view.last.link}",
-            f"source     {source.kind}: {source.state}, {source.rows} rows since the start of the agent",
-            f"engines    {', '.join(view.last.status.engines)}",
+            f"source     {source.kind}: {source.state}, {view.last.rows_per_s:.1f} rows/s, {source.rows} since the "
+            f"start of the agent{_last_row(source.last_row_at)}",
+            *_engines(view.last),
             f"as of      {view.last.written_at:%Y-%m-%d %H:%M:%S} UTC",
         ]
         if source.last_error:
             lines.append(f"last error {source.last_error}")
     return "\n".join(lines)
+
+
+def _last_row(at: datetime | None) -> str:
+    return "" if at is None else f", the last at {at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _engines(last: LocalStatus) -> list[str]:
+    """A line each: serial, cycle, remaining useful life with its interval, and what is wrong with the rows."""
+    return [f"engine     {engine.serial}: {_engine(engine)}" for engine in last.engines]
+
+
+def _engine(engine: EngineView) -> str:
+    if engine.rul_cycles is None or engine.cap_cycles is None:
+        return engine.reason or "no prediction yet"
+    rul = engine.rul_cycles
+    text = f"RUL {rul_text(rul.q05, rul.q50, rul.q95, engine.cap_cycles)} cycles at cycle {engine.cycle}"
+    flags = "; ".join(f"{channel} {', '.join(flags)}" for channel, flags in sorted(engine.flags.items()))
+    return f"{text} ({flags})" if flags else text
 
 
 def _certificate(file: Path | None) -> tuple[datetime | None, str | None]:

@@ -24,7 +24,7 @@ from edge_agent.settings import OutboxSettings
 from edge_agent.status import SourceGauge
 from shared.desired import DesiredEngine
 from shared.errors import RowError, SourceError
-from shared.messages import as_reason
+from shared.messages import Prediction, as_reason
 from shared.predictor import Predictor
 from shared.rows import SensorRow
 
@@ -113,6 +113,10 @@ class Pipeline:
         self._heard_at_s = time.monotonic()
         self._source_failure = Seldom()
         self._write_failure = Seldom()
+
+    def latest(self) -> dict[str, Prediction | str]:
+        """By serial the prediction after the latest row, or why there is none."""
+        return self._engines.latest()
 
     def predict(self, serial: str, request_id: str) -> None:
         """Predict an engine once more after its latest row, in a durable record that names the request.

@@ -1,7 +1,8 @@
 """What the agent says of itself: to the centre over MQTT, and to people on the box through a file."""
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -10,8 +11,20 @@ import msgspec
 import structlog
 
 from edge_agent.outbox import Outbox, OutboxError
+from edge_agent.outbox.rate import Rate
 from shared.errors import SpoolwatchError
-from shared.messages import ModelRef, Session, SourceStatus, Status, StatusEvent, Utc, as_reason
+from shared.messages import (
+    Flags,
+    ModelRef,
+    Prediction,
+    RulCycles,
+    Session,
+    SourceStatus,
+    Status,
+    StatusEvent,
+    Utc,
+    as_reason,
+)
 
 STATUS_FILE = "status.json"
 OUTBOX_FILE = "outbox.db"
@@ -31,15 +44,23 @@ class SourceGauge:
     Args:
         kind: the source's ``kind`` setting.
         refused_rows: rows set aside so far.
+        clock_s: a monotonic clock.
     """
 
-    def __init__(self, kind: str, refused_rows: int = 0) -> None:
+    def __init__(self, kind: str, refused_rows: int = 0, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.status = SourceStatus(kind=kind, state="waiting", refused_rows=refused_rows)
         self._has_failed = False
+        self._rate = Rate(clock_s)
+
+    def rows_per_s(self) -> float:
+        """Rows accepted per second, over the last ten minutes or since the start."""
+        return self._rate.per_s()[0]
 
     def note(self, *, last_error: str | None = None, **changes: object) -> None:
         """Change some of the fields; the last error stays until there is another, and says when a failure is over."""
+        before = self.status.rows
         self.status = msgspec.structs.replace(self.status, **changes)
+        self._rate.note(self.status.rows - before, 0)
         if last_error is None and self._has_failed and self.status.state in ("reading", "ended"):
             last_error = f"over: {self.status.last_error}"
         if last_error is not None:
@@ -48,12 +69,29 @@ class SourceGauge:
         self._has_failed = self.status.state == "failed" or (is_waiting and (self._has_failed or bool(last_error)))
 
 
+class EngineView(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine as the agent sees it: its latest prediction, or why there is none."""
+
+    serial: str
+    cycle: int | None = None
+    observed_at: Utc | None = None
+    rul_cycles: RulCycles | None = None
+    cap_cycles: float | None = None
+    flags: Flags = {}
+    reason: str | None = None
+
+
 class LocalStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The status file: the last status message, and the link as the agent sees it."""
+    """The status file: the last status message, the link as the agent sees it, rows per second and the engines.
+
+    ``rows_per_s`` is over the last ten minutes, or since the start.
+    """
 
     written_at: Utc
     link: str
     status: Status
+    rows_per_s: float = 0.0
+    engines: list[EngineView] = []
 
 
 class StatusBoard:
@@ -67,6 +105,7 @@ class StatusBoard:
         heartbeat_interval_s: how often a heartbeat is promised.
         source: how the sensor source is doing.
         now: the clock, aware UTC.
+        latest: by serial the latest prediction, or why there is none.
     """
 
     def __init__(
@@ -79,8 +118,10 @@ class StatusBoard:
         *,
         source: SourceGauge,
         now: Callable[[], datetime],
+        latest: Callable[[], Mapping[str, Prediction | str]] = dict,
     ) -> None:
         self._outbox = outbox
+        self._latest = latest
         self._session = session
         self._engines = engines
         self._model = model
@@ -109,7 +150,13 @@ class StatusBoard:
         """Replace the status file in one step, so that a reader never sees half of it; a full disk keeps the last."""
         fresh = folder / f"{STATUS_FILE}.new"
         try:
-            local = LocalStatus(written_at=self._now(), link=link, status=self.message("heartbeat"))
+            local = LocalStatus(
+                written_at=self._now(),
+                link=link,
+                status=self.message("heartbeat"),
+                rows_per_s=self._source.rows_per_s(),
+                engines=[_view(serial, latest) for serial, latest in self._latest().items()],
+            )
             fresh.write_bytes(msgspec.json.encode(local))
             os.replace(fresh, folder / STATUS_FILE)
         except (OSError, OutboxError) as error:
@@ -118,6 +165,19 @@ class StatusBoard:
             self._writable = False
         else:
             self._writable = True
+
+
+def _view(serial: str, latest: Prediction | str) -> EngineView:
+    if isinstance(latest, str):
+        return EngineView(serial=serial, reason=latest)
+    return EngineView(
+        serial=serial,
+        cycle=latest.cycle,
+        observed_at=latest.observed_at,
+        rul_cycles=latest.rul_cycles,
+        cap_cycles=latest.cap_cycles,
+        flags=latest.flags,
+    )
 
 
 def read_local_status(folder: Path) -> LocalStatus | None:

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from math import floor
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from shared import wording
 from simulators.centre import EngineView, Rul
 from simulators.emitter import DataLogger
 
@@ -111,20 +111,8 @@ def health_text(logger: DataLogger, view: EngineView) -> str:
 
 
 def rul_text(rul: Rul | None) -> str:
-    """The median and its interval; what is at the model's cap reads "at least".
-
-    >>> rul_text(Rul(q05=61.2, q50=87.4, q95=118.0, cap=125))
-    '87 (61–118)'
-    >>> rul_text(Rul(q05=103, q50=121, q95=131, cap=125)), rul_text(Rul(q05=125, q50=126, q95=128, cap=125))
-    ('121 (103 to ≥ 125)', '≥ 125')
-    """
-    if rul is None:
-        return "–"
-    low, median, high = (_at_least(cycles, rul.cap) for cycles in (rul.q05, rul.q50, rul.q95))
-    if rul.q05 >= rul.cap:
-        return median
-    dash = " to " if rul.q95 >= rul.cap else "–"
-    return f"{median} ({low}{dash}{high})"
+    """The median and its interval, a dash where there is none yet."""
+    return "–" if rul is None else wording.rul_text(rul.q05, rul.q50, rul.q95, rul.cap)
 
 
 def age_text(then: datetime | None, now: datetime) -> str:
@@ -134,11 +122,6 @@ def age_text(then: datetime | None, now: datetime) -> str:
     '120 s'
     """
     return "–" if then is None else f"{max(0.0, (now - then).total_seconds()):.0f} s"
-
-
-def _at_least(cycles: float, cap: float) -> str:
-    # Rounded down as on the pages, so that numbers agree with the health bands.
-    return f"≥ {floor(cap)}" if cycles >= cap else str(floor(max(0.0, cycles)))
 
 
 def _number(value: int | None) -> str:

@@ -1,11 +1,15 @@
+import re
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
 from structlog.testing import capture_logs
 
+from edge_agent.local import look, render
 from edge_agent.outbox import Outbox
+from edge_agent.settings import OutboxSettings
 from edge_agent.status import STATUS_FILE, SourceGauge, StatusBoard, StatusFileError, read_local_status
-from shared.messages import ModelRef
+from shared.messages import ModelRef, Prediction, RulCycles, Window
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -22,6 +26,41 @@ def test_the_status_file_holds_the_last_status(board, tmp_path):
     board.write(tmp_path, "up")
     told = read_local_status(tmp_path)
     assert (told.link, told.written_at, told.status.engines) == ("up", NOW, ["E-1"])
+
+
+def test_the_status_file_shows_each_engine_with_its_latest_prediction_or_why_there_is_none(tmp_path):
+    clock = iter([0.0, *[100.0] * 9])
+    gauge = SourceGauge("file", clock_s=lambda: next(clock))
+    gauge.note(state="reading", rows=50)
+    model = ModelRef(name="m", version="1.0.0", sha256="0" * 64)
+    prediction = Prediction(
+        engine="E-1",
+        cycle=57,
+        observed_at=NOW,
+        predicted_at=NOW,
+        rul_cycles=RulCycles(mean=80.0, q05=61.2, q50=87.4, q95=118.0),
+        cap_cycles=125.0,
+        model=model,
+        runtime="tflite-runtime 2.14.0",
+        window=Window(first_cycle=28, last_cycle=57, rows=30),
+        input=b"",
+        flags={"T24": ["stuck"]},
+    )
+    with closing(Outbox(tmp_path / "outbox.db")) as outbox:
+        latest = {"E-1": prediction, "E-2": "no row of it has come since the agent was started"}
+        board = StatusBoard(
+            *(outbox, outbox.begin_session(), list(latest), model, 15.0),
+            source=gauge,
+            now=lambda: NOW,
+            latest=lambda: latest,
+        )
+        board.write(tmp_path, "up")
+    assert read_local_status(tmp_path).rows_per_s == 0.5
+    text = render(look(tmp_path, OutboxSettings()), as_json=False)
+    assert "engine     E-1: RUL 87 (61–118) cycles at cycle 57 (T24 stuck)\n" in text
+    assert "engine     E-2: no row of it has come since the agent was started\n" in text
+    assert re.search(r"source     file: reading, 0\.5 rows/s, 50 since the start of the agent", text)
+    assert re.search(r"room .*; [\d,]+ MB of the disk are free\n", text)
 
 
 def test_a_status_file_that_cannot_be_written_stops_nobody_and_is_told_once(board, tmp_path):
