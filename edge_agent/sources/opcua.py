@@ -17,7 +17,8 @@ from typing import NamedTuple
 from asyncua import Client, Node, ua
 from asyncua.client.ua_client import UaClientState
 from asyncua.common.subscription import DataChangeEvent, Subscription
-from asyncua.crypto import security_policies
+from asyncua.crypto import security_policies, uacrypto
+from cryptography import x509
 
 from edge_agent.opcua_settings import OpcUaSource
 from edge_agent.ports import Batch
@@ -218,6 +219,9 @@ class OpcUaNodes:
         if settings.password_file is not None:
             client.set_password(settings.password_file.read_text(encoding="utf-8").strip())
         if settings.is_secure and settings.certificate and settings.private_key and settings.server_certificate:
+            # A server believes in a certificate only if its owner says the same of himself.
+            certificate = await uacrypto.load_certificate(settings.certificate)
+            client.application_uri = _application_uri(certificate) or client.application_uri
             await client.set_security(
                 getattr(security_policies, f"SecurityPolicy{settings.security}"),
                 settings.certificate,
@@ -267,6 +271,14 @@ def _watched(node: Node, handle: int, sampling_ms: float) -> ua.MonitoredItemCre
             DiscardOldest=True,
         ),
     )
+
+
+def _application_uri(certificate: x509.Certificate) -> str | None:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+    return next(iter(names.get_values_for_type(x509.UniformResourceIdentifier)), None)
 
 
 async def _waiting(subscription: Subscription) -> list[object]:

@@ -7,15 +7,23 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from asyncua import Server, ua
+from asyncua.crypto.permission_rules import User, UserRole
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 NAMES = ("cycle", "T24", "T30")
 
 
 class Plc:
-    """A server with three nodes per engine, which a test writes."""
+    """A server with three nodes per engine, which a test writes.
 
-    def __init__(self):
+    Args:
+        identity: folder of its certificate and key, without which it takes everybody without encryption.
+        passwords: by user name; without any it asks nobody for his.
+    """
+
+    def __init__(self, identity=None, passwords=None):
+        self._identity = identity
+        self._passwords = passwords
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -40,16 +48,26 @@ class Plc:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _start(self):
-        self._server = Server()
+        self._server = Server(user_manager=self if self._passwords else None)
         await self._server.init()
         self._server.set_endpoint(f"opc.tcp://127.0.0.1:{self.port}")
         self._server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        if self._identity is not None:
+            await self._server.set_application_uri("urn:test:plc")
+            await self._server.load_certificate(self._identity / "cert.der")
+            await self._server.load_private_key(self._identity / "key.pem")
+            self._server.set_security_policy([ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt])
         await self._server.register_namespace("urn:test")
         for engine in ("E-1", "E-2"):
             for name in NAMES:
                 node_id = ua.NodeId(f"{engine}.{name}", 2)
                 await self._server.nodes.objects.add_variable(node_id, f"2:{engine}.{name}", 0.0)
         await self._server.start()
+
+    def get_user(self, _server, username=None, password=None, certificate=None):
+        """Who logs in, as the library asks a user manager."""
+        known = username is not None and self._passwords.get(username) == password
+        return User(role=UserRole.User, name=username) if known else None
 
     async def _end(self):
         await self._server.stop()
@@ -66,7 +84,18 @@ class Plc:
 
 
 @pytest.fixture(scope="session")
-def plc():
-    plc = Plc()
-    yield plc
-    plc.stop()
+def make_plc():
+    made = []
+
+    def make(*options):
+        made.append(Plc(*options))
+        return made[-1]
+
+    yield make
+    for plc in made:
+        plc.stop()
+
+
+@pytest.fixture(scope="session")
+def plc(make_plc):
+    return make_plc()

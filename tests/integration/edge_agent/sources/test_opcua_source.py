@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from asyncua import ua
+from asyncua.crypto.cert_gen import setup_self_signed_certificate
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from edge_agent.opcua_settings import OpcUaSource
 from edge_agent.sources.opcua import OpcUaNodes
@@ -150,3 +152,60 @@ async def test_a_node_that_is_not_there_is_named(plc, mode):
 async def test_a_node_id_that_is_none_is_named(plc, mode):
     with pytest.raises(SourceError, match="phi"):
         await anext(source(plc.port, mode, phi="phi").batches(None))
+
+
+async def identity(folder, uri):
+    """A key and its self-signed certificate in a new folder."""
+    folder.mkdir()
+    await setup_self_signed_certificate(
+        folder / "key.pem", folder / "cert.der", uri, "localhost", [ExtendedKeyUsageOID.CLIENT_AUTH], {}
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def identities(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("identities")
+    names = ("plc", "gateway", "stranger")
+    return {name: asyncio.run(identity(folder / name, f"urn:test:{name}")) for name in names}
+
+
+@pytest.fixture(scope="module")
+def secured(identities, make_plc):
+    return make_plc(identities["plc"], {"anna": "correct horse"})
+
+
+def secured_source(port, identities, *, server="plc", password, tmp_path):
+    (tmp_path / "password").write_text(f"{password}\n")
+    settings = OpcUaSource(
+        url=f"opc.tcp://127.0.0.1:{port}",
+        interval_s=0.02,
+        timeout_s=2.0,
+        nodes={"channels": {"T24": "ns=2;s={engine}.T24"}},
+        security="Basic256Sha256",
+        certificate=identities["gateway"] / "cert.der",
+        private_key=identities["gateway"] / "key.pem",
+        server_certificate=identities[server] / "cert.der",
+        username="anna",
+        password_file=tmp_path / "password",
+    )
+    return OpcUaNodes(settings, {1: "E-1"}, lambda: NOW)
+
+
+async def test_a_server_is_read_through_its_security_policy(secured, identities, tmp_path):
+    secured.write(-1000, T24=0.0)
+    batches = await opened(secured_source(secured.port, identities, password="correct horse", tmp_path=tmp_path))
+    secured.write(0, T24=642.5)
+    assert (await take(batches)).channels == {"T24": 642.5}
+    await batches.aclose()
+
+
+@pytest.mark.parametrize("wrong", [{"server": "stranger", "password": "correct horse"}, {"password": "battery staple"}])
+async def test_a_server_that_is_not_the_trusted_one_or_does_not_trust_us_is_told(secured, identities, tmp_path, wrong):
+    with pytest.raises(SourceError, match=r"opc\.tcp"):
+        await anext(secured_source(secured.port, identities, tmp_path=tmp_path, **wrong).batches(None))
+
+
+async def test_a_secured_server_gives_nothing_without_its_policy(secured):
+    with pytest.raises(SourceError, match=r"opc\.tcp"):
+        await anext(source(secured.port, "poll").batches(None))
