@@ -90,7 +90,8 @@ class UnitProgram(Program):
 
     def start(self):
         with self.log.open("ab") as log:
-            environment = {"PATH": "/usr/bin", "NOTIFY_SOCKET": "/run/notify"}
+            # Who does not read the watchdog's messages, does not let it send many.
+            environment = {"PATH": "/usr/bin", "NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "3600000000"}
             self.process = subprocess.Popen(self._arguments, stdout=log, stderr=log, env=environment)
         self._told.settimeout(60)
         assert self._told.recv(100) == b"READY=1"
@@ -100,8 +101,8 @@ class UnitProgram(Program):
         return self
 
     def __exit__(self, *_):
-        assert self.stop() == 0
-        self._told.close()
+        with self._told:
+            assert self.stop() == 0
 
 
 @pytest.fixture
