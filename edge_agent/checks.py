@@ -99,6 +99,7 @@ def _limits(settings: AgentSettings) -> str:
 
 
 def _registers(registers: RegisterMap, settings: AgentSettings) -> str:
+    _check_counter(registers.cycle, "source.registers.cycle", settings)
     return _mapped({name: one.unit for name, one in registers.channels.items()}, "source.registers", settings)
 
 
@@ -108,7 +109,13 @@ def _nodes(source: OpcUaSource, settings: AgentSettings) -> str:
     for file in (source.certificate, source.private_key, source.server_certificate, source.password_file):
         if file is not None and not os.access(file, os.R_OK):
             raise SettingsError(f"source: {file} is no file that this user can read")
+    _check_counter(source.nodes.cycle, "source.nodes.cycle", settings)
     return _mapped(dict.fromkeys(source.nodes.channels), "source.nodes", settings)
+
+
+def _check_counter(counter: object, where: str, settings: AgentSettings) -> None:
+    if counter is None and settings.cycle.by == "counter" and settings.cycle.channel is None:
+        raise SettingsError(f"{where}: nothing tells one cycle from the next; give it, or set cycle.by")
 
 
 def _mapped(told: Mapping[str, str | None], where: str, settings: AgentSettings) -> str:
