@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Float, Integer, Row, Select, String, bindparam, func, select
 from sqlmodel import Session
 
+from aggregator.store.reads.whole import read_whole
 from aggregator.store.roll_ups import Recorded, Summed, Sums, read_days
 from aggregator.store.tables import Prediction, Telemetry, core
 
@@ -130,7 +131,7 @@ def _sum_up(session: Session, span: BucketSpan, reading: _Reading) -> list[Bucke
         return []
     began = min(firsts)
     width = -(-(max(lasts) - began + 1) // span.buckets)
-    rows = connection.execute(reading.sums, wanted | {"began": began, "width": width}).all()
+    rows = read_whole(session, reading.sums, wanted | {"began": began, "width": width})
     if not pruned:
         return _of_rows(rows, reading.names)
     places = {row[0]: _summed(row[1:], reading.names) for row in rows}

@@ -14,6 +14,7 @@ from aggregator.fleet.rul import Rul
 from aggregator.store.desired_tables import Overhaul
 from aggregator.store.reads.fleet import EngineRow, find_row
 from aggregator.store.reads.history import latest_prediction
+from aggregator.store.reads.whole import read_whole
 from aggregator.store.tables import CurrentState, Engine, Installation, Model, Prediction, Telemetry, core
 
 
@@ -127,7 +128,7 @@ _LATEST_CHANNELS = (
 def latest_channels(session: Session, current: CurrentState, limit: int) -> Sequence[Mapping[str, float | None]]:
     """The channels of the last rows of an engine in its latest installation, newest first."""
     where = {"engine_id": current.engine_id, "installation_id": current.installation_id, "rows": limit}
-    return session.connection().scalars(_LATEST_CHANNELS, where).all()
+    return [channels for (channels,) in read_whole(session, _LATEST_CHANNELS, where)]
 
 
 def latest_rows(session: Session, current: CurrentState, limit: int) -> Sequence[CycleRow]:

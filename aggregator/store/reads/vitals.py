@@ -19,6 +19,7 @@ from aggregator.store.reads.fleet import (
     utilisation_of,
 )
 from aggregator.store.reads.ranking import LAST_RECORD_AT
+from aggregator.store.reads.whole import read_whole
 from aggregator.store.tables import CurrentState, Engine, Gateway, core
 
 _engine, _gateway, _current = core(Engine).c, core(Gateway).c, core(CurrentState).c
@@ -63,13 +64,13 @@ class Prospect(NamedTuple):
 
 def list_vitals(session: Session, sites: Sites, wanted: EngineFilter) -> list[Vitals]:
     """Read what summaries are made of, in one statement."""
-    rows = session.connection().execute(_VITALS.where(*conditions_of(sites, wanted))).all()
+    rows = read_whole(session, _VITALS.where(*conditions_of(sites, wanted)))
     return [Vitals(_rul(*row[:5]), _signs(*row[5:])) for row in rows]
 
 
 def list_prospects(session: Session, sites: Sites, wanted: EngineFilter, now: datetime) -> list[Prospect]:
     """Read what due dates are made of, in one statement."""
-    rows = session.connection().execute(_PROSPECTS.where(*conditions_of(sites, wanted))).all()
+    rows = read_whole(session, _PROSPECTS.where(*conditions_of(sites, wanted)))
     return [
         Prospect(
             engine_id,
