@@ -8,16 +8,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from aggregator.store.database import open_store
 from benchmarks.api.filling import Fleet, fill, serial_of
 from benchmarks.programs import aggregator, mosquitto, postgresql
 
 STATIC = "static answer"
+AIM_P95_MS = 50.0
+PACES = (0.8, 0.6, 0.4, 0.2, 0.1)
 RATE = "SPOOLWATCH_AGGREGATOR_API__RATE"
+
+Plan = dict[str, Any]
 
 
 def questions(fleet: Fleet) -> dict[str, list[str]]:
@@ -40,22 +46,38 @@ def measure(store: str, fleet: Fleet, clients: int, seconds: float) -> dict[str,
     with tempfile.TemporaryDirectory() as name, postgresql() if store == "postgresql" else nullcontext() as url:
         folder = Path(name)
         (folder / "aggregator").mkdir()
+        database_url = url or f"sqlite:///{folder / 'aggregator' / 'store.db'}"
         began = time.monotonic()
-        filled = open_store(url or f"sqlite:///{folder / 'aggregator' / 'store.db'}", migrate="head")
+        filled = open_store(database_url, migrate="head")
         fill(filled, fleet, datetime.now(UTC))
         filled.close()
-        result: dict[str, object] = {"filled_in_s": time.monotonic() - began}
-        with mosquitto(folder) as broker, aggregator(folder, broker, url) as centre:
-            port = centre.api.base_url.port
-            for question, paths in questions(fleet).items():
-                plan = {"port": port, "paths": paths, "clients": clients, "seconds": seconds}
-                cpu_s = centre.cpu_s()
-                answers = ask(plan)
-                result[question] = answers | {"cpu_share": (centre.cpu_s() - cpu_s) / seconds}
+        return {"filled_in_s": time.monotonic() - began, **ask_all(folder, database_url, fleet, clients, seconds)}
+
+
+def ask_all(folder: Path, database_url: str, fleet: Fleet, clients: int, seconds: float) -> dict[str, object]:
+    """Put each question to an aggregator over a filled store: as fast as it is answered, then at a pace it can keep."""
+    result: dict[str, object] = {}
+    with mosquitto(folder) as broker, aggregator(folder, broker, database_url) as centre:
+        for question, paths in questions(fleet).items():
+            plan: Plan = {"port": centre.api.base_url.port, "paths": paths, "clients": clients, "seconds": seconds}
+            cpu_s = centre.cpu_s()
+            saturated = ask(plan)
+            cpu_ms = (centre.cpu_s() - cpu_s) / saturated["requests"] * 1000
+            result[question] = {"saturated": saturated | {"cpu_ms": cpu_ms}, "paced": pace(plan, saturated)}
     return result
 
 
-def ask(plan: dict[str, object]) -> dict[str, float]:
+def pace(plan: Plan, saturated: Mapping[str, float]) -> dict[str, float]:
+    """The highest of some rates, as shares of what a saturated server answers, at which p95 is within the aim."""
+    for share in PACES:
+        rate = share * saturated["requests_per_s"]
+        answered = {"rate": rate, **ask(plan | {"rate": rate})}
+        if answered["p95_ms"] <= AIM_P95_MS:
+            break
+    return answered
+
+
+def ask(plan: Plan) -> dict[str, float]:
     """Let another process ask, so that it takes nothing of the server's interpreter."""
     command = [sys.executable, "-m", "benchmarks.api.load"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, input=json.dumps(plan))

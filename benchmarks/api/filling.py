@@ -103,6 +103,8 @@ def fill(store: Store, fleet: Fleet, now: datetime) -> None:
         _take(connection, 0, "", cycles[fleet.cycles - fleet.telemetry // fleet.engines :])
         connection.execute(_CURRENT, {"cycle": fleet.cycles, "at": now, "channels": _ROW})
     with store.engine.connect() as connection:
+        if not store.is_sqlite:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("ANALYZE"))
         connection.commit()
 
