@@ -14,6 +14,7 @@ from shared.rows import Sample, SensorRow
 
 # Longer between two batches, and the hardware was out of reach for a while: silence then tells nothing.
 BATCH_PAUSE_S = 5.0
+REPEATED_SAMPLES = 2000
 
 log = structlog.get_logger(__name__)
 
@@ -61,16 +62,21 @@ class Reduction:
         self.dropped_samples = ring.dropped
 
     def built_up_again(self) -> Iterator[list[SensorRow]]:
-        """Take what the ring has after each engine's place, some at a time; gives rows that were not accepted yet."""
+        """Take what the ring has after each engine's place, some at a time; gives rows that were not accepted yet.
+
+        What a source gives again after a crash may be from before that.
+        """
         first_id = min((one.place.sample_id for one in self._engines.values()), default=0)
         starts = {serial: one.place.sample_id for serial, one in self._engines.items()}
-        for samples in self._ring.after(first_id):
-            yield [
-                row
-                for sample_id, sample in samples
-                if sample_id > starts.get(sample.engine, sample_id)
-                for row in self._engines[sample.engine].take(sample_id, sample)
-            ]
+        for samples in self._ring.after(max(0, first_id - REPEATED_SAMPLES)):
+            rows: list[SensorRow] = []
+            for sample_id, sample in samples:
+                cycles = self._engines.get(sample.engine)
+                if cycles is not None and sample_id <= starts[sample.engine]:
+                    cycles.remember(sample.observed_at)
+                elif cycles is not None:
+                    rows += cycles.take(sample_id, sample)
+            yield rows
 
     def take(self, sample: Sample) -> list[SensorRow]:
         """Take one sample of an engine of this gateway; it is durable after the next ``commit``."""

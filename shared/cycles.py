@@ -141,6 +141,7 @@ class EngineCycles:
         self._open: _Open | None = None
         self._late_in_a_row = 0
         self._recent: deque[tuple[datetime, frozenset[str]]] = deque(maxlen=REMEMBERED_INSTANTS)
+        self._past: deque[datetime] = deque(maxlen=REMEMBERED_INSTANTS)
         self._told = {name: set(flags) for name, flags in place.told.items()}
         self._ended_s = place.ended_at.timestamp() if place.ended_at else -math.inf
         self._begin_unseen = lost or (place.cycle == 0 and place.begun is None)
@@ -155,6 +156,10 @@ class EngineCycles:
     def is_idle(self) -> bool:
         """Whether there is nothing that ``close`` could give out."""
         return self._open is None and self._joining is None and self._held is None
+
+    def remember(self, observed_at: datetime) -> None:
+        """Know a sample from before ``place``: one of that time that comes again is a repeat and not late."""
+        self._past.append(observed_at)
 
     def take(self, sample_id: int, sample: Sample) -> list[SensorRow]:
         """Take the next sample, whose id is greater than all before; gives the rows of the cycles that it ended."""
@@ -251,6 +256,8 @@ class EngineCycles:
         if not late:
             self._late_in_a_row = 0
             return False
+        if instant.at in self._past:
+            return True
         self._late_in_a_row += 1
         if self._late_in_a_row < LATE_IN_A_ROW or (self._rule.by == "counter" and claim == closed):
             for name in instant.channels:
@@ -336,6 +343,7 @@ class EngineCycles:
             return []
         self.place = Place(done_id, work.cycle, work.last.at)
         self._ended_s = work.last.at_s
+        self._past += (at for at, _ in self._recent)
         self._recent.clear()
         channels = dict.fromkeys(sorted(work.unknown), math.nan)
         for name, reduction in work.reductions.items():
