@@ -11,7 +11,7 @@ from edge_agent.mqtt import Connected, Disconnected, LinkOptions, MqttLink, Outg
 from edge_agent.reconnect import Reconnects
 from shared.tls import Tls
 
-TOPIC = "spoolwatch/v1/+/+/status"
+TOPIC = "spoolwatch/v1/+/+/records"
 
 
 @pytest.fixture
