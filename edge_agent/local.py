@@ -109,6 +109,9 @@ def render(view: View, *, as_json: bool) -> str:
             *_engines(view.last),
             f"as of      {view.last.written_at:%Y-%m-%d %H:%M:%S} UTC",
         ]
+        if source.samples:
+            gone = f", {source.dropped_samples} of all kept no longer" if source.dropped_samples else ""
+            lines.append(f"samples    {source.samples} since the start of the agent{gone}")
         if source.last_error:
             lines.append(f"last error {source.last_error}")
     return "\n".join(lines)

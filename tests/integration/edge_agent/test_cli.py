@@ -68,6 +68,10 @@ def test_good_settings_pass_the_check(config, capsys):
         (("[source]", "[broker]\nport = 99999\n[source]"), ["broker.port"]),
         (("[source]", '[broker]\npassword_file = "/nowhere"\n[source]'), ["broker.password_file", "/nowhere"]),
         (("[source]", "[source"), ["agent.toml is not TOML"]),
+        (("[source]", '[cycle]\nby = "flag"\n[source]'), ["cycle: by flag needs the channel of the flag"]),
+        (("[source]", '[cycle]\nby = "gap"\nchannel = "n"\n[source]'), ["cycle: channel is of no use with by = gap"]),
+        (("[source]", '[cycle]\nby = "gap"\nwraps_at = 9\n[source]'), ["cycle: wraps_at is of no use"]),
+        (("[source]", "[limits.warp]\nspike = 1.0\n[source]"), ["limits.warp: the model has no such channel"]),
     ],
 )
 def test_each_wrong_setting_is_named_and_the_exit_status_is_78(config, capsys, change, named):
@@ -77,6 +81,28 @@ def test_each_wrong_setting_is_named_and_the_exit_status_is_78(config, capsys, c
         assert part in printed
     assert "Value error" not in printed
     assert "SPOOLWATCH_AGENT_)" not in printed
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (
+            'kind = "tcp"\nhost = "plc"\nport = 4001',
+            "source     lines of JSON from plc:4001, samples\ncycles     by flag flies",
+        ),
+        (
+            'kind = "mqtt"\ntopic = "r"\ngives = "samples"',
+            "source     mqtt r at 127.0.0.1:1883, samples\ncycles     by flag",
+        ),
+        ('kind = "mqtt"\ntopic = "r"', "source     mqtt r at 127.0.0.1:1883, rows\nlimits     for T24"),
+    ],
+)
+def test_the_check_tells_how_samples_become_rows(config, capsys, source, told):
+    head = config.read_text().partition("[source]")[0]
+    extra = '[cycle]\nby = "flag"\nchannel = "flies"\n[limits.T24]\nspike = 3.0\n'
+    config.write_text(f"{head}[source]\n{source}\n{extra}")
+    cli.main(["check", "--config", str(config)])
+    assert told in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("variable", "text"), [("BROKER", "xx"), ("ENGINES", "[{"), ("DELIVERY", "{]")])

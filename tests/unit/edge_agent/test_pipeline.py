@@ -376,3 +376,41 @@ async def test_rows_read_before_a_source_fails_are_committed_before_it_is_opened
     outbox = FakeOutbox()
     await run(source, outbox, commit=OutboxSettings(commit_interval_ms=60_000))
     assert source.started_from == [None, "2"]
+
+
+async def test_hardware_in_reach_that_gives_nothing_is_told_and_so_is_its_end():
+    class Silent(FakeSource):
+        async def batches(self, cursor):
+            while not speaks.is_set():
+                yield Batch()
+                await asyncio.sleep(0.001)
+            yield Batch([row(1)])
+            await asyncio.Event().wait()
+
+    speaks, source = asyncio.Event(), Silent()
+    gauge, reduction = SourceGauge("fake"), no_samples()
+    reduction.quiet_s = 0.02
+    pipeline = Pipeline(
+        source,
+        FakePredictor(),
+        FakeOutbox(),
+        ["E-1"],
+        gauge,
+        accepted=lambda: None,
+        progress=lambda: None,
+        now=lambda: NOW,
+        commit=AT_ONCE,
+        reduction=reduction,
+    )
+    task = asyncio.create_task(pipeline.run())
+    with capture_logs() as logs:
+        await until(lambda: gauge.status.last_error is not None)
+        assert gauge.status.state == "waiting"
+        assert gauge.status.last_error == "the hardware is in reach and has given nothing for 0.02 s"
+        await asyncio.sleep(0.05)
+    assert [one["event"] for one in logs] == ["source_silent"]
+    speaks.set()
+    await until(lambda: gauge.status.state == "reading")
+    assert gauge.status.last_error.startswith("over: the hardware is in reach")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
