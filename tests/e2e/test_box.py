@@ -117,7 +117,7 @@ def engine(box):
 
     def fly(cycles):
         with (box / "srv/rows.txt").open("a") as file:
-            file.writelines(cmapss_line(1, cycle, values) for cycle, values, _ in islice(rows, cycles))
+            file.writelines(cmapss_line(1, cycle, values) + "\n" for cycle, values, _ in islice(rows, cycles))
 
     return fly
 
