@@ -26,6 +26,9 @@ from shared.errors import SourceError
 from shared.rows import Sample
 
 IDLE_S = 0.5
+KEEP_ALIVE_S = 5.0
+# What a lost connection leaves at the server goes soon: some take ten clients and no more.
+FORGOTTEN_S = 60
 # The library's queue gives nothing at once, even what waits in it.
 MORE_S = 0.005
 CHANGES_AT_ONCE = 10_000
@@ -160,7 +163,7 @@ class OpcUaNodes:
     async def _published(self, client: Client, nodes: Mapping[Node, tuple[str, str]]) -> AsyncGenerator[Batch, None]:
         with self._told():
             subscription = await client.create_subscription(
-                1000 * self._settings.interval_s, queue_maxsize=CHANGES_WAITING
+                _publishing(self._settings.interval_s), queue_maxsize=CHANGES_WAITING
             )
             sampling_ms = 1000 * self._settings.sampling_interval_s
             made = await subscription.create_monitored_items(
@@ -203,6 +206,7 @@ class OpcUaNodes:
         settings = self._settings
         client = Client(settings.url, timeout=settings.timeout_s, watchdog_intervall=settings.timeout_s)
         client.name = client.description = "Spoolwatch agent"
+        client.session_timeout = 1000 * FORGOTTEN_S
         try:
             with self._told():
                 async with asyncio.timeout(2 * settings.timeout_s):
@@ -256,6 +260,18 @@ def _change(engine: str, channel: str, told: ua.DataValue, now: datetime) -> Cha
         with contextlib.suppress(TypeError, ValueError):  # text or an array is no value
             value = float(told.Value.Value)
     return Change(engine, channel, at, value if math.isfinite(value) else math.nan)
+
+
+def _publishing(interval_s: float) -> ua.CreateSubscriptionParameters:
+    keep_alive = max(1, round(KEEP_ALIVE_S / interval_s))
+    return ua.CreateSubscriptionParameters(
+        RequestedPublishingInterval=1000 * interval_s,
+        RequestedLifetimeCount=max(3 * keep_alive, round(FORGOTTEN_S / interval_s)),
+        RequestedMaxKeepAliveCount=keep_alive,
+        MaxNotificationsPerPublish=CHANGES_AT_ONCE,
+        PublishingEnabled=True,
+        Priority=0,
+    )
 
 
 def _watched(node: Node, handle: int, sampling_ms: float) -> ua.MonitoredItemCreateRequest:

@@ -38,6 +38,11 @@ class Plc:
         values = {"cycle": cycle, **channels} if cycle is not None else channels
         self._run(self._write(engine, at, values))
 
+    def lasting_s(self):
+        """For how long each subscription is kept for a client that has gone."""
+        subscriptions = [one.data for one in self._server.iserver.subscription_service.subscriptions.values()]
+        return [one.RevisedLifetimeCount * one.RevisedPublishingInterval / 1000 for one in subscriptions]
+
     def stop(self):
         self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -144,6 +144,12 @@ async def test_a_connection_over_which_nothing_comes_any_more_is_told(plc, mode)
     link.close()
 
 
+async def test_what_a_lost_connection_leaves_at_the_server_is_soon_forgotten(plc):
+    batches = await opened(source(plc.port, "subscription"))
+    assert max(plc.lasting_s()) <= 120
+    await batches.aclose()
+
+
 async def test_a_node_that_is_not_there_is_named(plc, mode):
     with pytest.raises(SourceError, match=r"E-1\.phi \(BadNodeIdUnknown\).*source\.nodes"):
         await anext(source(plc.port, mode, phi="ns=2;s={engine}.phi").batches(None))
