@@ -66,6 +66,7 @@ async def serve(settings: AggregatorSettings) -> None:
         issuer = Issuer(settings.issuer) if settings.issuer.url else None
         has_accounts = issuer is not None or not is_open(store)
         settings.check_host(has_accounts=has_accounts)
+        settings.api.check_tls()
         listener = stack.enter_context(listen(settings.api))
         if settings.broker.kind == "embedded":
             await stack.enter_async_context(embedded_broker(settings.broker.host, settings.broker.tcp_port))

@@ -1,6 +1,7 @@
 """Settings of the aggregator: a TOML file, ``SPOOLWATCH_AGGREGATOR_*`` variables and flags, the last one winning."""
 
 import re
+import ssl
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -39,6 +40,20 @@ class ApiSettings(Section):
         (),
         description="addresses of reverse proxies whose X-Forwarded-For and -Proto count, once there are accounts",
     )
+
+    def check_tls(self) -> None:
+        """Make sure that https can be served with the certificate, if there is one.
+
+        Raises:
+            SettingsError: it cannot.
+        """
+        if self.tls_cert_file is None:
+            return
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.tls_cert_file, self.tls_key_file)
+        except OSError as error:
+            why = "no certificate and its key in PEM format" if isinstance(error, ssl.SSLError) else error.strerror
+            raise SettingsError(f"api.tls_cert_file {self.tls_cert_file}, api.tls_key_file: {why}") from error
 
     @property
     def is_loopback(self) -> bool:

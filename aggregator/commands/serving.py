@@ -49,6 +49,7 @@ def _check(settings: AggregatorSettings, _: argparse.Namespace) -> None:
     from aggregator.store.database import check_reachable
 
     settings.broker.password()
+    settings.api.check_tls()
     settings.check_data_dir()
     check_reachable(settings.store_url())
     if settings.api.trusted_proxies or not settings.api.is_loopback:

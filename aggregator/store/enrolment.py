@@ -1,6 +1,6 @@
 """Who may connect to the broker: tokens made and used, certificates given and taken back; each is in the audit log."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -130,14 +130,14 @@ def members(session: Session, now: datetime) -> Sequence[Member]:
     return [Member(*row) for row in session.exec(query)]
 
 
-def expiries(session: Session, gateway_ids: Sequence[int]) -> Mapping[int, datetime]:
-    """Read until when gateways are let in, by the keys of their rows; those that are not are left out."""
+def certificates_of(session: Session, gateway_id: int, now: datetime) -> Sequence[GatewayCertificate]:
+    """Read a gateway's certificates that are let in, the youngest first."""
     query = (
-        select(GatewayCertificate.gateway_id, func.max(GatewayCertificate.expires_at))
-        .where(col(GatewayCertificate.gateway_id).in_(gateway_ids))
-        .group_by(col(GatewayCertificate.gateway_id))
+        select(GatewayCertificate)
+        .where(GatewayCertificate.gateway_id == gateway_id, GatewayCertificate.expires_at > now)
+        .order_by(col(GatewayCertificate.issued_at).desc())
     )
-    return dict(session.exec(query).all())
+    return session.exec(query).all()
 
 
 def list_expiries(session: Session) -> Sequence[tuple[str, str, datetime | None]]:

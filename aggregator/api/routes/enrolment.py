@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from aggregator.access.authority import SigningRequestError
-from aggregator.api.deps import OPEN_TO_ALL, AddressDep, CentreDep, EngineerDep
+from aggregator.api.deps import OPEN_TO_ALL, AddressDep, CentreDep, EngineerDep, NowDep, SessionDep, VisibleSites
 from aggregator.api.problems import edit_problem, invalid, problems
 from aggregator.api.schemas.enrolment import (
+    Certificate,
     CertificateAuthority,
     Enrolment,
     EnrolmentRequest,
@@ -18,9 +20,12 @@ from aggregator.api.schemas.enrolment import (
 )
 from aggregator.api.schemas.names import Name
 from aggregator.api.selection import FieldsQuery
-from aggregator.store.enrolment import Enrolled, EnrolmentError
-from aggregator.store.registry import NoSuchGatewayError, RegistryError
+from aggregator.store.enrolment import Enrolled, EnrolmentError, certificates_of
+from aggregator.store.reads.gateways import find_gateway_at
+from aggregator.store.registry import NoSuchGatewayError, RegistryError, key_of
 from shared.settings import is_loopback
+
+log = structlog.get_logger(__name__)
 
 GatewayName = Annotated[Name, Path(description="The name of a registered gateway.")]
 
@@ -61,6 +66,15 @@ def invite(name: GatewayName, caller: EngineerDep, centre: CentreDep, response: 
         raise _not_here(error) from error
     response.headers["Cache-Control"] = "no-store"
     return MadeToken.of(invitation)
+
+
+@router.get("/gateways/{name}/certificates", summary="List a gateway's certificates", responses=problems(404, 422))
+def read_certificates(name: GatewayName, sites: VisibleSites, session: SessionDep, now: NowDep) -> list[Certificate]:
+    """The certificates by which a gateway is let in, the youngest first: one, and while one is renewed, two."""
+    found = find_gateway_at(session, sites, name)
+    if found is None:
+        raise HTTPException(404, f"Gateway {name} is not registered.")
+    return [Certificate.model_validate(one.model_dump()) for one in certificates_of(session, key_of(found[0].id), now)]
 
 
 @router.delete(
@@ -122,6 +136,7 @@ async def _answer(centre: CentreDep, exchange: Callable[..., Enrolled], *shown: 
     except SigningRequestError as error:
         raise invalid("body", str(error)) from error
     except EnrolmentError as error:
+        log.warning("enrolment_refused", address=shown[-1], reason=str(error))
         raise HTTPException(401, str(error)) from error
     except RegistryError as error:
         raise edit_problem(error) from error

@@ -26,6 +26,14 @@ class MadeToken(BaseModel):
         return cls(token=invitation.token.text, expires_at=invitation.expires_at)
 
 
+class Certificate(BaseModel):
+    """A gateway's certificate that is let in."""
+
+    id: str = Field(description="Its serial number in hexadecimal; in the certificate's subject, too.")
+    issued_at: datetime
+    expires_at: datetime
+
+
 class CertificateAuthority(BaseModel):
     """Who signs the certificates of this centre, its broker and its gateways."""
 

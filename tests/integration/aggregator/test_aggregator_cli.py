@@ -15,6 +15,7 @@ from aggregator.store.commit import commit
 from aggregator.store.database import open_store
 from aggregator.store.missing import UNAVAILABLE
 from aggregator.store.people import find_person
+from shared.enrolment import parse_token
 from shared.messages import Reply
 from shared.topics import GatewayTopic
 from tests.integration.aggregator.conftest import Clock, Recorder
@@ -295,3 +296,40 @@ def test_prune_says_what_it_would_do_and_does_it(command, said, tmp_path):
         status, output, errors = command("prune", "--retention.telemetry-days", "7", *flags)
         assert (status, errors) == (0, said)
         assert re.search(line, output)
+
+
+def test_check_reads_the_certificate_of_the_api(command, tmp_path):
+    command("certificate", "centre.example.org", "--out", "tls")
+    good = ("--api.tls-cert-file", "tls/server.crt", "--api.tls-key-file", "tls/server.key")
+    assert command("check", *good)[0] == 0
+    for wrong, reason in (("none.key", "No such file"), ("tls/ca.crt", "no certificate and its key")):
+        status, _, told = command("check", *good[:3], wrong)
+        assert (status, "api.tls_cert_file tls/server.crt, api.tls_key_file: " in told, reason in told) == (
+            78,
+            True,
+            True,
+        )
+
+
+def test_gateways_are_added_listed_and_revoked(command, said):
+    command("migrate")
+    with_tls = ("--broker.kind", "external", "--broker.tls")
+    status, token, told = command("gateway", "add", "gw-1", "--site", "hamburg", *with_tls)
+    assert (status, parse_token(token).text) == (0, token.strip())
+    assert "gateway gw-1 may enrol once, until" in told
+    assert command("gateway", "list") == (0, "gw-1\thamburg\tnot enrolled\n", said)
+    assert command("gateway", "revoke", "gw-1") == (0, "gateway gw-1 is let in no longer\n", said)
+    assert command("gateway", "revoke", "gw-2")[0] == 1
+    status, _, told = command("gateway", "add", "gw-1", "--site", "hamburg")
+    assert (status, "set broker.kind = external and broker.tls = true" in told) == (1, True)
+
+
+def test_a_list_of_users_that_the_broker_may_have_changed_is_not_replaced(command, tmp_path):
+    status, told, _ = command("broker-users", "--out", "users.json", "--aggregator", "a", "--aggregator", "b")
+    assert (status, told) == (
+        0,
+        "users.json lets in OU=centre,CN=a and OU=centre,CN=b; make it belong to the broker's user\n",
+    )
+    first = (tmp_path / "users.json").read_bytes()
+    status, _, told = command("broker-users", "--out", "users.json")
+    assert (status, "is not replaced" in told, (tmp_path / "users.json").read_bytes()) == (1, True, first)

@@ -81,7 +81,13 @@ async def test_a_certificate_is_exchanged_for_a_younger_one(client, enrol, clock
     renewed = await client.post("/api/v1/enrolment/renewals", json=body)
     assert (renewed.status_code, renewed.json()["expires_at"]) == (201, "2027-04-20T12:00:00Z")
     young.with_certificate(renewed.json()["certificate"])
+    shown = (await client.get("/api/v1/gateways/gw-1/certificates")).json()
+    assert [(one["issued_at"], one["expires_at"]) for one in shown] == [
+        ("2027-01-20T12:00:00Z", "2027-04-20T12:00:00Z"),
+        ("2026-11-21T12:00:00Z", "2027-02-19T12:00:00Z"),
+    ]
     await client.delete("/api/v1/gateways/gw-1/certificates")
+    assert (await client.get("/api/v1/gateways/gw-1/certificates")).json() == []
     refused = await client.post("/api/v1/enrolment/renewals", json=body)
     assert (refused.status_code, "revoked" in refused.json()["detail"]) == (401, True)
 

@@ -118,6 +118,7 @@ CASES = {
     "GET /api/v1/gateways": Case("/api/v1/gateways", foreign=LIST),
     "POST /api/v1/gateways": Case("/api/v1/gateways", _gateway, 201, 403),
     "POST /api/v1/gateways/{name}/enrolment-tokens": Case("/api/v1/gateways/gw-{site}/enrolment-tokens", status=201),
+    "GET /api/v1/gateways/{name}/certificates": Case("/api/v1/gateways/gw-{site}/certificates"),
     "DELETE /api/v1/gateways/{name}/certificates": Case("/api/v1/gateways/gw-{site}/certificates", status=204),
     "GET /api/v1/enrolment/authority": Case("/api/v1/enrolment/authority", foreign=SAME),
     "POST /api/v1/enrolment": Case("/api/v1/enrolment", lambda _: {"token": "", "signing_request": ""}, 401, SAME),

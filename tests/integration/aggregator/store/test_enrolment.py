@@ -10,8 +10,8 @@ from aggregator.access.roles import FULL_ACCESS, Caller, Grant, Role
 from aggregator.store.audit import list_audit
 from aggregator.store.enrolment import (
     EnrolmentError,
+    certificates_of,
     enrol,
-    expiries,
     keep_token,
     list_expiries,
     members,
@@ -139,7 +139,7 @@ def test_a_revoked_gateway_has_neither_certificates_nor_tokens(store, invite, si
 def test_an_expired_certificate_is_let_in_no_longer(store, invite, sign, let_in, clock):
     enrol(store, invite(), sign, None, clock())
     with store.session() as session:
-        assert list(expiries(session, [1]).values()) == [clock() + LIFETIME]
+        assert [one.expires_at for one in certificates_of(session, 1, clock())] == [clock() + LIFETIME]
         assert list_expiries(session) == [("gw-1", "hamburg", clock() + LIFETIME)]
     clock.advance(LIFETIME.total_seconds())
     assert let_in() == set()
