@@ -164,6 +164,41 @@ async def test_a_server_that_goes_away_is_told_and_read_again_once_it_is_back(de
     assert sample.engine == "E-1"
 
 
+async def test_flags_and_numbers_of_all_four_tables_are_read(port):
+    tables = (
+        [SimData(3, values=[True], datatype=DataType.BITS)],
+        [SimData(5, values=[False, True], datatype=DataType.BITS)],
+        [SimData(7, values=11, datatype=DataType.REGISTERS)],
+        [SimData(7, values=22, datatype=DataType.REGISTERS)],
+    )
+    channels = {
+        "flying": {"table": "coil", "address": 3},
+        "ground": {"table": "discrete", "address": 5},
+        "cruise": {"table": "discrete", "address": 6},
+        "T24": {"table": "holding", "address": 7},
+        "T30": {"table": "input", "address": 7},
+    }
+    async with serving(ModbusTcpServer(SimDevice(1, tables), address=("127.0.0.1", port))):
+        settings = ModbusTcpSource(host="127.0.0.1", port=port, registers={"channels": channels})
+        batches = ModbusDevices(settings, {1: "E-1"}, lambda: NOW).batches(None)
+        (sample,) = await take(batches, 1)
+        await batches.aclose()
+    assert sample.channels == {"flying": 1, "ground": 0, "cruise": 1, "T24": 11, "T30": 22}
+
+
+async def test_a_late_answer_over_tcp_is_not_taken_for_another(devices, port):
+    devices[1].delay_s = 0.3
+    async with server(devices, port):
+        batches = source(port).batches(None)
+        samples = []
+        for number in range(2, 9):
+            samples += await take(batches, 1)
+            devices[2].words[2:4] = [number, 100 * number]
+        await batches.aclose()
+    assert {sample.engine for sample in samples} == {"E-2"}
+    assert [sample.channels["T24"] for sample in samples] == [642.40, *(float(number) for number in range(2, 8))]
+
+
 @contextmanager
 def serial_line():
     """Two pseudo-terminals, what is written to one is read from the other; gives the paths of both ends."""
