@@ -30,6 +30,8 @@ from shared.rows import SensorRow
 
 PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
+PROGRESS_S = 1.0
+STALLED_S = 60.0
 STEP_SAMPLES = 5000
 
 _RING = RingSettings()
@@ -192,15 +194,22 @@ class Pipeline:
         """Gather batches until a commit is due; after a pause it is due at once, so a lone row does not wait."""
         upcoming = asyncio.ensure_future(anext(batches, None))
         restart = asyncio.ensure_future(self._restart.wait())
+        asked_at_s = time.monotonic()
         try:
             while not restart.done():
-                await asyncio.wait({upcoming, restart}, timeout=self._due_in_s(), return_when=asyncio.FIRST_COMPLETED)
+                timeout_s = min(self._due_in_s(), PROGRESS_S)
+                await asyncio.wait({upcoming, restart}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
                 self._progress()
+                if not upcoming.done() and time.monotonic() - asked_at_s > STALLED_S:
+                    raise SourceError(
+                        f"the source hangs: no word of it for {STALLED_S:g} s, not even that nothing came"
+                    )
                 if upcoming.done():
                     batch = upcoming.result()
                     if batch is None:
                         return
                     self._prepare(batch)
+                    asked_at_s = time.monotonic()
                     upcoming = asyncio.ensure_future(anext(batches, None))
                 if self._due_in_s() == 0:
                     await self._commit()
@@ -212,11 +221,11 @@ class Pipeline:
                 task.cancel()
             await asyncio.gather(upcoming, restart, return_exceptions=True)
 
-    def _due_in_s(self) -> float | None:
-        """How long the step may wait for more rows; None while there is nothing to commit."""
+    def _due_in_s(self) -> float:
+        """How long the step may wait for more rows; for ever while there is nothing to commit."""
         step = self._step
         if not step.batches and not step.ended:
-            return None
+            return math.inf
         if step.rows >= self._commit_rows or step.samples >= STEP_SAMPLES:
             return 0
         interval_s = self._commit_interval_s if step.is_urgent else self._ring_interval_s
@@ -240,6 +249,7 @@ class Pipeline:
         return True
 
     def _prepare(self, batch: Batch) -> None:
+        self._failures = 0
         step = self._step
         self._take_rows(self._reduction.fallen_silent(), step)
         if not batch.readings:
@@ -316,7 +326,6 @@ class Pipeline:
         return True
 
     def _count(self, step: _Step) -> None:
-        self._failures = 0
         if self._source_failure.over():
             log.info("source_recovered")
         if step.refused:

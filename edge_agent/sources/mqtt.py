@@ -26,6 +26,7 @@ from shared.rows import Sample, SensorRow
 
 BATCH_ROWS = 64
 IDLE_S = 1.0
+CONNECT_TIMEOUT_S = 10.0
 
 
 log = structlog.get_logger(__name__)
@@ -71,9 +72,9 @@ class MqttReadings:
         self._link = MqttLink(self._options)
         self._link.open()
         try:
+            yield self._batch(await self._first_words(self._link))
             while True:
-                received = [one for one in await self._waiting_messages(self._link) if not self._is_stale(one)]
-                yield Batch([self._reading(message) for message in received], receipts=tuple(received))
+                yield self._batch(await self._waiting_messages(self._link))
         finally:
             await self._link.close()
 
@@ -82,6 +83,16 @@ class MqttReadings:
         for receipt in batch.receipts:
             if self._link is not None and isinstance(receipt, Received):
                 self._link.acknowledge(receipt)
+
+    async def _first_words(self, link: MqttLink) -> list[Received]:
+        """Wait until the broker has let us in: only then is silence that of the hardware."""
+        received: list[Received] = []
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _take(await link.events.get(), received)
+        except TimeoutError as error:
+            raise SourceError(f"local broker: no answer within {CONNECT_TIMEOUT_S:g} s") from error
+        return received
 
     async def _waiting_messages(self, link: MqttLink) -> list[Received]:
         received: list[Received] = []
@@ -94,6 +105,10 @@ class MqttReadings:
         while len(received) < BATCH_ROWS and not link.events.empty():
             _take(link.events.get_nowait(), received)
         return received
+
+    def _batch(self, received: list[Received]) -> Batch:
+        usable = [message for message in received if not self._is_stale(message)]
+        return Batch([self._reading(message) for message in usable], receipts=tuple(usable))
 
     def _is_stale(self, message: Received) -> bool:
         """A retained value is the last one before we came, and says not when it was taken."""

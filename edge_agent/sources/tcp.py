@@ -49,7 +49,8 @@ class TcpLines:
                 except OSError as error:
                     raise SourceError(f"{self._name}: {error.strerror or error}") from error
                 if not received:
-                    yield Batch(list(buffer.end()))
+                    if rest := buffer.end():
+                        yield Batch([*rest])
                     raise SourceError(f"{self._name} has closed the connection")
                 yield Batch(
                     [

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import socket
 from datetime import UTC, datetime, timedelta
 
 import paho.mqtt.client as paho
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from edge_agent.ports import RefusedRow
 from edge_agent.settings import MqttSource
+from edge_agent.sources import mqtt as mqtt_source
 from edge_agent.sources.mqtt import MqttReadings
 from shared.errors import SourceError
 
@@ -121,6 +123,15 @@ async def test_values_of_single_channels_are_samples_dated_by_themselves_or_by_t
 def test_a_topic_that_does_not_name_what_it_must_is_refused(gives, topic):
     with pytest.raises(ValidationError, match="topic: "):
         MqttSource(topic=topic, gives=gives)
+
+
+async def test_a_broker_that_does_not_answer_is_no_silent_hardware(monkeypatch):
+    monkeypatch.setattr(mqtt_source, "CONNECT_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        settings = MqttSource(topic="rig/rows", port=mute.getsockname()[1])
+        batches = MqttReadings(settings, {"E-1"}, lambda: NOW).batches(None)
+        with pytest.raises(SourceError, match=r"no answer within 0\.2 s"):
+            await anext(batches)
 
 
 async def test_a_lost_broker_is_a_failed_source(mosquitto):

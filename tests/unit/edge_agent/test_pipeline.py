@@ -414,3 +414,27 @@ async def test_hardware_in_reach_that_gives_nothing_is_told_and_so_is_its_end():
     assert gauge.status.last_error.startswith("over: the hardware is in reach")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_source_that_hangs_is_a_failed_one_and_the_loop_makes_progress_meanwhile(monkeypatch):
+    monkeypatch.setattr(pipeline_module, "STALLED_S", 0.05)
+    monkeypatch.setattr(pipeline_module, "PROGRESS_S", 0.01)
+    gauge, beats = SourceGauge("fake"), []
+    pipeline = Pipeline(
+        SilentSource(),
+        FakePredictor(),
+        FakeOutbox(),
+        ["E-1"],
+        gauge,
+        accepted=lambda: None,
+        progress=lambda: beats.append(1),
+        now=lambda: NOW,
+        commit=AT_ONCE,
+        reduction=no_samples(),
+    )
+    task = asyncio.create_task(pipeline.run())
+    await until(lambda: gauge.status.state == "failed")
+    assert gauge.status.last_error.startswith("the source hangs: no word of it for 0.05 s")
+    assert beats
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
