@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -43,7 +44,9 @@ def write_settings(folder: Path, protocol: str, engines: Sequence[EngineHardware
         SpoolwatchError: the folder cannot be written.
     """
     listed = (f"    {{ serial = {json.dumps(engine.serial)}, unit = {engine.unit} }}," for engine in engines)
-    head = _HEAD.format(data_dir=json.dumps(str((folder / "agent").absolute())), engines="\n".join(listed))
+    # A folder of its own: to an agent that has seen these engines fly, they would fall back to cycle 1.
+    data_dir = folder.absolute() / f"agent-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    head = _HEAD.format(data_dir=json.dumps(str(data_dir)), engines="\n".join(listed))
     path = folder / "agent.toml"
     try:
         source = _SOURCES[protocol](folder.absolute(), port, speed)

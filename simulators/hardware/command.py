@@ -5,7 +5,8 @@ import asyncio
 from pathlib import Path
 
 from shared.cmapss import SUBSETS
-from shared.errors import SpoolwatchError
+from shared.errors import SpoolwatchError, TopicError
+from shared.topics import check_level
 
 PURPOSE = "play the hardware of engines over the protocol that it speaks"
 EXAMPLE = "hardware --protocol modbus --engines 3 --speed 20 --fault-rate 0.02"
@@ -41,6 +42,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """Give the command its options."""
     command.add_argument("--protocol", required=True, choices=("modbus", "opcua", "mqtt", "tcp"))
     command.add_argument("--engines", type=_count, default=1, metavar="N", help="how many (default 1)")
+    command.add_argument("--prefix", type=_level, default="E", help="what their serials start with (default E)")
     command.add_argument("--seed", type=_seed, default=0, metavar="S", help="the same seed gives the same (default 0)")
     command.add_argument("--subset", choices=SUBSETS, default=SUBSETS[0], help="type of engine (default FD001)")
     command.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="samples a second (default 1)")
@@ -90,6 +92,7 @@ def run(arguments: argparse.Namespace) -> bool:
     options = PlayOptions(
         protocol=arguments.protocol,
         engines=arguments.engines,
+        prefix=arguments.prefix,
         speed=arguments.speed,
         hardware=hardware,
         folder=arguments.data_dir,
@@ -104,6 +107,13 @@ def run(arguments: argparse.Namespace) -> bool:
     except ModuleNotFoundError as error:
         raise SpoolwatchError(f"{error.name} is not installed: pip install 'spoolwatch[agent,opcua]'") from error
     return True
+
+
+def _level(text: str) -> str:
+    try:
+        return check_level(text)
+    except TopicError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _number(text: str, least: float, most: float, wanted: str) -> float:

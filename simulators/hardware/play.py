@@ -38,6 +38,7 @@ class PlayOptions:
 
     Attributes:
         speed: samples per second and engine; the hardware itself takes one a second.
+        prefix: what the engines' serials start with.
         port: where the line to the hardware begins; None for the usual one, 0 for any.
         broker_port: the loopback broker that MQTT hardware publishes to.
         seconds: stop after so many; None plays until stopped.
@@ -51,6 +52,7 @@ class PlayOptions:
     hardware: HardwareOptions
     folder: Path
     truth: Path
+    prefix: str = "E"
     port: int | None = None
     broker_port: int = 1883
     seconds: float | None = None
@@ -62,7 +64,7 @@ async def play(options: PlayOptions, wish: StopWish, say: Callable[[str], None])
     Raises:
         SpoolwatchError: a port is taken, a file cannot be written, or there is no broker.
     """
-    engines = hardware_engines(options.engines, options.hardware)
+    engines = hardware_engines(options.engines, options.prefix, options.hardware)
     mqtt = options.protocol == "mqtt"
     server_port = options.broker_port if mqtt else _free_port()
     with ExitStack() as opened:
@@ -78,10 +80,10 @@ async def play(options: PlayOptions, wish: StopWish, say: Callable[[str], None])
             await _Play(options, engines, hardware, line, truth, wish, say).run()
 
 
-def hardware_engines(count: int, options: HardwareOptions) -> list[EngineHardware]:
-    """The hardware of so many engines, E-01 and so on."""
+def hardware_engines(count: int, prefix: str, options: HardwareOptions) -> list[EngineHardware]:
+    """The hardware of so many engines, ``<prefix>-01`` and so on."""
     width = max(2, len(str(count)))
-    return [EngineHardware(unit, f"E-{unit:0{width}d}", options) for unit in range(1, count + 1)]
+    return [EngineHardware(unit, f"{prefix}-{unit:0{width}d}", options) for unit in range(1, count + 1)]
 
 
 def _line(options: PlayOptions, server_port: int) -> Line:
