@@ -98,8 +98,6 @@ class Needs:
     async def __call__(
         self,
         connection: HTTPConnection,
-        centre: CentreDep,
-        address: AddressDep,
         shown: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
     ) -> Caller:
         """Who asks.
@@ -108,10 +106,11 @@ class Needs:
             HTTPException: 401, 403 or 429.
         """
         route = connection.scope["route"].path
+        centre = await centre_of(connection)
         try:
             caller = await _recognise(connection, centre, shown)
         except CredentialsError as error:
-            await centre.rate.take(address, route)
+            await centre.rate.take(address_of(connection), route)
             raise unauthorized(str(error)) from error
         if caller.name != ANYONE:
             await centre.rate.take(caller.name, route)
@@ -145,7 +144,7 @@ async def check_caller(request: Request) -> None:
     dependant = getattr(request.scope.get("route"), "dependant", None)
     for call in () if dependant is None else calls_of(dependant):
         if isinstance(call, Needs):
-            await call(request, await centre_of(request), await _address(request), await _BEARER(request))
+            await call(request, await _BEARER(request))
 
 
 def calls_of(dependant: Dependant) -> Iterator[object]:

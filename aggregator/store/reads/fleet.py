@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, select
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, and_, bindparam, select
 from sqlmodel import Session
 
 from aggregator.access.roles import Sites
@@ -86,6 +87,7 @@ EVERY_ENGINE = EngineFilter()
 BY_SERIAL = EngineOrder()
 
 PORTION = 1000
+EVERY_ROW = 2**62
 
 _model = core(Model)
 _engine, _gateway, _installation, _current = core(Engine), core(Gateway), core(Installation), core(CurrentState)
@@ -155,15 +157,23 @@ def list_engines(
         after: ``place_in`` the order of the row to go on behind.
         limit: how many at most.
     """
-    statement = _LIST.where(*conditions_of(sites, wanted))
     found: list[EngineRow] = []
-    for part in parts_of(order, after):
-        missing = None if limit is None else limit - len(found)
+    for statement in _list_statements(sites, wanted, order, after):
+        missing = EVERY_ROW if limit is None else limit - len(found)
         if missing == 0:
             break
-        rows = session.connection().execute(statement.where(*part.conditions).order_by(*part.order).limit(missing))
+        rows = session.connection().execute(statement, {"rows": missing})
         found += [_to_row(row, wanted.thresholds) for row in rows.all()]
     return found
+
+
+@lru_cache(maxsize=64)
+def _list_statements(
+    sites: Sites, wanted: EngineFilter, order: EngineOrder, after: tuple[SortValue, str] | None
+) -> list[Select[Any]]:
+    """What reads each part of a list; kept, as pages are polled and a statement takes as long to make as to run."""
+    every = _LIST.where(*conditions_of(sites, wanted)).limit(bindparam("rows", type_=BigInteger))
+    return [every.where(*part.conditions).order_by(*part.order) for part in parts_of(order, after)]
 
 
 def place_in(order: EngineOrder, row: EngineRow) -> tuple[SortValue, str]:
