@@ -1,5 +1,6 @@
 """An OPC UA server with one folder of nodes per engine, dated by each device's own clock."""
 
+import logging
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,8 @@ from simulators.hardware.engine import EngineHardware, Shown
 NAMESPACE = "urn:spoolwatch:simulated-hardware"
 _INDEX = 2
 _CYCLE = "cycle"
+
+logging.getLogger("asyncua").setLevel(logging.ERROR)  # that it has no security is meant
 
 
 def node_map() -> NodeMap:
