@@ -19,7 +19,7 @@ from aggregator.api.correlation import REQUEST_ID
 from aggregator.api.headers import headers_for
 from aggregator.api.schemas import idempotency
 from aggregator.api.schemas.problem import FieldProblem, Problem
-from aggregator.api.selection import PARAMETER
+from aggregator.api.selection import describe_selection
 from aggregator.store.installations import NoSuchInstallationError
 from aggregator.store.registry import NoSuchEngineError, NotAtSiteError
 from aggregator.store.versions import ChangedError
@@ -193,9 +193,6 @@ def _add_what_all_have(method: str, operation: dict[str, Any]) -> None:
         statuses += [409, 422]
     if method == "get" and "application/json" in operation["responses"].get("200", {}).get("content", {}):
         operation["responses"]["304"] = {"description": "It is as `If-None-Match` says."}
-    for parameter in operation.get("parameters", []):
-        if parameter["name"] == PARAMETER:
-            parameter |= {"style": "form", "explode": False}
     if "requestBody" in operation:
         statuses.append(413)
     for status in statuses:
@@ -216,6 +213,7 @@ def _describe(app: FastAPI) -> dict[str, Any]:
             tags=app.openapi_tags,
         )
         for method, operation in (each for path in description["paths"].values() for each in path.items()):
+            describe_selection(operation, description["components"]["schemas"])
             _add_what_all_have(method, operation)
             for status, response in operation["responses"].items():
                 if int(status) >= 400:

@@ -66,5 +66,34 @@ def select(query: bytes, body: bytes) -> bytes:
     return msgspec.json.encode(*_chosen([answer], wanted))
 
 
+def describe_selection(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Say in the description of a read that of each thing it may show only some fields.
+
+    Args:
+        operation: of the OpenAPI description.
+        schemas: of its components; one for some fields of what the read shows is added.
+    """
+    parameter = next((one for one in operation.get("parameters", []) if one["name"] == PARAMETER), None)
+    if parameter is None:
+        return
+    parameter |= {"style": "form", "explode": False}
+    content = operation["responses"]["200"]["content"].get("application/json")
+    if content is None:
+        return
+    page = schemas.get(_name_of(content["schema"]), content["schema"]).get("properties", {}).get("items")
+    holder, place = (
+        (page or content["schema"], "items") if page or "items" in content["schema"] else (content, "schema")
+    )
+    whole = _name_of(holder[place])
+    some = f"{whole}Fields"
+    left = {name: value for name, value in schemas[whole].items() if name != "required"}
+    schemas[some] = left | {"title": some, "description": f"Those fields of `{whole}` that `fields` names."}
+    holder[place] = {"anyOf": [holder[place], {"$ref": f"#/components/schemas/{some}"}]}
+
+
+def _name_of(schema: dict[str, Any]) -> str:
+    return str(schema.get("$ref", "")).rpartition("/")[2]
+
+
 def _chosen(things: list[_Fields], wanted: set[str]) -> list[_Fields]:
     return [{name: value for name, value in thing.items() if name in wanted} for thing in things]

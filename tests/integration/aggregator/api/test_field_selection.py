@@ -25,6 +25,8 @@ READS = [
 
 
 def resolved(schema):
+    """The whole, where some fields of it would do as well."""
+    schema = schema.get("anyOf", [schema])[0]
     name = schema.get("$ref", "").removeprefix("#/components/schemas/")
     return DESCRIBED["components"]["schemas"][name] if name else schema
 
@@ -52,6 +54,7 @@ def test_every_read_takes_the_names_of_the_fields_that_its_items_have(path):
     shown = resolved(content_of(DESCRIBED["paths"][path]["get"])["application/json"]["schema"])
     items = shown.get("items") or shown["properties"].get("items", {}).get("items") or shown
     assert names_of(path) == list(resolved(items)["properties"])
+    assert resolved(items)["required"]
     assert (parameter_of(path)["style"], parameter_of(path)["explode"]) == ("form", False)
 
 
