@@ -6,7 +6,6 @@ import shutil
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -50,14 +49,18 @@ def examine(settings: AgentSettings, now: Callable[[], datetime] = lambda: datet
         settings: of the agent.
         now: this box's clock, aware UTC.
     """
+    try:
+        view: local.View | SpoolwatchError = local.look(settings.data_dir, settings.outbox)
+    except SpoolwatchError as error:
+        view = error
     yield _model(settings)
     yield from _folder(settings)
-    yield from _agent(settings, now)
+    yield from _agent(view, now)
     yield _source(settings)
     yield _clock(settings, now)
     if settings.broker.cert_file is not None:
         yield _certificate(settings.broker.cert_file, now)
-    yield from _broker(settings)
+    yield from _broker(settings, view)
 
 
 def render(findings: list[Finding], *, as_json: bool) -> str:
@@ -123,11 +126,9 @@ def _disk(settings: AgentSettings) -> Finding:
     return _good("disk", found)
 
 
-def _agent(settings: AgentSettings, now: Callable[[], datetime]) -> Iterator[Finding]:
-    try:
-        view = local.look(settings.data_dir, settings.outbox)
-    except SpoolwatchError as error:
-        yield _doubtful("agent", str(error), "start it: systemctl enable --now spoolwatch-agent")
+def _agent(view: local.View | SpoolwatchError, now: Callable[[], datetime]) -> Iterator[Finding]:
+    if isinstance(view, SpoolwatchError):
+        yield _doubtful("agent", str(view), "start it: systemctl enable --now spoolwatch-agent")
         return
     if not view.running:
         remedy = "systemctl start spoolwatch-agent; why it ended: journalctl -u spoolwatch-agent"
@@ -206,7 +207,7 @@ def _certificate(file: Path, now: Callable[[], datetime]) -> Finding:
     return _good("identity", found)
 
 
-def _broker(settings: AgentSettings) -> Iterator[Finding]:
+def _broker(settings: AgentSettings, view: local.View | SpoolwatchError) -> Iterator[Finding]:
     broker = settings.broker
     try:
         addresses = socket.getaddrinfo(broker.host, broker.tcp_port, type=socket.SOCK_STREAM)
@@ -227,6 +228,14 @@ def _broker(settings: AgentSettings) -> Iterator[Finding]:
         remedy = "is the broker up, the port right, a firewall between?"
         yield _bad("network", f"port {broker.tcp_port} does not answer: {error}", remedy)
         return
+    if (
+        isinstance(view, local.View)
+        and view.running
+        and view.last is not None
+        and not view.last.link.startswith("down")
+    ):
+        yield _good("session", f"the running agent's link is {view.last.link}")  # a second one may take its place
+        return
     yield asyncio.run(_session(settings))
 
 
@@ -246,13 +255,13 @@ def _tls(settings: AgentSettings, encryption: Tls, line: socket.socket) -> Findi
 
 
 async def _session(settings: AgentSettings) -> Finding:
-    """Connect as the agent does, under another client id, so that a running agent keeps its session."""
+    """Connect as the agent does."""
     from edge_agent.app import link_options
     from edge_agent.mqtt import Connected, Disconnected, MqttLink
 
     remedy = "the broker's log says more; if the certificate was revoked or the password changed, enrol or set it anew"
     try:
-        link = MqttLink(replace(link_options(settings), client_id=f"{settings.gateway}-doctor"))
+        link = MqttLink(link_options(settings))
         link.open()
         try:
             async with asyncio.timeout(2 * TIMEOUT_S):

@@ -145,5 +145,8 @@ def test_the_doctor_sees_an_enrolled_box_through_to_its_topics(enrolled, centre,
     found = findings(0)
     assert {topic: finding for topic, finding in found.items() if finding["verdict"] != "good"} == {}
     assert found.keys() >= {"model", "rows", "clock", "identity", "TLS", "session"}
+    assert enrolled.log.read_text().count("link_up") == 1  # the running agent was not put off
+    enrolled.stop()
+    assert findings(1)["session"]["found"] == "the broker lets this gateway in, to its own topics"
     secure_mosquitto.kill()
-    assert {topic for topic, finding in findings(1).items() if finding["verdict"] == "bad"} == {"network"}
+    assert {topic for topic, finding in findings(1).items() if finding["verdict"] == "bad"} == {"agent", "network"}
