@@ -69,7 +69,13 @@ def invite(name: GatewayName, caller: EngineerDep, centre: CentreDep, response: 
 
 
 @router.get("/gateways/{name}/certificates", summary="List a gateway's certificates", responses=problems(404, 422))
-def read_certificates(name: GatewayName, sites: VisibleSites, session: SessionDep, now: NowDep) -> list[Certificate]:
+def read_certificates(
+    name: GatewayName,
+    sites: VisibleSites,
+    session: SessionDep,
+    now: NowDep,
+    _: Annotated[FieldsQuery[Certificate], Query()],
+) -> list[Certificate]:
     """The certificates by which a gateway is let in, the youngest first: one, and while one is renewed, two."""
     found = find_gateway_at(session, sites, name)
     if found is None:
