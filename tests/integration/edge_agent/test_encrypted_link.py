@@ -63,7 +63,7 @@ async def event(link, kind):
 
 
 @pytest.mark.parametrize("websockets", [False, True])
-async def test_messages_go_both_ways(connect, tls, websockets):
+async def test_what_is_published_is_taken(connect, tls, websockets):
     link = connect(tls, websockets=websockets)
     await event(link, Connected)
     link.publish(Outgoing("spoolwatch/v1/centre/a/status", b"\x00" * 100_000))
