@@ -92,8 +92,8 @@ class Reduction:
             OutboxError: they are not; call it again.
         """
         if self._waiting:
-            self._ring.append(self._waiting)
-            self._waiting.clear()
+            while self._waiting:
+                del self._waiting[: self._ring.append(self._waiting)]
             self.dropped_samples = self._ring.dropped
 
     def fallen_silent(self) -> list[SensorRow]:

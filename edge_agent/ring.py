@@ -19,6 +19,8 @@ from edge_agent.outbox.layout import Layout
 from shared.rows import Sample
 
 READ_AT_ONCE = 2000
+PIECE_BYTES = 256 * 1024
+ROW_BYTES = 24
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _PAGE_FILL = 0.75
@@ -85,18 +87,24 @@ class Ring:
         if self._open_file is not None:
             self._open_file.close()
 
-    def append(self, samples: Sequence[Sample]) -> None:
-        """Make samples durable, all or none, under the ids from ``next_id`` on.
+    def append(self, samples: Sequence[Sample]) -> int:
+        """Make the first of these samples durable, as many as go into one transaction, under ids from ``next_id`` on.
+
+        Returns:
+            How many, one at least.
 
         Raises:
             OutboxError: nothing was stored (the disk is full or failing); the same call may be made again.
         """
-        rows = [
-            (sample_id, one.engine, _microseconds(one.observed_at), one.cycle, msgspec.json.encode(one.channels))
-            for sample_id, one in enumerate(samples, start=self.next_id)
-        ]
+        rows: list[tuple[int, str, int, int | None, bytes]] = []
+        need_bytes = 0
+        for sample_id, one in enumerate(samples, start=self.next_id):
+            channels = msgspec.json.encode(one.channels)
+            need_bytes += len(one.engine) + len(channels) + ROW_BYTES
+            if rows and need_bytes > PIECE_BYTES:
+                break
+            rows.append((sample_id, one.engine, _microseconds(one.observed_at), one.cycle, channels))
         after = self.next_id + len(rows)
-        need_bytes = sum(len(row[1]) + len(row[4]) + 24 for row in rows)
 
         def write(may_grow: bool) -> None:
             with self._file.transaction():
@@ -109,6 +117,7 @@ class Ring:
         except DiskError:
             self._surely(partial(write, False))
         self.next_id = after
+        return len(rows)
 
     def begin_behind(self, sample_id: int) -> None:
         """Give greater ids than this one: where the file was lost, cycles know of samples that it does not."""

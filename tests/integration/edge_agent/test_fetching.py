@@ -93,7 +93,7 @@ def test_what_is_not_kept_is_an_empty_answer_that_tells_since_when_there_is_some
 
 
 def test_parts_are_paced(box):
-    box.ring.append(samples(2000, channels=[f"channel-{number:02}" for number in range(24)]))
+    box.ring.append(samples(500, channels=[f"channel-{number:02}" for number in range(24)]))
     box.turn(Connected(2**20), box.command(fetch()))
     for _ in range(100):
         box.turn()

@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 from collections import deque
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -36,6 +37,7 @@ from shared.rows import Sample
 START = datetime(2026, 1, 2, tzinfo=UTC)
 CHANNELS = [ChannelRule("T24", "mean", -1e9, 1e9)]
 ENGINES = ("E-1", "E-2")
+MANY = {f"channel-{number:04}": 1.0 for number in range(3000)}
 
 
 class Crash(BaseException):
@@ -155,8 +157,9 @@ def _crash_around(target, name, crash):
 
     def crashing(*arguments, **named):
         crash(f"before {name}")
-        work(*arguments, **named)
+        done = work(*arguments, **named)
         crash(f"after {name}")
+        return done
 
     setattr(target, name, crashing)
 
@@ -255,6 +258,16 @@ async def test_p4_the_ring_keeps_the_newest_and_counts_what_it_gives_up(tmp_path
     # What was given up of the cycle in work is missing in its row, and the row says so.
     assert gateway.rows()[1][1] == 2
     assert "partial" in gateway.rows()[1][3]["cycle"]
+
+
+async def test_what_comes_at_once_is_durable_whole_however_much_it_is(tmp_path):
+    one = flights(cycles=1, seconds=1)[0]
+    large = [replace(one, observed_at=one.observed_at + timedelta(seconds=n), channels=MANY) for n in range(100)]
+    gateway = Gateway(tmp_path, Hardware([large], waits=False), max_bytes=2**20)
+    await gateway.run()
+    kept, dropped = gateway.kept(), gateway.gauge.status.dropped_samples
+    assert [sample_id for sample_id, _ in kept] == list(range(dropped + 1, 101))
+    assert 0 < dropped < 100
 
 
 async def test_a_ring_that_is_gone_is_told_with_the_next_row_and_its_ids_go_on(tmp_path):
