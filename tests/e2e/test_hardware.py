@@ -63,7 +63,7 @@ def rows_of(aggregator, serial):
 
 @pytest.mark.parametrize(
     ("protocol", "speed", "flight_s", "cycles"),
-    [("modbus", 80, 20, 15), ("opcua", 40, 20, 10), ("mqtt", 200, 20, 15), ("tcp", 400, 10, 180)],
+    [("modbus", 40, 60, 8), ("opcua", 40, 20, 10), ("mqtt", 200, 20, 15), ("tcp", 400, 10, 180)],
 )
 def test_rows_are_those_of_the_truth_and_so_is_the_remaining_life(
     registered, make_rig, wait_until, protocol, speed, flight_s, cycles
