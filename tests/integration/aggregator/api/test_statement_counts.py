@@ -3,6 +3,8 @@
 import pytest
 from sqlalchemy import event
 
+from aggregator.api import recent
+
 PATHS = (
     "/api/v1/fleet?type=turbofan",
     "/api/v1/fleet/due?before=2027-01-01",
@@ -41,6 +43,13 @@ def _fly(recorder, engines):
         recorder.engine(f"E{number}", gateway=f"gw-{number}")
         recorder.status(gateway=f"gw-{number}")
         recorder.garbage(body=f"no {number}".encode(), gateway=f"gw-{number}")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_kept(monkeypatch):
+    """Each answer is computed, however soon it is asked for again."""
+    monkeypatch.setattr(recent, "FRESH_S", 0.0)
+    monkeypatch.setattr(recent, "RENEWED_S", 0.0)
 
 
 @pytest.mark.parametrize("path", PATHS)
