@@ -60,6 +60,8 @@ def test_the_last_status_is_remembered_whole(say, rows, clock):
         "state": "reading",
         "rows": 0,
         "refused_rows": 0,
+        "samples": 0,
+        "dropped_samples": 0,
         "last_row_at": None,
         "last_error": None,
     }
