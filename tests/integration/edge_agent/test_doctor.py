@@ -12,6 +12,7 @@ import pytest
 from edge_agent import cli, doctor
 from edge_agent.outbox import Outbox
 from edge_agent.settings import AgentSettings
+from shared import log
 
 
 class Centre(BaseHTTPRequestHandler):
@@ -116,7 +117,8 @@ def test_an_agent_that_has_stopped_and_what_it_lost_are_told(examine, tmp_path):
     assert findings["outbox"].verdict == "good"
 
 
-def test_the_command_prints_lines_or_json_and_fails_where_something_is_bad(tmp_path, mosquitto, capsys):
+def test_the_command_prints_lines_or_json_and_fails_where_something_is_bad(tmp_path, mosquitto, capsys, monkeypatch):
+    monkeypatch.setattr(log, "configure", lambda *_: None)
     config = tmp_path / "agent.toml"
     config.write_text(
         f'site = "hamburg"\ngateway = "gw-1"\ndata_dir = "{tmp_path / "state"}"\nengines = [{{ serial = "E-1" }}]\n'
