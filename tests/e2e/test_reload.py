@@ -4,11 +4,22 @@ import signal
 import socket
 from itertools import islice
 
+import pytest
+
 from simulators.engine_model import SimulatedEngine
 
 ROWS = 60
 
 
+@pytest.fixture
+def _no_nohup():
+    """Programs started from here hear SIGHUP, also where the tests themselves do not."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("_no_nohup")
 def test_other_settings_are_taken_without_losing_a_row(aggregator, make_agent, wait_until, tmp_path, monkeypatch):
     rows = [(1, cycle, values) for cycle, values, _ in islice(SimulatedEngine("E-1", seed=5).rows(), ROWS)]
     aggregator.register("E-1", "gw-1")
