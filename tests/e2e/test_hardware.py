@@ -4,8 +4,10 @@ from itertools import takewhile
 from statistics import fmean
 
 import pytest
+from paho.mqtt.publish import single
 
 from edge_agent.modbus_settings import read_map, resolution
+from edge_agent.status import read_local_status
 from shared.cmapss import CHANNELS
 from simulators.hardware.truth import CycleTruth, read_hardware_truth
 
@@ -18,6 +20,8 @@ class Rig:
 
     def __init__(self, folder, broker_port, make_program, options):
         self._folder = folder / "rig"
+        self._broker_port = broker_port
+        self._publishes = "mqtt" in options
         what = ("--engines", len(ENGINES), "--port", 0, "--broker-port", broker_port, "--data-dir", self._folder)
         self.hardware = make_program(("spoolwatch-simulate", "hardware", *what, *options), folder / "hardware.log")
         where = ("--site", "hamburg", "--broker.port", broker_port, "--broker.mqtt-version", 5)
@@ -27,7 +31,20 @@ class Rig:
     def start(self, wait_until):
         self.hardware.start()
         wait_until((self._folder / "agent.toml").exists, f"the hardware is there, see {self.hardware.log}")
-        self.agent.start()
+        if self._publishes:  # it does not wait for anybody: the agent has to be there before it
+            assert self.hardware.stop() == 0
+            self.agent.start()
+            wait_until(self._is_heard, f"the agent listens, see {self.agent.log}")
+            self.hardware.start()
+        else:
+            self.agent.start()
+
+    def _is_heard(self):
+        """Whether something published has reached the agent, which refuses it."""
+        single("rig/samples", b"no sample", qos=1, port=self._broker_port)
+        (folder,) = {path.parent for path in self._folder.rglob("outbox.db")} or {self._folder}
+        told = read_local_status(folder)
+        return told is not None and told.status.source.refused_rows > 0
 
     def stop(self):
         assert (self.agent.stop(), self.hardware.stop()) == (0, 0), self.hardware.log.read_text()
