@@ -15,7 +15,7 @@ _SETTINGS = """\
 site = {site}
 gateway = {gateway}
 data_dir = {data_dir}
-engines = [{{ serial = {serial}, unit = {unit} }}]
+{centre_key}engines = [{{ serial = {serial}, unit = {unit} }}]
 
 [source]
 kind = "file"
@@ -44,6 +44,7 @@ def start_agent(
     gateway = gateway_of(engine)
     settings = folder.agents / gateway / "agent.toml"
     settings.parent.mkdir()
+    key = "" if address.command_key is None else f"centre_key = {json.dumps(address.command_key)}\n"
     values = {
         "site": site,
         "gateway": gateway,
@@ -56,7 +57,7 @@ def start_agent(
         "mqtt_version": address.mqtt_version,
     }
     # Strings and whole numbers are written alike in JSON and TOML.
-    settings.write_text(_SETTINGS.format(**{name: json.dumps(value) for name, value in values.items()}))
+    settings.write_text(_SETTINGS.format(centre_key=key, **{name: json.dumps(value) for name, value in values.items()}))
     programs.start(gateway, "spoolwatch-agent", "run", "--config", str(settings))
 
 

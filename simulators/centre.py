@@ -37,12 +37,16 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class CentreAddress:
-    """Where a centre can be reached: its API and its broker."""
+    """Where a centre can be reached: its API and its broker.
+
+    ``command_key`` is what agents know its commands by; without it they obey none.
+    """
 
     api: Api
     broker_host: str
     broker_port: int
     mqtt_version: Literal[3, 5]
+    command_key: str | None = None
 
 
 class Admin(NamedTuple):
@@ -76,16 +80,18 @@ class EngineView:
 def start_centre(programs: Programs, folder: Path) -> CentreAddress:
     """Start an aggregator with its embedded broker, on its usual ports where they are free."""
     api_port, broker_port = _free_port(API_PORT), _free_port(BROKER_PORT)
+    data_dir = ("--data-dir", str(folder.absolute()))
+    command_key = programs.ask("spoolwatch-aggregator", "command-key", *data_dir)
     programs.start(
         "aggregator",
         "spoolwatch-aggregator",
         "serve",
-        *("--data-dir", str(folder.absolute())),
+        *data_dir,
         *("--api.port", str(api_port)),
         *("--broker.kind", "embedded"),
         *("--broker.port", str(broker_port)),
     )
-    return CentreAddress(Api(f"http://{LOOPBACK}:{api_port}"), LOOPBACK, broker_port, 3)
+    return CentreAddress(Api(f"http://{LOOPBACK}:{api_port}"), LOOPBACK, broker_port, 3, command_key)
 
 
 def _free_port(preferred: int) -> int:

@@ -14,6 +14,7 @@ from typing import Self
 from shared.errors import SpoolwatchError
 
 ABORT_S = 5.0
+ASK_TIMEOUT_S = 60.0
 TAIL_LINES = 15
 PR_SET_PDEATHSIG = 1
 
@@ -52,7 +53,6 @@ class Programs:
             ProgramError: the command is not installed.
         """
         log = self._logs / f"{name}.log"
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("SPOOLWATCH_")}
         try:
             with log.open("ab") as output:
                 process = subprocess.Popen(
@@ -60,13 +60,36 @@ class Programs:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    env=environment,
+                    env=_environment(),
                     start_new_session=True,
                     preexec_fn=_end_with_parent,
                 )
         except OSError as error:
             raise ProgramError(f"cannot start {command} beside {sys.executable}: {error.strerror}") from error
         self._programs.append(Program(name, process, log))
+
+    def ask(self, command: str, *arguments: str) -> str:
+        """Run one of this project's commands to its end; returns what it printed.
+
+        Raises:
+            ProgramError: it failed, and what it said.
+        """
+        try:
+            done = subprocess.run(
+                [Path(sys.executable).with_name(command), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=ASK_TIMEOUT_S,
+                env=_environment(),
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ProgramError(f"cannot run {command} beside {sys.executable}: {error}") from error
+        if done.returncode != 0:
+            raise ProgramError(
+                f"{command} {arguments[0]} ended with {_in_words(done.returncode)}: {done.stderr.strip()}"
+            )
+        return done.stdout.strip()
 
     def check(self) -> None:
         """Make sure that all still run.
@@ -96,6 +119,10 @@ class Programs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop(ABORT_S)
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("SPOOLWATCH_")}
 
 
 def _end_with_parent() -> None:

@@ -127,3 +127,12 @@ def _is_zombie(pid):
 def test_a_command_that_is_not_installed_is_named(tmp_path):
     with Programs(tmp_path) as programs, pytest.raises(ProgramError, match="cannot start spoolwatch-none"):
         programs.start("none", "spoolwatch-none")
+
+
+def test_a_command_is_asked_for_what_it_prints_or_says_why_it_failed(tmp_path):
+    programs = Programs(tmp_path)
+    assert programs.ask("python", "-c", "print('a word')") == "a word"
+    with pytest.raises(ProgramError, match="exit status 3: no word"):
+        programs.ask("python", "-c", "import sys; print('no word', file=sys.stderr); sys.exit(3)")
+    with pytest.raises(ProgramError, match="cannot run no-such-program"):
+        programs.ask("no-such-program", "now")
