@@ -58,7 +58,7 @@ class Emitter:
     def __init__(self, engines: Iterable[tuple[PlayedEngine, Path]], truth: Path, now: Callable[[], datetime]) -> None:
         self._now = now
         with ExitStack() as files:
-            self._truth = files.enter_context(TruthFile(truth))
+            self._truth = files.enter_context(TruthFile[TruthRow](truth))
             self.loggers = [
                 DataLogger(engine, files.enter_context(path.open("ab", buffering=0))) for engine, path in engines
             ]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
@@ -20,13 +20,16 @@ class TruthRow(msgspec.Struct, frozen=True):
     emitted_at: datetime
 
 
-class TruthFile:
+T = TypeVar("T")
+
+
+class TruthFile(Generic[T]):
     """Appends to the account; each call is on its way to the disk when it returns."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab", buffering=0)
 
-    def append(self, rows: Iterable[TruthRow]) -> None:
+    def append(self, rows: Iterable[T]) -> None:
         """Write rows down."""
         self._file.write(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
 
@@ -45,15 +48,24 @@ def read_truth(path: Path) -> list[TruthRow]:
     Raises:
         SpoolwatchError: there is none, or a line is damaged; names the line.
     """
+    return read_account(path, TruthRow)
+
+
+def read_account(path: Path, kind: Any) -> list[Any]:
+    """Read lines of one kind, or of a union of kinds.
+
+    Raises:
+        SpoolwatchError: there is no file, or a line is damaged; names the line.
+    """
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise SpoolwatchError(f"cannot read the simulator's truth {path}: {error.strerror}") from error
-    return [_row(path, number, line) for number, line in enumerate(lines, start=1)]
+    return [_line(path, number, line, kind) for number, line in enumerate(lines, start=1)]
 
 
-def _row(path: Path, number: int, line: bytes) -> TruthRow:
+def _line(path: Path, number: int, line: bytes, kind: Any) -> Any:
     try:
-        return msgspec.json.decode(line, type=TruthRow)
+        return msgspec.json.decode(line, type=kind)
     except msgspec.DecodeError as error:
         raise SpoolwatchError(f"{path} line {number} is damaged: {error}") from error

@@ -83,4 +83,4 @@ async def modbus_server(engines: Sequence[EngineHardware], port: int) -> AsyncIt
     try:
         yield hardware
     finally:
-        await server.shutdown()  # type: ignore[no-untyped-call]
+        await server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus leaves it untyped

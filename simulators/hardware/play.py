@@ -182,7 +182,7 @@ class _Play:
         await self._hardware.show(samples)
         for shown in samples:
             if shown.sampled.ends:
-                self._truth.tell(shown.engine.truth(shown.sampled.cycle, self._options.hardware.flight_s, now))
+                self._truth.append([shown.engine.truth(shown.sampled.cycle, self._options.hardware.flight_s, now)])
 
     @property
     def _over(self) -> bool:
@@ -203,7 +203,7 @@ class _Play:
         until_s = time.monotonic() + seconds
         while not self._over:
             if self._line.follow(self._elapsed_s):
-                self._truth.tell(LineTruth(state=self._line.state, at=datetime.now(UTC)))
+                self._truth.append([LineTruth(state=self._line.state, at=datetime.now(UTC))])
             left_s = until_s - time.monotonic()
             await asyncio.sleep(max(0.0, min(TICK_S, left_s)))
             if left_s <= TICK_S:

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import msgspec
 
 from shared.errors import SpoolwatchError
 from simulators.hardware.faults import ClockFault, SensorFault
+from simulators.truth import TruthFile, read_account
 
 
 class CycleTruth(msgspec.Struct, frozen=True, kw_only=True, tag_field="about", tag="cycle"):
@@ -44,26 +44,19 @@ class LineTruth(msgspec.Struct, frozen=True, kw_only=True, tag_field="about", ta
 Truth = CycleTruth | LineTruth
 
 
-class HardwareTruth:
-    """Writes the account; each line is on its way to the disk when ``tell`` returns."""
+class HardwareTruth(TruthFile[Truth]):
+    """The account of one play; that of the play before goes.
+
+    Raises:
+        SpoolwatchError: it cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = path.open("wb", buffering=0)
+            path.unlink(missing_ok=True)
+            super().__init__(path)
         except OSError as error:
             raise SpoolwatchError(f"cannot write the truth {path}: {error.strerror}") from error
-
-    def tell(self, truth: Truth) -> None:
-        """Write one line."""
-        self._file.write(msgspec.json.encode(truth) + b"\n")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
 
 
 def read_hardware_truth(path: Path) -> list[Truth]:
@@ -72,14 +65,4 @@ def read_hardware_truth(path: Path) -> list[Truth]:
     Raises:
         SpoolwatchError: there is none, or a line is damaged; names the line.
     """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise SpoolwatchError(f"cannot read the truth {path}: {error.strerror}") from error
-    told = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            told.append(msgspec.json.decode(line, type=Truth))
-        except msgspec.DecodeError as error:
-            raise SpoolwatchError(f"{path} line {number} is damaged: {error}") from error
-    return told
+    return read_account(path, Truth)

@@ -69,7 +69,7 @@ def test_the_truth_is_read_as_it_was_told(tmp_path):
     told = [cycle, LineTruth(state="cut", at=NOW)]
     with HardwareTruth(path) as truth:
         for one in told:
-            truth.tell(one)
+            truth.append([one])
     assert read_hardware_truth(path) == told
     path.write_text("{}\n")
     with pytest.raises(SpoolwatchError, match="line 1 is damaged"):
