@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,10 +19,14 @@ from shared.errors import BundleError, SettingsError, SpoolwatchError
 from shared.tls import Tls
 
 TIMEOUT_S = 10.0
+STATUS_POLL_S = 0.2
 SKEW_MAX_S = 5.0
 """So far off, a signed command may seem expired, and times of rows mislead whoever reads them."""
 STATUS_AGE_MAX = timedelta(seconds=30)
 CERTIFICATE_LEFT_MIN = timedelta(days=7)
+SESSION_REMEDY = (
+    "the broker's log says more; if the certificate was revoked or the password changed, enrol or set it anew"
+)
 
 Verdict = Literal["good", "doubtful", "bad"]
 MARKS: dict[Verdict, str] = {"good": "✓", "doubtful": "?", "bad": "✗"}
@@ -228,15 +233,10 @@ def _broker(settings: AgentSettings, view: local.View | SpoolwatchError) -> Iter
         remedy = "is the broker up, the port right, a firewall between?"
         yield _bad("network", f"port {broker.tcp_port} does not answer: {error}", remedy)
         return
-    if (
-        isinstance(view, local.View)
-        and view.running
-        and view.last is not None
-        and not view.last.link.startswith("down")
-    ):
-        yield _good("session", f"the running agent's link is {view.last.link}")  # a second one may take its place
-        return
-    yield asyncio.run(_session(settings))
+    if isinstance(view, local.View) and view.running:
+        yield _running_session(settings, view)
+    else:
+        yield asyncio.run(_session(settings))
 
 
 def _tls(settings: AgentSettings, encryption: Tls, line: socket.socket) -> Finding:
@@ -254,12 +254,23 @@ def _tls(settings: AgentSettings, encryption: Tls, line: socket.socket) -> Findi
     return _good("TLS", "the broker is who it says")
 
 
+def _running_session(settings: AgentSettings, view: local.View) -> Finding:
+    """What the running agent says of its own: one that we began would end it."""
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while view.last is None or not view.last.link.startswith("up"):
+        if time.monotonic() > deadline_s:
+            told = "nothing of its link" if view.last is None else f"that its link is {view.last.link}"
+            return _bad("session", f"the running agent tells {told}", SESSION_REMEDY)
+        time.sleep(STATUS_POLL_S)
+        view = local.look(settings.data_dir, settings.outbox)
+    return _good("session", f"the running agent's link is {view.last.link}")
+
+
 async def _session(settings: AgentSettings) -> Finding:
     """Connect as the agent does."""
     from edge_agent.app import link_options
     from edge_agent.mqtt import Connected, Disconnected, MqttLink
 
-    remedy = "the broker's log says more; if the certificate was revoked or the password changed, enrol or set it anew"
     try:
         link = MqttLink(link_options(settings))
         link.open()
@@ -274,7 +285,7 @@ async def _session(settings: AgentSettings) -> Finding:
     except TimeoutError:
         return _bad("session", "the broker does not finish connecting", "is that an MQTT broker?")
     if isinstance(event, Disconnected):
-        return _bad("session", event.reason, remedy)
+        return _bad("session", event.reason, SESSION_REMEDY)
     return _good("session", "the broker lets this gateway in, to its own topics")
 
 

@@ -1,10 +1,12 @@
 """What the doctor finds on boxes where one thing each is wrong, and that it finds nothing where all is well."""
 
+import fcntl
 import json
 import re
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -12,7 +14,9 @@ import pytest
 from edge_agent import cli, doctor
 from edge_agent.outbox import Outbox
 from edge_agent.settings import AgentSettings
+from edge_agent.status import LOCK_FILE, SourceGauge, StatusBoard
 from shared import log
+from shared.messages import ModelRef
 
 
 class Centre(BaseHTTPRequestHandler):
@@ -115,6 +119,42 @@ def test_an_agent_that_has_stopped_and_what_it_lost_are_told(examine, tmp_path):
     assert bad(findings) == {"agent"}
     assert findings["agent"].found == "not running"
     assert findings["outbox"].verdict == "good"
+
+
+@pytest.fixture
+def running_agent(tmp_path):
+    """What is seen of an agent that runs: its lock and the status it writes, with the link that is set."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    model = ModelRef(name="m", version="1.0.0", sha256="0" * 64)
+    with closing(Outbox(folder / "outbox.db")) as outbox, (folder / LOCK_FILE).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        board = StatusBoard(
+            *(outbox, outbox.begin_session(), ["E-1"], model, 15.0),
+            source=SourceGauge("file"),
+            now=lambda: datetime.now(UTC),
+        )
+        yield partial(board.write, folder)
+
+
+@pytest.mark.parametrize("before", ["stopped", "down: not connected yet"])
+def test_a_running_agents_session_is_left_alone_and_awaited(
+    examine, running_agent, make_mosquitto, monkeypatch, before
+):
+    port = make_mosquitto("max_packet_size 1000").port  # a session of the doctor's own would fail
+    running_agent(before)
+    monkeypatch.setattr(doctor.time, "sleep", lambda _: running_agent("up"))
+    finding = examine(broker={"port": port})["session"]
+    assert (finding.verdict, finding.found) == ("good", "the running agent's link is up")
+
+
+def test_a_running_agent_whose_link_stays_down_is_told_with_its_reason(examine, running_agent, monkeypatch):
+    monkeypatch.setattr(doctor, "TIMEOUT_S", 1.0)
+    running_agent("down: the broker refused the connection: Not authorized")
+    finding = examine()["session"]
+    assert finding.verdict == "bad"
+    assert "Not authorized" in finding.found
+    assert finding.remedy
 
 
 def test_the_command_prints_lines_or_json_and_fails_where_something_is_bad(tmp_path, mosquitto, capsys, monkeypatch):
