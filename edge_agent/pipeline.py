@@ -22,6 +22,7 @@ from edge_agent.reduction import Reduction
 from edge_agent.seldom import Seldom
 from edge_agent.settings import OutboxSettings
 from edge_agent.status import SourceGauge
+from shared import cancellation
 from shared.desired import DesiredEngine
 from shared.errors import RowError, SourceError
 from shared.messages import Prediction, as_reason
@@ -217,9 +218,7 @@ class Pipeline:
             self._try_commit()  # a stop on purpose costs no source its rows
             raise
         finally:
-            for task in (upcoming, restart):
-                task.cancel()
-            await asyncio.gather(upcoming, restart, return_exceptions=True)
+            await cancellation.end(upcoming, restart)
 
     def _due_in_s(self) -> float:
         """How long the step may wait for more rows; for ever while there is nothing to commit."""

@@ -17,7 +17,7 @@ from aggregator.ingest.inbox import Inbox, Letter
 from aggregator.ingest.orders import PendingOrders
 from aggregator.ingest.status import IngestStatus
 from aggregator.settings import BrokerSettings
-from shared import messages
+from shared import cancellation, messages
 from shared.backoff import full_jitter_s
 from shared.errors import SpoolwatchError
 from shared.messages import CentreStatus
@@ -92,6 +92,8 @@ class Connection:
     async def _serve(self, client: aiomqtt.Client) -> None:
         client.pending_calls_threshold = PUBLISHES_AT_ONCE
         await self._subscribe(client)
+        if _is_cancelled():  # which aiomqtt may have swallowed until here, see shared/cancellation.py
+            raise asyncio.CancelledError
         self._connected()
         # No TaskGroup: before Python 3.13 it leaves its parent counted as cancelled when a child fails.
         loops = [_watch(client), self._publish(client), self._publish_desired(client)]
@@ -103,9 +105,7 @@ class Connection:
             for task in ended:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancellation.end(*tasks)
             if _is_cancelled():
                 with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
                     async with asyncio.timeout(FAREWELL_S):

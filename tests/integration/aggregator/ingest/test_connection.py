@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from datetime import UTC, datetime
 
+import aiomqtt
 import pytest
 import structlog
 
@@ -14,6 +15,7 @@ from aggregator.ingest.inbox import Inbox, Letter
 from aggregator.ingest.orders import PendingOrders
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.arrivals import Answer, Outcome
+from shared import cancellation
 from shared.messages import Resend
 from shared.topics import GatewayTopic
 
@@ -99,6 +101,27 @@ async def test_a_replica_that_connects_says_that_it_accepts_though_acks_come_fas
             return gateway.accepting == [True]
 
         await eventually(has_said_so_while_more_comes)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("call", ["subscribe", "publish"])
+async def test_it_ends_though_a_call_to_the_library_swallows_the_cancellation(
+    external, centre_at, eventually, monkeypatch, call
+):
+    monkeypatch.setattr(cancellation, "REPEAT_S", 0.1)
+    real, called = getattr(aiomqtt.Client, call), asyncio.Event()
+
+    async def deaf(self, *arguments, **options):
+        result = await real(self, *arguments, **options)
+        if not called.is_set():
+            called.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+        return result
+
+    monkeypatch.setattr(aiomqtt.Client, call, deaf)
+    async with centre_at(external):
+        await eventually(called.is_set)
 
 
 async def test_p4_drops_are_told_of_while_they_last(external, centre_at, gateway_at, eventually):
