@@ -23,7 +23,7 @@ from edge_agent.reduction import Reduction
 from edge_agent.renewal import renewal_of
 from edge_agent.ring import Ring
 from edge_agent.settings import AgentSettings, FileSource, MqttSource, TcpSource
-from edge_agent.status import LOCK_FILE, OUTBOX_FILE, RING_FILE, SourceGauge, StatusBoard
+from edge_agent.status import LOCK_FILE, OUTBOX_FILE, RING_FILE, LinkView, SourceGauge, StatusBoard
 from edge_agent.watchdog import Watchdog
 from shared.errors import SettingsError, SpoolwatchError
 from shared.messages import encode
@@ -131,17 +131,19 @@ async def _run(
     fresh = None
     try:
         renewal = renewal_of(settings, now)
-        fresh = await _until_told(
-            orders,
-            *(pipeline.run(), delivery.run(), watchdog.run(), _keep_status_file(settings.data_dir, board, delivery)),
-            *([] if renewal is None else [renewal.run()]),
-        )
+        async with _metrics(settings.metrics.port, board):
+            fresh = await _until_told(
+                orders,
+                *(pipeline.run(), delivery.run(), watchdog.run()),
+                _keep_status_file(settings.data_dir, board, delivery),
+                *([] if renewal is None else [renewal.run()]),
+            )
         return fresh
     finally:
         watchdog.stopping(to_reload=fresh is not None)
         await delivery.say_goodbye()
         await link.close()
-        board.write(settings.data_dir, "stopped")
+        board.write(settings.data_dir, LinkView(summary="stopped"))
         log.info("agent_stopped" if fresh is None else "agent_reloads")
 
 
@@ -242,9 +244,20 @@ def _locked(lock: TextIO) -> bool:
     return True
 
 
+@asynccontextmanager
+async def _metrics(port: int | None, board: StatusBoard) -> AsyncIterator[None]:
+    if port is None:
+        yield
+        return
+    from edge_agent.metrics import serving
+
+    async with serving(port, lambda: board.told):
+        yield
+
+
 async def _keep_status_file(folder: Path, board: StatusBoard, delivery: Delivery) -> None:
     while True:
-        board.write(folder, delivery.summary)
+        board.write(folder, delivery.view())
         await asyncio.sleep(STATUS_FILE_INTERVAL_S)
 
 

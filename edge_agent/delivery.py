@@ -33,6 +33,7 @@ from edge_agent.ring import Ring
 from edge_agent.seldom import Seldom
 from edge_agent.sender import Sender
 from edge_agent.settings import AgentSettings
+from edge_agent.status import LinkView
 from shared.errors import MessageError
 from shared.messages import (
     RANGES_MAX,
@@ -133,9 +134,16 @@ class Delivery:
         self._fetch_due_s = 0.0
         self._link_state: Connected | Disconnected = Disconnected("not connected yet")
 
-    @property
-    def summary(self) -> str:
-        """The state of the way to the centre in one line, for people."""
+    def view(self) -> LinkView:
+        """The way to the centre as of now."""
+        return LinkView(
+            summary=self._summary(),
+            is_up=isinstance(self._link_state, Connected),
+            parked=len(self._sender.parked),
+            traffic=Traffic(sent_bytes=self._link.sent_bytes, received_bytes=self._link.received_bytes),
+        )
+
+    def _summary(self) -> str:
         if isinstance(self._link_state, Disconnected):
             return f"down: {self._link_state.reason}"
         state = "up" if self._centre.accepts else "up, but the centre accepts no records now"
@@ -325,10 +333,7 @@ class Delivery:
         self, event: StatusEvent, store_epoch: str | None = None, held: Sequence[SeqRange] = ()
     ) -> Publication | None:
         self._heartbeat_due_s = self._monotonic_s() + self._heartbeat_interval_s
-        status = self._status(event)
-        outbox = msgspec.structs.replace(status.outbox, parked=len(self._sender.parked))
-        traffic = Traffic(sent_bytes=self._link.sent_bytes, received_bytes=self._link.received_bytes)
-        status = msgspec.structs.replace(status, outbox=outbox, traffic=traffic, store_epoch=store_epoch)
+        status = msgspec.structs.replace(self.view().told_in(self._status(event)), store_epoch=store_epoch)
         status = msgspec.structs.replace(status, held=coarse(held, self._room_ranges("status", status)))
         return self._publish(Outgoing(self._topic("status"), encode(status), retain=True))
 

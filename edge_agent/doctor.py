@@ -257,7 +257,7 @@ def _tls(settings: AgentSettings, encryption: Tls, line: socket.socket) -> Findi
 def _running_session(settings: AgentSettings, view: local.View) -> Finding:
     """What the running agent says of its own: one that we began would end it."""
     deadline_s = time.monotonic() + TIMEOUT_S
-    while view.last is None or not view.last.link.startswith("up"):
+    while view.last is None or not view.last.is_up:
         if time.monotonic() > deadline_s:
             told = "nothing of its link" if view.last is None else f"that its link is {view.last.link}"
             return _bad("session", f"the running agent tells {told}", SESSION_REMEDY)

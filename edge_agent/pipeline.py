@@ -327,6 +327,7 @@ class Pipeline:
     def _count(self, step: _Step) -> None:
         if self._source_failure.over():
             log.info("source_recovered")
+        self._gauge.predictions += len(step.predictions)
         if step.refused:
             log.warning("rows_refused", rows=len(step.refused), first_reason=step.refused[0].reason)
         self._gauge.note(

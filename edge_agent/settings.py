@@ -141,6 +141,14 @@ class OutboxSettings(Section):
     )
 
 
+class MetricsSettings(Section):
+    """What Prometheus is told on this box."""
+
+    port: int | None = Field(
+        None, ge=1, le=65535, description="TCP port of /metrics, on 127.0.0.1 only; without it nothing is served"
+    )
+
+
 class FileSource(Section):
     """Rows from a C-MAPSS file (26 numbers a line); with ``follow`` the file is read on as it grows."""
 
@@ -218,6 +226,7 @@ class AgentSettings(ProgramSettings):
     cycle: CycleSettings = CycleSettings()
     limits: dict[str, LimitSettings] = Field({}, description="limits for samples, by channel")
     ring: RingSettings = RingSettings()
+    metrics: MetricsSettings = MetricsSettings()
     centre_key: PublicKey | None = Field(
         None,
         description="base64 of the centre's raw Ed25519 public key; without it no command is obeyed",

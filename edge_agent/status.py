@@ -22,6 +22,7 @@ from shared.messages import (
     SourceStatus,
     Status,
     StatusEvent,
+    Traffic,
     Utc,
     as_reason,
 )
@@ -41,6 +42,10 @@ class StatusFileError(SpoolwatchError):
 class SourceGauge:
     """How the sensor source is doing: the pipeline writes it, status messages read it.
 
+    Attributes:
+        status: what is told.
+        predictions: made of its rows since the start of the agent.
+
     Args:
         kind: the source's ``kind`` setting.
         refused_rows: rows set aside so far.
@@ -49,6 +54,7 @@ class SourceGauge:
 
     def __init__(self, kind: str, refused_rows: int = 0, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.status = SourceStatus(kind=kind, state="waiting", refused_rows=refused_rows)
+        self.predictions = 0
         self._has_failed = False
         self._rate = Rate(clock_s)
 
@@ -81,21 +87,47 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class LinkView(msgspec.Struct, frozen=True, kw_only=True):
+    """The way to the centre as the agent sees it.
+
+    Attributes:
+        summary: in one line, for people.
+        is_up: whether the broker lets us in.
+        parked: records that get no answer even alone.
+        traffic: what went over it since the agent was started.
+    """
+
+    summary: str
+    is_up: bool = False
+    parked: int = 0
+    traffic: Traffic | None = None
+
+    def told_in(self, status: Status) -> Status:
+        """The status with what only the link knows."""
+        outbox = msgspec.structs.replace(status.outbox, parked=self.parked)
+        return msgspec.structs.replace(status, outbox=outbox, traffic=self.traffic)
+
+
 class LocalStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The status file: the last status message, the link as the agent sees it, rows per second and the engines.
 
-    ``rows_per_s`` is over the last ten minutes, or since the start.
+    ``rows_per_s`` is over the last ten minutes, or since the start of the agent, as ``predictions`` are.
     """
 
     written_at: Utc
     link: str
+    is_up: bool = False
     status: Status
     rows_per_s: float = 0.0
+    predictions: int = 0
     engines: list[EngineView] = []
 
 
 class StatusBoard:
     """Makes this gateway's status messages.
+
+    Attributes:
+        told: what was last to be written into the status file, None before that; may be read by any thread.
 
     Args:
         outbox: whose stream and fill level are told.
@@ -129,6 +161,7 @@ class StatusBoard:
         self._source = source
         self._now = now
         self._writable = True
+        self.told: LocalStatus | None = None
 
     def message(self, event: StatusEvent) -> Status:
         """The status as of now."""
@@ -146,18 +179,20 @@ class StatusBoard:
             outbox=self._outbox.status(),
         )
 
-    def write(self, folder: Path, link: str) -> None:
+    def write(self, folder: Path, link: LinkView) -> None:
         """Replace the status file in one step, so that a reader never sees half of it; a full disk keeps the last."""
         fresh = folder / f"{STATUS_FILE}.new"
         try:
-            local = LocalStatus(
+            self.told = LocalStatus(
                 written_at=self._now(),
-                link=link,
-                status=self.message("heartbeat"),
+                link=link.summary,
+                is_up=link.is_up,
+                status=link.told_in(self.message("heartbeat")),
                 rows_per_s=self._source.rows_per_s(),
+                predictions=self._source.predictions,
                 engines=[_view(serial, latest) for serial, latest in self._latest().items()],
             )
-            fresh.write_bytes(msgspec.json.encode(local))
+            fresh.write_bytes(msgspec.json.encode(self.told))
             os.replace(fresh, folder / STATUS_FILE)
         except (OSError, OutboxError) as error:
             if self._writable:

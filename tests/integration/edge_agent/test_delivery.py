@@ -377,13 +377,13 @@ def test_a_stream_that_the_outbox_begins_by_itself_is_sent_from_its_start(make_b
 
 def test_what_the_centre_sees_and_people_read_of_the_link(make_box):
     box = make_box()
-    assert box.delivery.summary == "down: not connected yet"
+    assert box.delivery.view().summary == "down: not connected yet"
     box.turn(Connected())
-    assert box.delivery.summary == "up"
+    assert box.delivery.view().summary == "up"
     box.turn(box.centre(False))
-    assert "accepts no records" in box.delivery.summary
+    assert "accepts no records" in box.delivery.view().summary
     box.turn(Disconnected("cable"))
-    assert box.delivery.summary == "down: cable"
+    assert box.delivery.view().summary == "down: cable"
 
 
 def test_the_loop_looks_up_at_least_once_a_second():

@@ -6,7 +6,6 @@ import re
 import threading
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from edge_agent import cli, doctor
 from edge_agent.outbox import Outbox
 from edge_agent.settings import AgentSettings
-from edge_agent.status import LOCK_FILE, SourceGauge, StatusBoard
+from edge_agent.status import LOCK_FILE, LinkView, SourceGauge, StatusBoard
 from shared import log
 from shared.messages import ModelRef
 
@@ -134,7 +133,7 @@ def running_agent(tmp_path):
             source=SourceGauge("file"),
             now=lambda: datetime.now(UTC),
         )
-        yield partial(board.write, folder)
+        yield lambda link: board.write(folder, LinkView(summary=link, is_up=link == "up"))
 
 
 @pytest.mark.parametrize("before", ["stopped", "down: not connected yet"])

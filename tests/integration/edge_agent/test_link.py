@@ -315,7 +315,7 @@ async def test_a_broker_that_takes_only_small_packets_gets_them_over_one_connect
             seen.update(seqs)
             box.link.events.put_nowait(box.ack(committed=[(seq, seq) for seq in seqs]))
     assert births == 1
-    assert box.delivery.summary == "up; 1 records get no answer or are too large, and are tried seldom"
+    assert box.delivery.view().summary == "up; 1 records get no answer or are too large, and are tried seldom"
     delivering.cancel()
     await asyncio.gather(delivering, return_exceptions=True)
 

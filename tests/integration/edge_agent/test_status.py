@@ -8,10 +8,11 @@ from structlog.testing import capture_logs
 from edge_agent.local import look, render
 from edge_agent.outbox import Outbox
 from edge_agent.settings import OutboxSettings
-from edge_agent.status import STATUS_FILE, SourceGauge, StatusBoard, StatusFileError, read_local_status
+from edge_agent.status import STATUS_FILE, LinkView, SourceGauge, StatusBoard, StatusFileError, read_local_status
 from shared.messages import ModelRef, Prediction, RulCycles, Window
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+UP = LinkView(summary="up", is_up=True)
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def board(tmp_path):
 
 
 def test_the_status_file_holds_the_last_status(board, tmp_path):
-    board.write(tmp_path, "up")
+    board.write(tmp_path, UP)
     told = read_local_status(tmp_path)
     assert (told.link, told.written_at, told.status.engines) == ("up", NOW, ["E-1"])
 
@@ -54,7 +55,7 @@ def test_the_status_file_shows_each_engine_with_its_latest_prediction_or_why_the
             now=lambda: NOW,
             latest=lambda: latest,
         )
-        board.write(tmp_path, "up")
+        board.write(tmp_path, UP)
     assert read_local_status(tmp_path).rows_per_s == 0.5
     text = render(look(tmp_path, OutboxSettings()), as_json=False)
     assert "engine     E-1: RUL 87 (61–118) cycles at cycle 57 (T24 stuck)\n" in text
@@ -67,7 +68,7 @@ def test_a_status_file_that_cannot_be_written_stops_nobody_and_is_told_once(boar
     gone = tmp_path / "gone"
     with capture_logs() as logs:
         for _ in range(3):
-            board.write(gone, "up")
+            board.write(gone, UP)
     assert [entry["event"] for entry in logs] == ["status_file_not_written"]
     assert read_local_status(gone) is None
 
@@ -97,5 +98,5 @@ def test_a_data_folder_that_is_gone_stops_nobody(board, tmp_path):
         path.unlink()
     tmp_path.rmdir()
     with capture_logs() as logs:
-        board.write(tmp_path, "up")
+        board.write(tmp_path, UP)
     assert "status_file_not_written" in [entry["event"] for entry in logs]

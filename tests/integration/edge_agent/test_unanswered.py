@@ -58,7 +58,7 @@ def test_p10_a_culprit_is_found_and_parked_and_all_else_is_delivered(make_box, b
         box.outbox.accept([b"{}"])
         centre.turn()
     assert box.delivery._sender.parked == [77, 700, 1190]
-    assert "3 records get no answer" in box.delivery.summary
+    assert "3 records get no answer" in box.delivery.view().summary
     for _ in range(5):
         centre.turn()
     assert waiting(box) == [POISON] * 3
@@ -83,7 +83,7 @@ def test_p10_a_parked_record_is_tried_seldom_and_delivered_once_it_is_answered(m
     assert box.link.seqs("backfill")[-1] == [2]
     box.turn(box.ack(committed=[(2, 2)]))
     assert box.delivery._sender.parked == []
-    assert box.delivery.summary == "up"
+    assert box.delivery.view().summary == "up"
 
 
 def test_p10_in_an_outage_nobody_is_blamed(make_box):
@@ -194,7 +194,7 @@ def test_p10_a_record_that_the_broker_does_not_take_is_kept_and_delivered_once_i
         centre.turn()
     assert (waiting(box), box.delivery._sender.parked) == ([large], [2])
     assert box.link.statuses()[-1].outbox.parked == 1
-    assert "too large" in box.delivery.summary
+    assert "too large" in box.delivery.view().summary
     assert max(sized(box, "records") + sized(box, "backfill")) < 6000
     box.turn(Disconnected("the broker gets another limit"), Connected(max_packet_bytes=8000))
     centre.turn(after_s=PARKED_REST_S)

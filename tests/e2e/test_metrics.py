@@ -1,0 +1,60 @@
+"""Prometheus reads a running agent, on this box only."""
+
+import socket
+import time
+import urllib.request
+from contextlib import suppress
+from itertools import islice
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from simulators.engine_model import SimulatedEngine
+
+ROWS = 40
+BEFORE_S = time.time()
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def samples(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+
+
+def test_a_running_agent_is_read_with_the_numbers_of_its_status(make_agent, wait_until, port):
+    agent = make_agent(**{"metrics.port": port})
+    agent.start()
+    agent.feed(*((1, cycle, values) for cycle, values, _ in islice(SimulatedEngine("E-1", seed=5).rows(), ROWS)))
+    told = {}
+
+    def has_all():
+        with suppress(OSError):
+            told.update(samples(port))
+        return told.get(("spoolwatch_agent_rows_total",)) == ROWS and told[("spoolwatch_agent_link_up",)]
+
+    wait_until(has_all, f"all rows are told, see {agent.log}")
+    assert told["spoolwatch_agent_predictions_total",] == ROWS
+    assert told["spoolwatch_agent_outbox_records",] == 2 * ROWS  # nobody answers here
+    assert told["spoolwatch_agent_sent_bytes_total",] > 0
+    assert BEFORE_S < told["spoolwatch_agent_last_row_timestamp_seconds",] <= time.time()
+    assert told["spoolwatch_agent_source_state", "reading"] == 1
+    rul = [told["spoolwatch_agent_rul_cycles", "E-1", quantile] for quantile in ("0.05", "0.5", "0.95")]
+    assert rul == sorted(rul)
+
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), 5)  # on this box, and not the address that is served
+    assert agent.stop() == 0
+
+
+def test_a_port_that_is_taken_is_a_wrong_setting(make_agent, port):
+    with socket.create_server(("127.0.0.1", port)):
+        code, output = make_agent(**{"metrics.port": port}).run()
+    assert code == 78
+    assert f"metrics.port: 127.0.0.1:{port} cannot be had: Address already in use" in output
