@@ -1,8 +1,13 @@
-"""What the agent knows of the centre: whether it accepts records, its store, and for how long it has been silent."""
+"""What the agent knows of the centre: whether it accepts records, its store, its time, and how long it is silent."""
+
+from collections import deque
 
 from shared.messages import CentreStatus
 
 MAX_DOUBLINGS = 6
+SKEW_MAX_S = 5.0
+"""So far off, a signed command may seem expired, and times of rows mislead whoever reads them."""
+TIMES_KEPT = 3
 
 
 class Centre:
@@ -22,6 +27,42 @@ class Centre:
         self._accepting[status.replica] = status.accepting
         if status.accepting:
             self.store_epoch = status.store_epoch
+
+
+class CentreClock:
+    """The centre's time, by when its last statuses were sent and when they came.
+
+    One that was long on its way makes the centre seem behind: the quickest of the last three counts. In between,
+    the monotonic clock goes on, so that a box whose clock is set sees that at once.
+
+    >>> clock = CentreClock()
+    >>> clock.note(sent_at_s=5000.0, monotonic_s=10.0)
+    >>> clock.note(sent_at_s=5100.0, monotonic_s=118.0)  # was on its way for eight seconds more
+    >>> clock.skew_s(now_s=5111.0, monotonic_s=120.0)
+    1.0
+    """
+
+    def __init__(self) -> None:
+        self._ahead_of_monotonic_s: deque[float] = deque(maxlen=TIMES_KEPT)
+
+    def note(self, *, sent_at_s: float, monotonic_s: float) -> None:
+        """A message has come that the centre has just sent, at ``sent_at_s`` by its clock (Unix time)."""
+        self._ahead_of_monotonic_s.append(sent_at_s - monotonic_s)
+
+    def skew_s(self, *, now_s: float, monotonic_s: float) -> float | None:
+        """How far the own clock is ahead of the centre's, plus the way here; None if nothing was heard."""
+        if not self._ahead_of_monotonic_s:
+            return None
+        return now_s - (max(self._ahead_of_monotonic_s) + monotonic_s)
+
+
+def skew_text(skew_s: float) -> str:
+    """How far this box's clock is off, in words.
+
+    >>> skew_text(-3600.0), skew_text(0.04)
+    ("3,600.0 s behind the centre's", "0.0 s ahead of the centre's")
+    """
+    return f"{abs(skew_s):,.1f} s {'behind' if skew_s < 0 else 'ahead of'} the centre's"
 
 
 class Silence:

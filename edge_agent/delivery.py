@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 import structlog
 
-from edge_agent.centre import Centre, Silence
+from edge_agent.centre import Centre, CentreClock, Silence
 from edge_agent.commands import Commands
 from edge_agent.desired import Desired
 from edge_agent.inventory import Inventory
@@ -114,6 +114,7 @@ class Delivery:
             monotonic_s=monotonic_s,
         )
         self._centre = Centre()
+        self._centre_clock = CentreClock()
         self._silence = Silence(settings.delivery.silence_timeout_s)
         can_be_asked = settings.centre_key is not None
         self._inventory = Inventory(outbox, can_be_asked=can_be_asked, monotonic_s=monotonic_s)
@@ -141,6 +142,7 @@ class Delivery:
             is_up=isinstance(self._link_state, Connected),
             parked=len(self._sender.parked),
             traffic=Traffic(sent_bytes=self._link.sent_bytes, received_bytes=self._link.received_bytes),
+            clock_skew_s=self._centre_clock.skew_s(now_s=self._now_s(), monotonic_s=self._monotonic_s()),
         )
 
     def _summary(self) -> str:
@@ -265,7 +267,7 @@ class Delivery:
         elif message.topic == self._topic("engine-desired"):
             self._desired.take(message.payload)
         else:
-            self._on_centre_status(decode(message.payload, CentreStatus))
+            self._on_centre_status(decode(message.payload, CentreStatus), is_fresh=not message.retained)
 
     def _on_ack(self, ack: Ack) -> None:
         if ack.v != VERSION or ack.stream_id != self._outbox.stream_id:
@@ -303,7 +305,9 @@ class Delivery:
                 part = msgspec.structs.replace(reply, unavailable=ranges[first : first + room])
                 self._publish(Outgoing(self._topic("reply"), encode(part)))
 
-    def _on_centre_status(self, status: CentreStatus) -> None:
+    def _on_centre_status(self, status: CentreStatus, *, is_fresh: bool) -> None:
+        if is_fresh and status.accepting:  # one that does not accept may be a last will, which is as old
+            self._centre_clock.note(sent_at_s=status.sent_at.timestamp(), monotonic_s=self._monotonic_s())
         accepted_before = self._centre.accepts
         self._centre.note(status)
         if self._centre.accepts != accepted_before:

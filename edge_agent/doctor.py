@@ -14,14 +14,13 @@ from typing import Literal
 import msgspec
 
 from edge_agent import checks, local
+from edge_agent.centre import SKEW_MAX_S, skew_text
 from edge_agent.settings import AgentSettings
 from shared.errors import BundleError, SettingsError, SpoolwatchError
 from shared.tls import Tls
 
 TIMEOUT_S = 10.0
 STATUS_POLL_S = 0.2
-SKEW_MAX_S = 5.0
-"""So far off, a signed command may seem expired, and times of rows mislead whoever reads them."""
 STATUS_AGE_MAX = timedelta(seconds=30)
 CERTIFICATE_LEFT_MIN = timedelta(days=7)
 SESSION_REMEDY = (
@@ -62,7 +61,7 @@ def examine(settings: AgentSettings, now: Callable[[], datetime] = lambda: datet
     yield from _folder(settings)
     yield from _agent(view, now)
     yield _source(settings)
-    yield _clock(settings, now)
+    yield _clock(settings, view, now)
     if settings.broker.cert_file is not None:
         yield _certificate(settings.broker.cert_file, now)
     yield from _broker(settings, view)
@@ -179,20 +178,28 @@ def _source(settings: AgentSettings) -> Finding:
     return _good("source", found)
 
 
-def _clock(settings: AgentSettings, now: Callable[[], datetime]) -> Finding:
+def _clock(settings: AgentSettings, view: local.View | SpoolwatchError, now: Callable[[], datetime]) -> Finding:
     from edge_agent.centre_api import CentreApi, CentreApiError
 
-    if settings.centre_url is None:
-        found = f"{now():%Y-%m-%d %H:%M:%S} UTC, compared with nothing"
-        return _doubtful("clock", found, "set centre_url, or look at a watch")
+    told_s = view.last.clock_skew_s if isinstance(view, local.View) and view.running and view.last else None
     try:
-        skew_s = (now() - CentreApi(settings.centre_url).now()).total_seconds()
+        if settings.centre_url is not None:
+            return _skew((now() - CentreApi(settings.centre_url).now()).total_seconds())
     except CentreApiError as error:
-        remedy = "if all below is good, the broker is reached from here and the centre's API is not"
-        return _doubtful("clock", f"not compared: {error}", remedy)
+        if told_s is None:
+            remedy = "if all below is good, the broker is reached from here and the centre's API is not"
+            return _doubtful("clock", f"not compared: {error}", remedy)
+    if told_s is not None:
+        return _skew(told_s)
+    found = f"{now():%Y-%m-%d %H:%M:%S} UTC, compared with nothing"
+    return _doubtful(
+        "clock", found, "set centre_url, look at a watch, or see status when the agent ran for five minutes"
+    )
+
+
+def _skew(skew_s: float) -> Finding:
     if abs(skew_s) > SKEW_MAX_S:
-        how = "ahead of" if skew_s > 0 else "behind"
-        return _bad("clock", f"{abs(skew_s):,.0f} s {how} the centre's", "have it set: timedatectl set-ntp true")
+        return _bad("clock", skew_text(skew_s), "have it set: timedatectl set-ntp true")
     return _good("clock", f"within {SKEW_MAX_S:.0f} s of the centre's")
 
 

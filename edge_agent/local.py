@@ -7,6 +7,7 @@ from shutil import disk_usage
 
 import msgspec
 
+from edge_agent.centre import skew_text
 from edge_agent.outbox import Outbox
 from edge_agent.settings import OutboxSettings
 from edge_agent.status import LOCK_FILE, OUTBOX_FILE, EngineView, LocalStatus, StatusFileError, read_local_status
@@ -104,6 +105,7 @@ def render(view: View, *, as_json: bool) -> str:
         source = view.last.status.source
         lines += [
             f"link       {view.last.link}",
+            f"clock      {_clock(view.last)}",
             f"source     {source.kind}: {source.state}, {view.last.rows_per_s:.1f} rows/s, {source.rows} since the "
             f"start of the agent{_last_row(source.last_row_at)}",
             *_engines(view.last),
@@ -115,6 +117,13 @@ def render(view: View, *, as_json: bool) -> str:
         if source.last_error:
             lines.append(f"last error {source.last_error}")
     return "\n".join(lines)
+
+
+def _clock(last: LocalStatus) -> str:
+    if last.clock_skew_s is None:
+        return "not compared: the centre has not told the time since the agent was started; it does every five minutes"
+    told = f"{skew_text(last.clock_skew_s)}, the way of its message included"
+    return f"{told}: have it set, timedatectl set-ntp true" if last.clock_is_off else told
 
 
 def _last_row(at: datetime | None) -> str:

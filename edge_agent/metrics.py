@@ -62,6 +62,8 @@ class AgentCollector(Collector):
         yield _counter("predictions", "Predictions made since the start of the agent.", told.predictions)
         yield from _outbox(told.status.outbox)
         yield _gauge("link_up", "Whether the broker lets the agent in.", told.is_up)
+        if told.clock_skew_s is not None:
+            yield _gauge("clock_skew_seconds", "How far this box is ahead of the centre.", told.clock_skew_s)
         if (traffic := told.status.traffic) is not None:
             yield _counter("sent_bytes", "Topics and payloads sent to the centre.", traffic.sent_bytes)
             yield _counter("received_bytes", "Topics and payloads received from the centre.", traffic.received_bytes)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from edge_agent.centre import SKEW_MAX_S
 from edge_agent.outbox import Outbox, OutboxError
 from edge_agent.outbox.rate import Rate
 from shared.errors import SpoolwatchError
@@ -95,12 +96,14 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
         is_up: whether the broker lets us in.
         parked: records that get no answer even alone.
         traffic: what went over it since the agent was started.
+        clock_skew_s: how far this box's clock is ahead of the centre's, plus the way here; None where nobody knows.
     """
 
     summary: str
     is_up: bool = False
     parked: int = 0
     traffic: Traffic | None = None
+    clock_skew_s: float | None = None
 
     def told_in(self, status: Status) -> Status:
         """The status with what only the link knows."""
@@ -112,6 +115,7 @@ class LocalStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The status file: the last status message, the link as the agent sees it, rows per second and the engines.
 
     ``rows_per_s`` is over the last ten minutes, or since the start of the agent, as ``predictions`` are.
+    ``clock_is_off`` where ``clock_skew_s`` is more than what the doctor lets pass.
     """
 
     written_at: Utc
@@ -120,6 +124,8 @@ class LocalStatus(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     rows_per_s: float = 0.0
     predictions: int = 0
+    clock_skew_s: float | None = None
+    clock_is_off: bool = False
     engines: list[EngineView] = []
 
 
@@ -190,6 +196,8 @@ class StatusBoard:
                 status=link.told_in(self.message("heartbeat")),
                 rows_per_s=self._source.rows_per_s(),
                 predictions=self._source.predictions,
+                clock_skew_s=link.clock_skew_s,
+                clock_is_off=abs(link.clock_skew_s or 0.0) > SKEW_MAX_S,
                 engines=[_view(serial, latest) for serial, latest in self._latest().items()],
             )
             fresh.write_bytes(msgspec.json.encode(self.told))

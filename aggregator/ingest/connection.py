@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ STEADY_S = 10.0  # a connection that lived shorter does not reset the backoff
 PUBLISHES_AT_ONCE = 100
 ORDERS_AT_ONCE = 10  # one after the other
 DROPS_TOLD_S = 10.0
+TOLD_AGAIN_S = 300.0  # by what time it is here, gateways see whether their clocks are right
 SHARED_KINDS: tuple[Kind, ...] = ("records", "backfill", "reply")
 
 
@@ -131,14 +133,16 @@ class Connection:
 
     async def _publish(self, client: aiomqtt.Client) -> None:
         announced: bool | None = None
+        again_at_s = 0.0
         while True:
             self._changed.clear()
             accepting = self._status.accepting
             # To hold back is told before all else; to go on after the acks, for then what is unanswered comes again.
             # Unless nobody was told to hold back: acks may then come faster than they go out, for ever.
-            if accepting != announced and (announced is not False or self._pending.due_in_s() > 0):
+            is_news = accepting != announced and (announced is not False or self._pending.due_in_s() > 0)
+            if is_news or (accepting == announced and time.monotonic() >= again_at_s):
                 await self._announce(client, accepting=accepting)
-                announced = accepting
+                announced, again_at_s = accepting, time.monotonic() + TOLD_AGAIN_S
             await self._publish_acks(client)
             await self._publish_orders(client)
             self._tell_drops()

@@ -157,9 +157,9 @@ class Box:
         payload = m.encode(m.SignedCommand(v=v, command=body, signature=key.sign(body)))
         return Received(f"{OWN}/command", payload, retained)
 
-    def centre(self, accepting=True, replica="a", epoch="e"):
-        status = m.CentreStatus(replica=replica, accepting=accepting, store_epoch=epoch, sent_at=NOW)
-        return Received(f"spoolwatch/v1/centre/{replica}/status", m.encode(status), True)
+    def centre(self, accepting=True, replica="a", epoch="e", *, sent_at=NOW, retained=True):
+        status = m.CentreStatus(replica=replica, accepting=accepting, store_epoch=epoch, sent_at=sent_at)
+        return Received(f"spoolwatch/v1/centre/{replica}/status", m.encode(status), retained)
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from edge_agent import delivery as delivery_module
 from edge_agent import sender
@@ -13,6 +16,7 @@ from edge_agent.settings import AgentSettings
 from shared import messages as m
 from shared.ranges import as_ranges
 
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 OWN = "spoolwatch/v1/hamburg/gw-1"
 
 
@@ -384,6 +388,23 @@ def test_what_the_centre_sees_and_people_read_of_the_link(make_box):
     assert "accepts no records" in box.delivery.view().summary
     box.turn(Disconnected("cable"))
     assert box.delivery.view().summary == "down: cable"
+
+
+@pytest.mark.parametrize("message", [{"retained": True}, {"retained": False, "accepting": False}])
+def test_what_the_centre_may_have_said_long_ago_tells_nothing_of_the_clock(make_box, message):
+    box = make_box()
+    box.turn(Connected(), box.centre(sent_at=NOW - timedelta(hours=1), **message))
+    assert box.delivery.view().clock_skew_s is None
+
+
+def test_the_clock_is_compared_with_the_centres_when_it_says_its_time_and_followed_when_it_is_set(make_box):
+    box = make_box()
+    box.turn(Connected(), box.centre(sent_at=NOW + timedelta(hours=1), retained=False))
+    assert box.delivery.view().clock_skew_s == -3600
+    box.turn(after_s=100)
+    assert box.delivery.view().clock_skew_s == -3600
+    box.now_s += 3599
+    assert box.delivery.view().clock_skew_s == -1
 
 
 def test_the_loop_looks_up_at_least_once_a_second():

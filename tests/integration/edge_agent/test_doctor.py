@@ -106,7 +106,7 @@ def test_a_clock_is_compared_with_the_centres(examine, ahead_s, word):
     with serving(Centre) as url:
         findings = examine(lambda: datetime.now(UTC) + timedelta(seconds=ahead_s), centre_url=url)
     assert bad(findings) == {"clock"}
-    told_s, told_word = re.match(r"([\d,]+) s (.*) the centre's", findings["clock"].found).groups()
+    told_s, told_word = re.match(r"([\d,]+)\.\d s (.*) the centre's", findings["clock"].found).groups()
     assert told_word == word
     assert abs(int(told_s.replace(",", "")) - abs(ahead_s)) < 30
 
@@ -133,7 +133,7 @@ def running_agent(tmp_path):
             source=SourceGauge("file"),
             now=lambda: datetime.now(UTC),
         )
-        yield lambda link: board.write(folder, LinkView(summary=link, is_up=link == "up"))
+        yield lambda link, **told: board.write(folder, LinkView(summary=link, is_up=link == "up", **told))
 
 
 @pytest.mark.parametrize("before", ["stopped", "down: not connected yet"])
@@ -145,6 +145,16 @@ def test_a_running_agents_session_is_left_alone_and_awaited(
     monkeypatch.setattr(doctor.time, "sleep", lambda _: running_agent("up"))
     finding = examine(broker={"port": port})["session"]
     assert (finding.verdict, finding.found) == ("good", "the running agent's link is up")
+
+
+@pytest.mark.parametrize(("skew_s", "verdict"), [(-8.0, "bad"), (0.2, "good"), (None, "doubtful")])
+def test_without_the_centres_api_a_running_agent_tells_how_far_the_clock_is_off(
+    examine, running_agent, monkeypatch, skew_s, verdict
+):
+    monkeypatch.setattr(doctor, "TIMEOUT_S", 1.0)
+    running_agent("up", clock_skew_s=skew_s)
+    assert examine()["clock"].verdict == verdict
+    assert examine(centre_url="http://127.0.0.1:1")["clock"].verdict == verdict
 
 
 def test_a_running_agent_whose_link_stays_down_is_told_with_its_reason(examine, running_agent, monkeypatch):

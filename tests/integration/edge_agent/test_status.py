@@ -64,6 +64,21 @@ def test_the_status_file_shows_each_engine_with_its_latest_prediction_or_why_the
     assert re.search(r"room .*; [\d,]+ MB of the disk are free\n", text)
 
 
+@pytest.mark.parametrize(
+    ("skew_s", "is_off", "told"),
+    [
+        (None, False, "clock      not compared: "),
+        (-3600.0, True, "clock      3,600.0 s behind the centre's, .*: have it set"),
+        (0.2, False, "clock      0.2 s ahead of the centre's, the way of its message included\n"),
+    ],
+)
+def test_the_clock_is_told_beside_the_centres(board, tmp_path, skew_s, is_off, told):
+    board.write(tmp_path, LinkView(summary="up", is_up=True, clock_skew_s=skew_s))
+    view = look(tmp_path, OutboxSettings())
+    assert (view.last.clock_skew_s, view.last.clock_is_off) == (skew_s, is_off)
+    assert re.search(told, render(view, as_json=False))
+
+
 def test_a_status_file_that_cannot_be_written_stops_nobody_and_is_told_once(board, tmp_path):
     gone = tmp_path / "gone"
     with capture_logs() as logs:

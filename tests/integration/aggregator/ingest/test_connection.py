@@ -8,6 +8,7 @@ import aiomqtt
 import pytest
 import structlog
 
+from aggregator.ingest import connection
 from aggregator.ingest.acks import PendingAcks
 from aggregator.ingest.connection import PUBLISHES_AT_ONCE, Connection, Identity
 from aggregator.ingest.desired import DesiredMessages
@@ -75,6 +76,17 @@ async def test_to_hold_back_is_told_before_what_waits_and_to_go_on_after_all_ack
         centre.status.accepting = True
         await eventually(lambda: gateway.accepting == [True, False, True])
         assert len(gateway.acks) == MANY
+
+
+async def test_each_replica_says_its_status_again_and_again_with_the_time(
+    external, centre_at, gateway_at, eventually, monkeypatch
+):
+    monkeypatch.setattr(connection, "TOLD_AGAIN_S", 0.0)
+    monkeypatch.setattr(connection, "IDLE_S", 0.01)
+    async with gateway_at(external.port) as gateway, centre_at(external) as centre:
+        await eventually(lambda: len(gateway.accepting) > 2)
+        centre.status.accepting = False
+        await eventually(lambda: gateway.accepting[-2:] == [False, False])
 
 
 @pytest.mark.parametrize("waiting", [{"acks": MANY, "orders": 0}, {"acks": 0, "orders": 200}])
