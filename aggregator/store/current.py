@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from aggregator.fleet.utilisation import Mark, measure, remember
 from aggregator.store.arrivals import Entry
 from aggregator.store.placements import Placed
+from aggregator.store.record_alarms import News, judge_news
 from aggregator.store.tables import CurrentState, Installation, core
 from shared import messages
 from shared.clock import is_set
@@ -26,25 +27,44 @@ def advance(connection: Connection, placed: Iterable[Placed]) -> None:
     Later is: a later installation of the engine; within one, a later stream; within one, a later seq. A prediction that
     somebody asked for is history, and never the state.
     """
-    latest = _latest(unasked for one in placed if (unasked := _unasked(one)) is not None)
-    states = _find_states(connection, {engine_id for engine_id, _ in latest})
+    in_order = _in_order(unasked for one in placed if (unasked := _unasked(one)) is not None)
+    states = _find_states(connection, {engine_id for engine_id, _ in in_order})
     changed: dict[int, Row] = {}
-    for (engine_id, half), one in latest.items():
-        later = _later(changed.get(engine_id, states.get(engine_id)), half, one)
+    news: list[News] = []
+    for (engine_id, half), of_half in in_order.items():
+        before = changed.get(engine_id, states.get(engine_id))
+        later = _later(before, half, of_half[-1])
         if later is not None:
+            news.append(News(engine_id, _entries_since(before, half, of_half)))
             changed[engine_id] = later
+    judge_news(connection, news, changed)
     _write(connection, changed, known=states.keys())
 
 
-def _latest(placed: Iterable[Placed]) -> dict[tuple[int, str], Placed]:
-    """Of each engine and half, the records of which the last is the latest."""
-    latest: dict[tuple[int, str], tuple[tuple[Any, ...], Placed]] = {}
+def _in_order(placed: Iterable[Placed]) -> dict[tuple[int, str], list[Placed]]:
+    """By engine and half, the records with the latest ones last."""
+    found: dict[tuple[int, str], list[Placed]] = {}
     for one in placed:
         key = (one.place.engine_id, "telemetry" if one.kind is messages.Telemetry else "prediction")
-        rank = (one.place.installed_from, one.place.id, one.stream.ordinal, one.entries[-1].seq)
-        if key not in latest or rank > latest[key][0]:
-            latest[key] = (rank, one)
-    return {key: one for key, (_, one) in latest.items()}
+        found.setdefault(key, []).append(one)
+    for of_half in found.values():
+        of_half.sort(key=lambda one: (one.place.installed_from, one.place.id, one.stream.ordinal, one.entries[-1].seq))
+    return found
+
+
+def _entries_since(state: Row | None, half: str, of_half: Sequence[Placed]) -> list[Entry]:
+    """Those of the latest installation that are later than what the state has come to; records of one half in order."""
+    place = of_half[-1].place
+    reached = (0, 0)
+    if state is not None and state["installation_id"] == place.id:
+        reached = (state[f"{half}_stream_ordinal"] or 0, state[f"{half}_seq"] or 0)
+    later: list[Entry] = []
+    for one in of_half:
+        if one.place.id != place.id:
+            continue
+        is_all_later = (one.stream.ordinal, one.entries[0].seq) > reached
+        later += one.entries if is_all_later else [e for e in one.entries if (one.stream.ordinal, e.seq) > reached]
+    return later
 
 
 def _unasked(one: Placed) -> Placed | None:
@@ -73,7 +93,7 @@ def _later(state: Row | None, half: str, one: Placed) -> Row | None:
     """The state after the last of these records, or nothing if it changes nothing."""
     place = one.place
     if state is None or (state["installed_from"], state["installation_id"]) < (place.installed_from, place.id):
-        known = {} if state is None else {"cycles_per_day": state["cycles_per_day"]}
+        known = {} if state is None else {name: state[name] for name in ("cycles_per_day", "alarm_streaks")}
         state = dict.fromkeys(_state.c.keys()) | place._asdict() | {"installation_id": place.id} | known
     elif state["installation_id"] != place.id:
         return None

@@ -320,7 +320,8 @@ class CurrentState(Changing, table=True):
     """The latest row and prediction of an engine in its latest installation; each half moves only forward.
 
     ``*_stream_ordinal`` and ``*_seq`` say how far each half has come; a half that has not come yet is null. Utilisation
-    (``cycles_per_day``) is measured by ``cycle_marks``, some of the rows of the last weeks.
+    (``cycles_per_day``) is measured by ``cycle_marks``, some of the rows of the last weeks. ``alarm_streaks`` counts by
+    rule the latest records in a row that speak for raising its alarm, or for clearing it where it is raised.
     """
 
     __tablename__ = "current_state"
@@ -353,6 +354,7 @@ class CurrentState(Changing, table=True):
     cap_cycles: float | None = None
     model_id: int | None = Field(default=None, foreign_key="model.id")
     prediction_flags: dict[str, list[str]] | None = Field(default=None, sa_type=NullableJson)
+    alarm_streaks: dict[str, int] | None = Field(default=None, sa_type=NullableJson)
 
 
 class Person(Table, table=True):

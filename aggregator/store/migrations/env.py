@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import aggregator.store.alarm_tables
 import aggregator.store.command_table
 import aggregator.store.desired_tables
 import aggregator.store.enrolment_tables
