@@ -20,6 +20,7 @@ from pathlib import Path
 from benchmarks.fleet import SITE, records
 from benchmarks.programs import aggregator, mosquitto
 from edge_agent.app import link_options
+from edge_agent.budget import Budget
 from edge_agent.delivery import Delivery
 from edge_agent.in_flight import within
 from edge_agent.mqtt import MqttLink
@@ -61,7 +62,10 @@ async def catch_up(outbox, rows, broker_port, backlog_rows, rate):
         broker={"port": broker_port},
     )
     link = MqttLink(link_options(settings))
-    delivery = Delivery(settings, outbox, link, status=status_of(outbox), progress=lambda: None, now_s=time.time)
+    budget = Budget(None, settings.data_dir, traffic_bytes=lambda: 0, now_s=time.time)
+    delivery = Delivery(
+        settings, outbox, link, status=status_of(outbox), budget=budget, progress=lambda: None, now_s=time.time
+    )
     delivering = asyncio.create_task(delivery.run())
     began_s = due_s = time.monotonic()
     link.open()

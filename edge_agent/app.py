@@ -11,6 +11,7 @@ from typing import TextIO
 
 import structlog
 
+from edge_agent.budget import Budget
 from edge_agent.delivery import Delivery, subscriptions
 from edge_agent.desired import Desired
 from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource
@@ -99,6 +100,12 @@ async def _run(
         latest=lambda: pipeline.latest(),
     )
     link = MqttLink(link_options(settings), will=_will(settings, board))
+    budget = Budget(
+        settings.delivery.daily_budget_bytes,
+        settings.data_dir,
+        traffic_bytes=lambda: link.sent_bytes + link.received_bytes,
+        now_s=lambda: now().timestamp(),
+    )
     desired = Desired(settings, outbox)
     pipeline = Pipeline(
         source,
@@ -119,6 +126,7 @@ async def _run(
         outbox,
         link,
         status=board.message,
+        budget=budget,
         progress=watchdog.beat("deliver"),
         now_s=lambda: now().timestamp(),
         desired=desired,
@@ -143,6 +151,7 @@ async def _run(
         watchdog.stopping(to_reload=fresh is not None)
         await delivery.say_goodbye()
         await link.close()
+        budget.close()
         board.write(settings.data_dir, LinkView(summary="stopped"))
         log.info("agent_stopped" if fresh is None else "agent_reloads")
 

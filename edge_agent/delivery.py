@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 import structlog
 
+from edge_agent.budget import Budget
 from edge_agent.centre import Centre, CentreClock, Silence
 from edge_agent.commands import Commands
 from edge_agent.desired import Desired
@@ -75,6 +76,7 @@ class Delivery:
         outbox: what to send.
         link: the broker connection, subscribed to ``subscriptions``.
         status: makes this gateway's status message for an event.
+        budget: what may go over the link in a day.
         progress: called at least once a second while the loop is alive.
         now_s: the wall clock, Unix time in seconds; it may jump.
         monotonic_s: a clock that only goes forward, in seconds.
@@ -90,6 +92,7 @@ class Delivery:
         link: MqttLink,
         *,
         status: Callable[[StatusEvent], Status],
+        budget: Budget,
         progress: Callable[[], None],
         now_s: Callable[[], float],
         monotonic_s: Callable[[], float] = time.monotonic,
@@ -101,6 +104,7 @@ class Delivery:
         self._heartbeat_interval_s = settings.delivery.heartbeat_interval_s
         self._outbox = outbox
         self._link = link
+        self._budget, self._waits = budget, budget.waits
         self._status = status
         self._progress = progress
         self._now_s = now_s
@@ -112,6 +116,7 @@ class Delivery:
             backfill=lambda payload: self._publish_records("backfill", payload),
             now_s=now_s,
             monotonic_s=monotonic_s,
+            budget=budget,
         )
         self._centre = Centre()
         self._centre_clock = CentreClock()
@@ -142,6 +147,7 @@ class Delivery:
             is_up=isinstance(self._link_state, Connected),
             parked=len(self._sender.parked),
             traffic=Traffic(sent_bytes=self._link.sent_bytes, received_bytes=self._link.received_bytes),
+            budget=self._budget.status,
             clock_skew_s=self._centre_clock.skew_s(now_s=self._now_s(), monotonic_s=self._monotonic_s()),
         )
 
@@ -208,6 +214,7 @@ class Delivery:
         """Do what is due: renumber, say who we are, send again what is overdue, break a silence, send a heartbeat."""
         now_s = self._monotonic_s()
         self._has_more = False
+        self._mind_budget()
         self._renumber()
         if not isinstance(self._link_state, Connected):
             return
@@ -221,6 +228,15 @@ class Delivery:
                 reason = "the centre accepts records and answers none; connecting anew"
                 log.warning("no_answers", reason=reason)
                 self._link.reconnect(reason)
+
+    def _mind_budget(self) -> None:
+        """Say at once when something else waits, as heartbeats come at another pace from then on."""
+        self._budget.keep()
+        before, self._waits = self._waits, self._budget.waits
+        if before != self._waits:
+            self._heartbeat_due_s = 0.0
+            if self._waits == "nothing":
+                self._start_over()
 
     def _renumber(self) -> None:
         """Do some of a renumbering under way; nothing is sent before its end, for neither numbering is whole."""
@@ -338,6 +354,7 @@ class Delivery:
     ) -> Publication | None:
         self._heartbeat_due_s = self._monotonic_s() + self._heartbeat_interval_s
         status = msgspec.structs.replace(self.view().told_in(self._status(event)), store_epoch=store_epoch)
+        self._heartbeat_due_s = self._monotonic_s() + status.heartbeat_interval_s
         status = msgspec.structs.replace(status, held=coarse(held, self._room_ranges("status", status)))
         return self._publish(Outgoing(self._topic("status"), encode(status), retain=True))
 

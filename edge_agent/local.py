@@ -12,7 +12,7 @@ from edge_agent.outbox import Outbox
 from edge_agent.settings import OutboxSettings
 from edge_agent.status import LOCK_FILE, OUTBOX_FILE, EngineView, LocalStatus, StatusFileError, read_local_status
 from shared.errors import SettingsError
-from shared.messages import OutboxStatus, Utc
+from shared.messages import OutboxStatus, Status, Utc
 from shared.wording import rul_text
 
 
@@ -105,6 +105,7 @@ def render(view: View, *, as_json: bool) -> str:
         source = view.last.status.source
         lines += [
             f"link       {view.last.link}",
+            *_budget(view.last.status),
             f"clock      {_clock(view.last)}",
             f"source     {source.kind}: {source.state}, {view.last.rows_per_s:.1f} rows/s, {source.rows} since the "
             f"start of the agent{_last_row(source.last_row_at)}",
@@ -117,6 +118,22 @@ def render(view: View, *, as_json: bool) -> str:
         if source.last_error:
             lines.append(f"last error {source.last_error}")
     return "\n".join(lines)
+
+
+WAITING = {
+    "nothing": "",
+    "telemetry": "; telemetry waits for the next day",
+    "backlog": "; telemetry and what is old wait for the next day",
+    "records": "; all records wait for the next day",
+}
+
+
+def _budget(status: Status) -> list[str]:
+    if (budget := status.budget) is None:
+        return []
+    waits = WAITING[budget.waits] and f"{WAITING[budget.waits]}, a heartbeat every {status.heartbeat_interval_s:g} s"
+    spent = f"{budget.spent_bytes / 1e6:.1f} of {budget.day_bytes / 1e6:.1f} MB spent since midnight UTC"
+    return [f"budget     {spent}{waits}"]
 
 
 def _clock(last: LocalStatus) -> str:

@@ -67,6 +67,9 @@ class AgentCollector(Collector):
         if (traffic := told.status.traffic) is not None:
             yield _counter("sent_bytes", "Topics and payloads sent to the centre.", traffic.sent_bytes)
             yield _counter("received_bytes", "Topics and payloads received from the centre.", traffic.received_bytes)
+        if (budget := told.status.budget) is not None:
+            yield _gauge("budget_bytes", "Bytes that may go in a day.", budget.day_bytes)
+            yield _gauge("budget_spent_bytes", "Bytes of it that are spent today.", budget.spent_bytes)
         yield _engines(told.engines)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from edge_agent.budget import Budget
 from edge_agent.in_flight import InFlight, Sent
 from edge_agent.outbox import LAST_SEQ, Outbox, Stored
 from edge_agent.seldom import Seldom
@@ -38,6 +39,7 @@ class Sender:
         backfill: publishes an envelope of older ones.
         now_s: the wall clock, Unix time in seconds; it may jump.
         monotonic_s: a clock that only goes forward, in seconds.
+        budget: what may still go today.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class Sender:
         backfill: Publish,
         now_s: Callable[[], float],
         monotonic_s: Callable[[], float],
+        budget: Budget,
     ) -> None:
         self._outbox = outbox
+        self._budget = budget
         self._ack_timeout_s = settings.ack_timeout_s
         self._live = live
         self._backfill = backfill
@@ -129,9 +133,15 @@ class Sender:
 
     def _run(self, publish: Publish, first: int, last: int, *, live: bool) -> int:
         """Send records from ``first`` to ``last`` while there is room; returns the first seq not looked at."""
-        while first <= last and self._in_flight.has_room(live=live):
+        while first <= last and self._in_flight.has_room(live=live) and self._budget.lets_go(live=live):
             until = min(last, first + LOOK_SEQS - 1)
-            waiting = self._outbox.waiting(first, until, limit=ENVELOPE_MAX_RECORDS, at=self._now_s())
+            waiting = self._outbox.waiting(
+                first,
+                until,
+                limit=ENVELOPE_MAX_RECORDS,
+                at=self._now_s(),
+                telemetry=self._budget.waits == "nothing",
+            )
             if not waiting:
                 unacked = self._outbox.next_unacked(until + 1)
                 return min(last + 1, self._outbox.next_seq) if unacked is None else min(last + 1, unacked)
@@ -143,7 +153,7 @@ class Sender:
 
     def _send_lone(self) -> None:
         """Send a record that must travel alone, one at a time."""
-        if not self._in_flight.has_room(live=False):
+        if not self._in_flight.has_room(live=False) or self._budget.waits != "nothing":
             return
         seq = self._suspects.next_lone(self._monotonic_s())
         if seq is None or any(lone in self._in_flight for lone in self._suspects.lone):
@@ -167,7 +177,7 @@ class Sender:
         chosen: list[Stored] = []
         size = 0
         most = ENVELOPE_MAX_RECORDS
-        room = min(ENVELOPE_MAX_BYTES, self._broker_takes_bytes) - _ENVELOPE_FRAME_BYTES
+        room = min(ENVELOPE_MAX_BYTES, self._broker_takes_bytes, self._budget.room_bytes()) - _ENVELOPE_FRAME_BYTES
         for record in records:
             if record.seq in self._in_flight or (record.seq in self._suspects.lone and not lone):
                 continue

@@ -110,6 +110,12 @@ class DeliverySettings(Section):
         description="envelopes sent and not yet answered, at most; a quarter of them for the backlog, whose are large",
     )
     ack_timeout_s: float = Field(5.0, gt=0, description="seconds without an answer after which records go again")
+    daily_budget_bytes: int | None = Field(
+        None,
+        ge=1_000_000,
+        description="bytes of topics and payloads, both ways, that may go in a day (UTC); at 70 % of it telemetry "
+        "waits for the next day and heartbeats are ten times as rare; at 85 % what is old waits, at 100 % every record",
+    )
     heartbeat_interval_s: float = Field(15.0, gt=0, le=3600, description="seconds between two heartbeats")
     silence_timeout_s: float = Field(
         30.0,

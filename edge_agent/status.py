@@ -10,11 +10,13 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from edge_agent.budget import heartbeat_interval_at
 from edge_agent.centre import SKEW_MAX_S
 from edge_agent.outbox import Outbox, OutboxError
 from edge_agent.outbox.rate import Rate
 from shared.errors import SpoolwatchError
 from shared.messages import (
+    BudgetStatus,
     Flags,
     ModelRef,
     Prediction,
@@ -96,6 +98,7 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
         is_up: whether the broker lets us in.
         parked: records that get no answer even alone.
         traffic: what went over it since the agent was started.
+        budget: what may go over it today, if there is a limit.
         clock_skew_s: how far this box's clock is ahead of the centre's, plus the way here; None where nobody knows.
     """
 
@@ -103,12 +106,19 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
     is_up: bool = False
     parked: int = 0
     traffic: Traffic | None = None
+    budget: BudgetStatus | None = None
     clock_skew_s: float | None = None
 
     def told_in(self, status: Status) -> Status:
         """The status with what only the link knows."""
-        outbox = msgspec.structs.replace(status.outbox, parked=self.parked)
-        return msgspec.structs.replace(status, outbox=outbox, traffic=self.traffic)
+        interval_s = status.heartbeat_interval_s
+        return msgspec.structs.replace(
+            status,
+            outbox=msgspec.structs.replace(status.outbox, parked=self.parked),
+            traffic=self.traffic,
+            budget=self.budget,
+            heartbeat_interval_s=heartbeat_interval_at(self.budget.waits, interval_s) if self.budget else interval_s,
+        )
 
 
 class LocalStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,6 +46,7 @@ Name = Annotated[str, Meta(max_length=NAME_MAX_CHARS)]
 Reason = Annotated[str, Meta(max_length=REASON_MAX_CHARS)]
 Flags = dict[str, list[str]]
 StatusEvent = Literal["birth", "heartbeat", "stopped", "will"]
+Waits = Literal["nothing", "telemetry", "backlog", "records"]
 
 
 @lru_cache(maxsize=4096)
@@ -237,6 +238,18 @@ class Traffic(_Wire, frozen=True, kw_only=True):
     received_bytes: int
 
 
+class BudgetStatus(_Wire, frozen=True, kw_only=True):
+    """What a gateway may exchange with the broker in a day (UTC), and has on this one: topics and payloads, in bytes.
+
+    ``waits`` says what is held back until the next day, each with what stands before it: telemetry, the backlog, or
+    all records.
+    """
+
+    day_bytes: int
+    spent_bytes: int
+    waits: Waits
+
+
 class Status(_Wire, frozen=True, kw_only=True):
     """Birth, heartbeat, farewell and last will of an agent; retained.
 
@@ -257,6 +270,7 @@ class Status(_Wire, frozen=True, kw_only=True):
     source: SourceStatus
     outbox: OutboxStatus
     traffic: Traffic | None = None
+    budget: BudgetStatus | None = None
     store_epoch: Name | None = None
     held: SeqRanges = []
 

@@ -31,12 +31,20 @@ LAST_SEQ = 2**63 - 1
 SLICE_SEQS = 4096
 
 _DEFAULTS = OutboxSettings()
-# A deferral further ahead than any centre may ask for comes from a clock that was set back; it is over.
-_WAITING = " UNION ALL ".join(
-    f"SELECT seq, body FROM {table} WHERE seq BETWEEN ?1 AND ?2 "  # noqa: S608  # our table
-    f"AND (retry_at IS NULL OR retry_at <= ?3 OR retry_at > ?3 + {MAX_DEFERRAL_S})"
-    for table in RECORD_TABLES
-)
+
+
+def _waiting_in(tables: Iterable[str]) -> str:
+    # A deferral further ahead than any centre may ask for comes from a clock that was set back; it is over.
+    selects = (
+        f"SELECT seq, body FROM {table} WHERE seq BETWEEN ?1 AND ?2 "  # noqa: S608  # our table
+        f"AND (retry_at IS NULL OR retry_at <= ?3 OR retry_at > ?3 + {MAX_DEFERRAL_S})"
+        for table in tables
+    )
+    return f"{' UNION ALL '.join(selects)} ORDER BY seq LIMIT ?4"
+
+
+_WAITING = _waiting_in(RECORD_TABLES)
+_WAITING_BUT_TELEMETRY = _waiting_in(table for table in RECORD_TABLES if table != "telemetry")
 
 log = structlog.get_logger(__name__)
 
@@ -218,16 +226,16 @@ class Outbox:
         if dropped:
             log.error("records_dropped", records=dropped, reason="the outbox or its disk is full")
 
-    def waiting(self, first: int, last: int, *, limit: int, at: float) -> list[Stored]:
+    def waiting(self, first: int, last: int, *, limit: int, at: float, telemetry: bool = True) -> list[Stored]:
         """Records with ``first`` ≤ seq ≤ ``last`` that may be sent at Unix time ``at``, in order of seq.
 
-        Costs what lies between, also what may not be sent.
+        Without ``telemetry`` all others. Costs what lies between, also what may not be sent.
 
         Whoever asks for the newest gets a gap record too where something was dropped.
         """
         if last >= self.next_seq:
             self._seal_gap()
-        query = f"{_WAITING} ORDER BY seq LIMIT ?4"
+        query = _WAITING if telemetry else _WAITING_BUT_TELEMETRY
         return [Stored(*row) for row in self._lasting.surely(lambda: self._file.rows(query, (first, last, at, limit)))]
 
     def next_unacked(self, at_least: int) -> int | None:

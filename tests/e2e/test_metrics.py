@@ -30,6 +30,8 @@ def samples(port):
 
 def test_a_running_agent_is_read_with_the_numbers_of_its_status(make_agent, wait_until, port):
     agent = make_agent(**{"metrics.port": port})
+    config = agent.config.read_text()
+    agent.config.write_text(config.replace("delivery = {", "delivery = {daily_budget_bytes = 5000000, "))
     agent.start()
     agent.feed(*((1, cycle, values) for cycle, values, _ in islice(SimulatedEngine("E-1", seed=5).rows(), ROWS)))
     told = {}
@@ -43,6 +45,8 @@ def test_a_running_agent_is_read_with_the_numbers_of_its_status(make_agent, wait
     assert told["spoolwatch_agent_predictions_total",] == ROWS
     assert told["spoolwatch_agent_outbox_records",] == 2 * ROWS  # nobody answers here
     assert told["spoolwatch_agent_sent_bytes_total",] > 0
+    assert told["spoolwatch_agent_budget_bytes",] == 5_000_000
+    assert told["spoolwatch_agent_budget_spent_bytes",] >= told["spoolwatch_agent_sent_bytes_total",]
     assert BEFORE_S < told["spoolwatch_agent_last_row_timestamp_seconds",] <= time.time()
     assert told["spoolwatch_agent_source_state", "reading"] == 1
     rul = [told["spoolwatch_agent_rul_cycles", "E-1", quantile] for quantile in ("0.05", "0.5", "0.95")]

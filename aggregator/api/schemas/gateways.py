@@ -12,7 +12,7 @@ from aggregator.api.schemas.names import Name
 from aggregator.fleet.liveness import liveness_of
 from aggregator.store import tables
 from aggregator.store.reads.fleet import signs_of
-from shared.messages import Status
+from shared.messages import Status, Waits
 
 
 class GatewayStatus(BaseModel):
@@ -39,6 +39,14 @@ class GatewayStatus(BaseModel):
         "Null where its agent does not count."
     )
     received_bytes: int | None = Field(description="The same of what it received.")
+    daily_budget_bytes: int | None = Field(
+        description="Topics and payloads, in both directions, that it may exchange in a day (UTC); null for no limit."
+    )
+    budget_spent_bytes: int | None = Field(description="What of them is spent today.")
+    budget_waits: Waits | None = Field(
+        description="What it holds back until the next day for that: nothing, telemetry, the backlog as well, or all "
+        "records. Heartbeats come as rarely as `heartbeat_interval_s` says."
+    )
     model: ModelReference | None = Field(description="The model that it runs.")
     engines: list[str] = Field(description="The serials that it watches.")
     source_kind: str = Field(examples=["file", "mqtt"])
@@ -100,6 +108,9 @@ def _status(gateway: tables.Gateway) -> GatewayStatus | None:
             "accepted_per_s": report.outbox.accepted_per_s,
             "sent_bytes": None if report.traffic is None else report.traffic.sent_bytes,
             "received_bytes": None if report.traffic is None else report.traffic.received_bytes,
+            "daily_budget_bytes": None if report.budget is None else report.budget.day_bytes,
+            "budget_spent_bytes": None if report.budget is None else report.budget.spent_bytes,
+            "budget_waits": None if report.budget is None else report.budget.waits,
             "model": None if report.model is None else msgspec.to_builtins(report.model),
             "engines": report.engines,
             "source_kind": report.source.kind,

@@ -91,18 +91,18 @@ class Recorder:
         place.pop("position", None)
         self.send(self.row(serial, cycle), self.prediction(serial, cycle, q50), **place)
 
-    def status(self, event="heartbeat", gateway="gw-1", site=SITE, engines=(), source_state="reading"):
+    def status(self, event="heartbeat", gateway="gw-1", site=SITE, engines=(), source_state="reading", **more):
         status = Status(
             event=event,
             session=Session(counter=3, boot_nonce="n-3"),
             stream_id=f"stream-{gateway}",
             next_seq=self._next_seq.get(gateway, 0) + 1,
             sent_at=self.clock(),
-            heartbeat_interval_s=10.0,
             agent_version="0.1.0",
             engines=list(engines),
             source=SourceStatus(kind="file", state=source_state),
             outbox=OutboxStatus(unacked=7),
+            **({"heartbeat_interval_s": 10.0} | more),
         )
         return commit(self.store, [StatusArrival(GatewayTopic(site, gateway, "status"), status, self.clock())])
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from edge_agent.budget import Budget
 from edge_agent.delivery import Delivery
 from edge_agent.mqtt import Received
 from edge_agent.outbox import Outbox
@@ -94,6 +95,7 @@ class Box:
         )
         self.now_s = NOW.timestamp()
         self.clock_s = 1000.0
+        self.folder = folder
         self.outbox = Outbox(folder / "outbox.db")
         self.plant = FakePlant()
         self.start()
@@ -106,6 +108,13 @@ class Box:
             self.outbox,
             self.link,
             status=self.status,
+            budget=Budget(
+                self.settings.delivery.daily_budget_bytes,
+                self.folder,
+                traffic_bytes=lambda: self.link.sent_bytes + self.link.received_bytes,
+                now_s=lambda: self.now_s,
+                monotonic_s=lambda: self.clock_s,
+            ),
             progress=lambda: None,
             now_s=lambda: self.now_s,
             monotonic_s=monotonic_s or (lambda: self.clock_s),

@@ -9,7 +9,7 @@ from edge_agent.local import look, render
 from edge_agent.outbox import Outbox
 from edge_agent.settings import OutboxSettings
 from edge_agent.status import STATUS_FILE, LinkView, SourceGauge, StatusBoard, StatusFileError, read_local_status
-from shared.messages import ModelRef, Prediction, RulCycles, Window
+from shared.messages import BudgetStatus, ModelRef, Prediction, RulCycles, Window
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 UP = LinkView(summary="up", is_up=True)
@@ -77,6 +77,16 @@ def test_the_clock_is_told_beside_the_centres(board, tmp_path, skew_s, is_off, t
     view = look(tmp_path, OutboxSettings())
     assert (view.last.clock_skew_s, view.last.clock_is_off) == (skew_s, is_off)
     assert re.search(told, render(view, as_json=False))
+
+
+def test_what_is_left_of_a_data_budget_and_what_waits_for_it_is_told(board, tmp_path):
+    budget = BudgetStatus(day_bytes=50_000_000, spent_bytes=36_040_000, waits="telemetry")
+    board.write(tmp_path, LinkView(summary="up", is_up=True, budget=budget))
+    text = render(look(tmp_path, OutboxSettings()), as_json=False)
+    assert (
+        "budget     36.0 of 50.0 MB spent since midnight UTC; telemetry waits for the next day, "
+        "a heartbeat every 150 s\n"
+    ) in text
 
 
 def test_a_status_file_that_cannot_be_written_stops_nobody_and_is_told_once(board, tmp_path):

@@ -1,5 +1,7 @@
 """GET and POST /gateways."""
 
+from shared.messages import BudgetStatus
+
 
 async def test_a_gateway_shows_its_last_status_and_link(client, recorder, clock):
     recorder.engine("E-1")
@@ -26,6 +28,9 @@ async def test_a_gateway_shows_its_last_status_and_link(client, recorder, clock)
         "accepted_per_s": 0.0,
         "sent_bytes": None,
         "received_bytes": None,
+        "daily_budget_bytes": None,
+        "budget_spent_bytes": None,
+        "budget_waits": None,
         "model": None,
         "engines": [],
         "source_kind": "file",
@@ -36,6 +41,17 @@ async def test_a_gateway_shows_its_last_status_and_link(client, recorder, clock)
     }
     assert (silent["name"], silent["site"], silent["status"]) == ("gw-2", "bremen", None)
     assert silent["liveness"]["state"] == "never_seen"
+
+
+async def test_a_gateway_that_saves_data_says_so_and_is_not_taken_for_a_dead_one(client, recorder, clock):
+    recorder.engine("E-1")
+    budget = BudgetStatus(day_bytes=10**7, spent_bytes=10**7 + 5, waits="records")
+    recorder.status(budget=budget, heartbeat_interval_s=3600.0)
+    clock.advance(7200)
+    (gateway,) = (await client.get("/api/v1/gateways")).json()["items"]
+    assert gateway["liveness"] == {"state": "online", "reason": "heartbeat on time, promised every 3600 s"}
+    told = {name: value for name, value in gateway["status"].items() if "budget" in name}
+    assert told == {"daily_budget_bytes": 10**7, "budget_spent_bytes": 10**7 + 5, "budget_waits": "records"}
 
 
 async def test_p9_records_after_a_last_will_are_told(client, recorder, clock):
