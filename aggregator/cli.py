@@ -3,14 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
-
-from pydantic_settings import CliSettingsSource
 
 from aggregator.commands import engines, gateways, people, serving, store
 from aggregator.settings import AggregatorSettings
 from shared.errors import SettingsError, SpoolwatchError
-from shared.settings import EX_CONFIG, add_flags, load
+from shared.settings import EX_CONFIG, CommandParser, load
 
 EXAMPLES = """\
 examples:
@@ -26,10 +23,9 @@ Every setting can stand in a file (--config), in the environment (SPOOLWATCH_AGG
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 good, 1 failed, 78 wrong settings."""
-    parser, flags = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = _parser().parse_args(argv)
     try:
-        settings = load(AggregatorSettings, arguments.config, flags=flags[arguments.run], arguments=arguments)
+        settings = load(AggregatorSettings, arguments.config, arguments=arguments)
         arguments.run(settings, arguments)
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -39,17 +35,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
-def _parser() -> tuple[argparse.ArgumentParser, dict[Any, CliSettingsSource[Any]]]:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="spoolwatch-aggregator",
         description="Collects what the gateways send and serves the state of the fleet.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    flags = {}
     groups = (serving, store, people, engines, gateways)
     for command, run in (added for group in groups for added in group.add_to(commands)):
         command.set_defaults(run=run)
-        flags[run] = add_flags(AggregatorSettings, command)
-    return parser, flags
+        command.take_settings(AggregatorSettings)
+    return parser

@@ -15,7 +15,7 @@ from edge_agent.enroll_command import add_enroll, run_enroll
 from edge_agent.settings import AgentSettings, data_dir_of, settings_file
 from shared import log
 from shared.errors import SettingsError, SpoolwatchError
-from shared.settings import EX_CONFIG, add_flags, load
+from shared.settings import EX_CONFIG, CommandParser, load
 
 EXAMPLES = """\
 examples:
@@ -39,7 +39,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 good, 1 failed, 78 wrong settings."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="spoolwatch-agent",
         description="Predicts the remaining useful life of the engines at this gateway.",
         epilog=EXAMPLES,
@@ -47,12 +47,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_enroll(commands)
-    flags = {}
     for name, purpose in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
         if name in ("status", "doctor"):
             command.add_argument("--json", action="store_true", help="print JSON for scripts")
-        flags[name] = add_flags(AgentSettings, command)
+        command.take_settings(AgentSettings)
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "enroll":
@@ -63,7 +62,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             lambda: load(
                 AgentSettings,
                 arguments.config,
-                flags=flags[arguments.command],
                 arguments=arguments,
                 beneath=settings_file(_data_dir(arguments)),
             ),

@@ -81,9 +81,28 @@ class ProgramSettings(BaseSettings):
     )
 
 
-def add_flags(settings_type: type[S], parser: argparse.ArgumentParser) -> CliSettingsSource[Any]:
-    """Give a command ``--config FILE`` and one flag per setting; returns the source that reads them."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
+class CommandParser(argparse.ArgumentParser):
+    """A parser of commands of which some take every setting as a flag.
+
+    The flags, half of what a short command would cost, are added to the one command that is run or asked for help.
+    """
+
+    _settings_type: type[BaseSettings] | None = None
+
+    def take_settings(self, settings_type: type[BaseSettings]) -> None:
+        """Take ``--config FILE`` and one flag per setting; ``load`` finds them in what was parsed."""
+        self._settings_type = settings_type
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does."""
+        if self._settings_type is not None:
+            self.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
+            self.set_defaults(flags=_add_flags(self._settings_type, self))
+            self._settings_type = None
+        return super().parse_known_args(args, namespace)
+
+
+def _add_flags(settings_type: type[BaseSettings], parser: argparse.ArgumentParser) -> CliSettingsSource[Any]:
     return CliSettingsSource(
         settings_type,
         root_parser=parser,
@@ -100,7 +119,6 @@ def load(
     settings_type: type[S],
     config: Path | None = None,
     *,
-    flags: CliSettingsSource[Any] | None = None,
     arguments: argparse.Namespace | None = None,
     beneath: Path | None = None,
 ) -> S:
@@ -109,8 +127,7 @@ def load(
     Args:
         settings_type: the program's settings class.
         config: a TOML file, the weakest source but for ``beneath``.
-        flags: what ``add_flags`` returned, the strongest source.
-        arguments: the parsed command line that goes with ``flags``.
+        arguments: what a ``CommandParser`` parsed, the strongest source.
         beneath: another TOML file, which ``config`` may say better; it need not be there.
 
     Raises:
@@ -133,7 +150,7 @@ def load(
     Loaded.__name__ = settings_type.__name__
     cause: Exception | None = None
     try:
-        command_line = flags(parsed_args=arguments) if flags and arguments else None
+        command_line = arguments.flags(parsed_args=arguments) if arguments else None
         settings = Loaded(_cli_settings_source=command_line)
     except ValidationError as error:
         wrong, cause = wrong + _explain(error, settings_type), error

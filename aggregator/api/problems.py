@@ -27,13 +27,21 @@ from shared.errors import SpoolwatchError, TopicError
 
 PREFIXES = ("/api", "/health")
 MEDIA_TYPE = "application/problem+json"
+_SCHEMAS = "#/components/schemas/{model}"
 
 log = structlog.get_logger(__name__)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The ``responses`` of a route that may answer with these problems, and with 500 as any may."""
-    return {status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in (*statuses, 500)}
+    return {status: _described(status) for status in (*statuses, 500)}
+
+
+def _described(status: int) -> dict[str, Any]:
+    # Not as a model: FastAPI would build a validator, which nobody asks, for each status of each route at every start.
+    # That the schema is described all the same is thanks to the prediction of many engines, whose answer has problems.
+    content = {MEDIA_TYPE: {"schema": {"$ref": _SCHEMAS.format(model=Problem.__name__)}}}
+    return {"description": HTTPStatus(status).phrase, "content": content}
 
 
 def invalid(location: str, detail: str) -> RequestValidationError:
@@ -196,14 +204,12 @@ def _add_what_all_have(method: str, operation: dict[str, Any]) -> None:
     if "requestBody" in operation:
         statuses.append(413)
     for status in statuses:
-        schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
-        found = {"description": HTTPStatus(status).phrase, "content": {"application/json": schema}}
-        operation["responses"].setdefault(str(status), found)
+        operation["responses"].setdefault(str(status), _described(status))
     operation["responses"] = dict(sorted(operation["responses"].items()))
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI description, with problems under their media type instead of FastAPI's own error shape."""
+    """The OpenAPI description, with what FastAPI does not know of."""
     if app.openapi_schema is None:
         description = get_openapi(
             title=app.title,
@@ -212,11 +218,9 @@ def _describe(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
             tags=app.openapi_tags,
         )
+        schemas = description["components"]["schemas"]
         for method, operation in (each for path in description["paths"].values() for each in path.items()):
-            describe_selection(operation, description["components"]["schemas"])
+            describe_selection(operation, schemas)
             _add_what_all_have(method, operation)
-            for status, response in operation["responses"].items():
-                if int(status) >= 400:
-                    response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
         app.openapi_schema = description
     return app.openapi_schema

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from aggregator.access.roles import FULL_ACCESS, Caller
 from aggregator.settings import AggregatorSettings
+from shared.settings import CommandParser
 
 if TYPE_CHECKING:
     from aggregator.store.database import Store
 
 Run = Callable[[AggregatorSettings, argparse.Namespace], None]
-Added = list[tuple[argparse.ArgumentParser, Run]]
+Added = list[tuple[CommandParser, Run]]
 
 
 class Commands(Protocol):
     """Where argparse takes commands."""
 
-    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser:
+    def add_parser(self, name: str, *, help: str) -> CommandParser:
         """Add one."""
 
 

@@ -10,8 +10,6 @@ from itertools import chain
 from typing import Any
 
 import msgspec
-import psycopg
-from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -65,6 +63,9 @@ def _insert_by_portions(connection: Connection, table: str, columns: Sequence[st
 
 
 def _copy(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
+    import psycopg  # which the store in a file can do without
+    from psycopg.sql import SQL, Identifier
+
     driver = connection.connection.driver_connection
     statement = SQL("COPY {} ({}) FROM STDIN").format(Identifier(table), SQL(", ").join(map(Identifier, columns)))
     try:

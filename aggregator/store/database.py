@@ -9,22 +9,17 @@ from typing import Any, cast
 from uuid import uuid4
 
 import msgspec
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, event, insert, make_url, select, text, update
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, col
 
+from aggregator.store import schema
 from aggregator.store.tables import StoreFact
 from shared.errors import SettingsError, SpoolwatchError
 
 LOCK_TIMEOUT_S = 5  # a slow disk makes writers queue for seconds; still short enough to stop in time
-MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 7_305_011  # any number of our own: PostgreSQL's advisory locks are known by number
 
 
@@ -75,9 +70,9 @@ class Store:
             if not self.is_sqlite:
                 connection.execute(text("SET LOCAL statement_timeout = 0"))  # it may have to copy many records
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-            config = _alembic()
-            config.attributes["connection"] = connection
-            found = _revision(connection)
+            found = schema.revision(connection)
+            if found == (schema.head() if version == "head" else version):
+                return
             # They are numbered with leading zeros.
             is_older = found is not None and (version == "base" or (version != "head" and version < found))
             if is_older and not down:
@@ -87,8 +82,8 @@ class Store:
                     "add --yes"
                 )
             try:
-                (command.downgrade if is_older else command.upgrade)(config, version)
-            except CommandError as error:
+                schema.change(connection, version, down=is_older)
+            except schema.MigrationError as error:
                 raise StoreError(
                     f"the store {self.engine.url!r} cannot be migrated ({error}); "
                     "was it used by a newer version? Install that one"
@@ -101,8 +96,8 @@ class Store:
             StoreError: they are not.
         """
         with self.engine.connect() as connection:
-            found = _revision(connection)
-        wanted = ScriptDirectory.from_config(_alembic()).get_current_head()
+            found = schema.revision(connection)
+        wanted = schema.head()
         if found != wanted:
             raise StoreError(
                 f"the store {self.engine.url!r} is at version {found or 'none'}, "
@@ -236,16 +231,6 @@ def _parse(database_url: str) -> URL:
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise SettingsError("database_url: a store in memory forgets everything; name a file: sqlite:///FILE")
     return url
-
-
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    return config
-
-
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _to_json(value: object) -> str:

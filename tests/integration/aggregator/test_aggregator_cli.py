@@ -2,6 +2,8 @@
 
 import base64
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from getpass import getuser
 
@@ -333,3 +335,17 @@ def test_a_list_of_users_that_the_broker_may_have_changed_is_not_replaced(comman
     first = (tmp_path / "users.json").read_bytes()
     status, _, told = command("broker-users", "--out", "users.json")
     assert (status, "is not replaced" in told, (tmp_path / "users.json").read_bytes()) == (1, True, first)
+
+
+def test_what_is_dear_to_import_is_imported_where_it_is_needed(command):
+    command("migrate")
+    program = (
+        "import sys\nfrom aggregator import cli\n"
+        "def loaded(*names): return set(names) & set(sys.modules)\n"
+        "cli.main(['gateway', 'list'])\n"
+        "assert not (found := loaded('nicegui', 'fastapi', 'uvicorn', 'amqtt', 'aiomqtt', 'numpy')), found\n"
+        "import aggregator.app\nfrom aggregator.access import passwords\n"
+        "assert not (found := loaded('psycopg', 'alembic')), found\n"
+        "assert passwords._nobodys_hash.cache_info().currsize == 0\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,11 +1,10 @@
-import argparse
 import json
 
 import pytest
 
 from aggregator.settings import AggregatorSettings, ApiSettings, BrokerSettings, IssuerSettings
 from shared.errors import SettingsError
-from shared.settings import add_flags, load
+from shared.settings import CommandParser, load
 
 ISSUER = IssuerSettings(url="https://id.example.org", jwks_url="https://id.example.org/certs", audience="spoolwatch")
 
@@ -153,16 +152,27 @@ def test_no_setting_is_left_out_of_these_tests():
 
 @pytest.mark.parametrize("name", SCALARS)
 def test_every_setting_can_be_a_flag(name):
-    parser = argparse.ArgumentParser()
-    flags = add_flags(AggregatorSettings, parser)
+    parser = CommandParser()
+    parser.take_settings(AggregatorSettings)
     given = {name: SCALARS[name], **NEEDED.get(name, {})}
     words = [
         word
         for one, text in given.items()
         for word in (f"--{one.replace('_', '-')}", *([] if text == "True" else [text]))
     ]
-    settings = load(AggregatorSettings, flags=flags, arguments=parser.parse_args(words))
+    settings = load(AggregatorSettings, arguments=parser.parse_args(words))
     assert dict(flat(settings))[name] == SCALARS[name]
+
+
+def test_only_the_command_that_is_run_gets_its_flags():
+    parser = CommandParser()
+    commands = parser.add_subparsers()
+    run, other = commands.add_parser("run"), commands.add_parser("other")
+    for command in (run, other):
+        command.take_settings(AggregatorSettings)
+    assert load(AggregatorSettings, arguments=parser.parse_args(["run", "--api.port", "1"])).api.port == 1
+    assert "--api.port" in run.format_help()
+    assert "--api.port" not in other.format_help()
 
 
 @pytest.mark.parametrize("name", SCALARS)

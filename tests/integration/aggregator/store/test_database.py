@@ -5,9 +5,11 @@ import re
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from aggregator.store import schema
 from aggregator.store.database import Store, StoreError, open_store
 from aggregator.store.partitions import PARTITIONED
 from aggregator.store.tables import Receipt, Table, UtcDateTime, core
@@ -29,6 +31,10 @@ def test_to_migrate_twice_changes_nothing(store):
     store.migrate()
     store.check_migrated()
     assert store.epoch() == epoch
+
+
+def test_the_version_of_this_program_is_the_one_that_alembic_ends_at():
+    assert ScriptDirectory(str(schema.MIGRATIONS)).get_heads() == [schema.head()]
 
 
 def test_receipts_of_the_first_version_become_runs_of_one(database_url):

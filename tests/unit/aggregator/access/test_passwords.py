@@ -15,7 +15,14 @@ def test_an_unknown_name_costs_the_same_check(monkeypatch):
     checked = []
     monkeypatch.setattr(passwords._HASHER, "verify", lambda password, known: checked.append(known) or True)
     assert not is_password("whatever it is", None)
-    assert checked == [passwords._NOBODYS]
+    assert checked == [passwords._nobodys_hash()]
+
+
+def test_the_first_check_of_a_process_makes_the_hash_for_unknown_names_whoever_it_is(monkeypatch):
+    known, made = hash_password("correct horse battery"), []
+    monkeypatch.setattr(passwords, "_nobodys_hash", lambda: made.append(True))
+    assert is_password("correct horse battery", known)
+    assert made
 
 
 def test_what_is_no_hash_matches_nothing():
