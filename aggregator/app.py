@@ -16,6 +16,7 @@ from sdnotify import SystemdNotifier
 from aggregator.access.authority import open_authority
 from aggregator.access.issuer import Issuer
 from aggregator.access.tokens import TokenKey
+from aggregator.alarm_watch import AlarmWatch
 from aggregator.api.app import create_app
 from aggregator.broker import embedded_broker
 from aggregator.dashboard.pages import mount
@@ -107,7 +108,8 @@ async def serve(settings: AggregatorSettings) -> None:
         )
         _say_where(listener, settings.api, has_accounts=has_accounts)
         async with asyncio.TaskGroup() as tasks:
-            loops = [tasks.create_task(run) for run in (ingest.run(), upkeep.run(), _watch(server, ingest))]
+            runs = (ingest.run(), upkeep.run(), AlarmWatch(store).run(), _watch(server, ingest))
+            loops = [tasks.create_task(run) for run in runs]
             tasks.create_task(_serve_api(server, listener, stop))
             await stop.wait()
             log.info("stopping")

@@ -18,9 +18,9 @@ LEASE = timedelta(minutes=10)
 _lease = core(Lease)
 
 
-def take_lease(store: Store, task: str, holder: str, now: datetime) -> bool:
-    """Take a lease, or renew it; returns whether it is the holder's for the next minutes."""
-    mine = {"holder": holder, "until": now + LEASE}
+def take_lease(store: Store, task: str, holder: str, now: datetime, lasting: timedelta = LEASE) -> bool:
+    """Take a lease, or renew it; returns whether it is the holder's for that long."""
+    mine = {"holder": holder, "until": now + lasting}
     is_free = or_(_lease.c.holder == holder, _lease.c.until < now)
     try:
         with store.writing() as connection:

@@ -65,7 +65,7 @@ class Prospect(NamedTuple):
 def list_vitals(session: Session, sites: Sites, wanted: EngineFilter) -> list[Vitals]:
     """Read what summaries are made of, in one statement."""
     rows = read_whole(session, _VITALS.where(*conditions_of(sites, wanted)))
-    return [Vitals(_rul(*row[:5]), _signs(*row[5:])) for row in rows]
+    return [Vitals(rul_from(*row[:5]), signs_from(*row[5:])) for row in rows]
 
 
 def list_prospects(session: Session, sites: Sites, wanted: EngineFilter, now: datetime) -> list[Prospect]:
@@ -76,11 +76,11 @@ def list_prospects(session: Session, sites: Sites, wanted: EngineFilter, now: da
             engine_id,
             serial,
             life_of(
-                _rul(*rul_and_signs[:5]),
+                rul_from(*rul_and_signs[:5]),
                 utilisation_of(entered, measured),
                 flown_cycles(row_cycle, prediction_cycle),
                 credible(observed_at, received_at, clock_unsynced=unsynced),
-                _signs(*rul_and_signs[5:]),
+                signs_from(*rul_and_signs[5:]),
                 now,
             ),
         )
@@ -99,15 +99,17 @@ def list_prospects(session: Session, sites: Sites, wanted: EngineFilter, now: da
     ]
 
 
-def _rul(mean: float | None, q05: float, q50: float, q95: float, cap: float) -> Rul | None:
+def rul_from(mean: float | None, q05: float, q50: float, q95: float, cap: float) -> Rul | None:
+    """The latest prediction that a row has, if it has one."""
     return None if mean is None else Rul(mean, q05, q50, q95, cap)
 
 
-def _signs(
+def signs_from(
     gateway_id: int | None,
     event: str | None,
     heard_at: datetime | None,
     interval_s: float | None,
     last_record_at: datetime | None,
 ) -> Signs | None:
+    """What was heard from the gateway that a row has, if it has one."""
     return None if gateway_id is None else as_signs(event, heard_at, interval_s, last_record_at)

@@ -1,0 +1,57 @@
+"""Watches for what no record tells of: gateways that are silent, predictions that are late, engines that are due.
+
+Each of several aggregators has such a loop; the one that holds the lease looks, and another takes over within a minute.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import structlog
+
+from aggregator.store.absence import look_around
+from aggregator.store.database import Store
+from aggregator.store.lease import end_lease, take_lease
+
+INTERVAL_S = 10.0
+LEASE = timedelta(seconds=60)
+TASK = "alarms"
+
+log = structlog.get_logger(__name__)
+
+
+class AlarmWatch:
+    """The loop of one aggregator."""
+
+    def __init__(self, store: Store, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._store, self._now = store, now
+        self._holder = str(uuid4())
+
+    async def run(self) -> None:
+        """Run until cancelled; a look that has begun is ended first, and the lease given back."""
+        while True:
+            work = asyncio.create_task(asyncio.to_thread(self.look))
+            try:
+                await asyncio.shield(work)
+                await asyncio.sleep(INTERVAL_S)
+            except asyncio.CancelledError:
+                await work
+                await asyncio.to_thread(self._give_back)
+                raise
+
+    def look(self) -> None:
+        """Look once, if it is ours to look; what fails is tried again with the next look."""
+        try:
+            if take_lease(self._store, TASK, self._holder, self._now(), LEASE):
+                turned = look_around(self._store, self._now())
+                if turned:
+                    log.info("alarms_turned", alarms=turned)
+        except Exception as error:  # a database that is busy or gone: ingest says so, and the API stays up
+            log.warning("alarms_not_looked_at", error=str(error), again_in_s=INTERVAL_S)
+
+    def _give_back(self) -> None:
+        try:
+            end_lease(self._store, TASK, self._holder)
+        except Exception as error:
+            log.info("lease_not_given_back", task=TASK, error=str(error))
