@@ -21,6 +21,8 @@ from aggregator.api.idempotency import REPLAYED, Idempotency
 from aggregator.api.limits import BodyLimit, RateLimit
 from aggregator.api.recent import RecentAnswers
 from aggregator.api.routes import (
+    alarm_rules,
+    alarms,
     api_keys,
     audit,
     buckets,
@@ -71,6 +73,7 @@ ASKED_WITH = ("If-None-Match", HEADER, "Last-Event-ID", REQUEST_ID, "traceparent
 ROUTERS = (
     *(fleet, engines, overhauls, why, history, buckets, files, lineage, predict),
     *(installations, gateways, enrolment, commands, samples, missing, quarantine),
+    *(alarms, alarm_rules),
     *(events, sessions, people, api_keys, audit),
 )
 

@@ -9,6 +9,7 @@ from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 
 from aggregator.access.roles import Sites
+from aggregator.api.schemas.alarms import Alarm
 from aggregator.api.schemas.engines import Engine
 from aggregator.api.schemas.events import EventKind, QuarantineNews
 from aggregator.api.schemas.gateways import Gateway
@@ -110,3 +111,6 @@ def events_of(changes: Changes, silent: list[GatewayChange], now: datetime) -> I
     for one in changes.quarantined:
         serials = frozenset() if one.engine is None else frozenset({one.engine})
         yield Event(one.site, serials, "quarantine", spell("quarantine", QuarantineNews.of(one)))
+    for alarm in changes.alarms:
+        serials = frozenset() if alarm.serial is None else frozenset({alarm.serial})
+        yield Event(alarm.site, serials, "alarm", spell("alarm", Alarm.of(alarm)))

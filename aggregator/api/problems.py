@@ -20,6 +20,8 @@ from aggregator.api.headers import headers_for
 from aggregator.api.schemas import idempotency
 from aggregator.api.schemas.problem import FieldProblem, Problem
 from aggregator.api.selection import describe_selection
+from aggregator.store.alarm_actions import NoSuchAlarmError
+from aggregator.store.alarm_rules import NoSuchRuleError
 from aggregator.store.installations import NoSuchInstallationError
 from aggregator.store.registry import NoSuchEngineError, NotAtSiteError
 from aggregator.store.versions import ChangedError
@@ -59,7 +61,7 @@ def edit_problem(error: SpoolwatchError) -> HTTPException | RequestValidationErr
     match error:
         case TopicError():
             return invalid("body", str(error))
-        case NoSuchEngineError() | NoSuchInstallationError():
+        case NoSuchEngineError() | NoSuchInstallationError() | NoSuchAlarmError() | NoSuchRuleError():
             return HTTPException(404, str(error))
         case NotAtSiteError(site=site):
             return not_at(site, "engineer")

@@ -172,7 +172,7 @@ def _columns(rule: Rule) -> dict[str, Any]:
 
 def _locked(session: Session, rule_id: int, seen: Collection[str] | None, by: Caller) -> StoredRule:
     session.get(AlarmRule, rule_id, with_for_update=True)
-    found = find_rule(session, by.sites(Role.VIEWER), rule_id)
+    found = find_rule(session, by.sites(Role.ENGINEER), rule_id)
     _check_may(found.row.site, by)
     check_version(found.row, seen)
     return found

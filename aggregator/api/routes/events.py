@@ -85,6 +85,7 @@ async def follow(
     - `gateway`: a gateway as `GET /gateways` lists it, after a status message, or when it has fallen silent.
     - `quarantine`: messages that were set aside, or refused again: `site`, `gateway`, `engine`, how many `messages`,
       and the `latest_id` of them.
+    - `alarm`: an alarm as `GET /alarms` lists it, when it was raised or cleared, or somebody did something about it.
 
     A stream that breaks off goes on with `Last-Event-ID`, at any aggregator over the same store and however much later:
     each thing that has changed meanwhile is told once, as it is by then. Something may be told twice. The stream ends

@@ -11,14 +11,16 @@ from sqlmodel import Session
 from aggregator.fleet.bands import Thresholds
 from aggregator.fleet.liveness import silent_from
 from aggregator.store import tables
+from aggregator.store.alarm_tables import Alarm
 from aggregator.store.changes import settled_before
+from aggregator.store.reads.alarms import AlarmRow, alarms_written
 from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines
 from aggregator.store.reads.gateways import find_gateways, list_signs
 from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, Quarantine, core
 
 _engine, _gateway, _current = core(Engine), core(Gateway), core(CurrentState)
 _installation, _quarantine = core(Installation), core(Quarantine)
-_TABLES = _engine, _gateway, _current, _installation, _quarantine
+_TABLES = _engine, _gateway, _current, _installation, _quarantine, core(Alarm)
 
 
 class GatewayChange(NamedTuple):
@@ -46,6 +48,7 @@ class Changes(NamedTuple):
     engines: Sequence[EngineRow]
     gateways: Sequence[GatewayChange]
     quarantined: Sequence[QuarantineChange]
+    alarms: Sequence[AlarmRow]
 
 
 def present(session: Session) -> int:
@@ -70,6 +73,7 @@ def read_changes(session: Session, since: int, until: int, limit: int, threshold
         _engines(session, since, until, thresholds),
         _gateways(session, gateway_ids),
         _quarantined(session, since, until),
+        alarms_written(session, since, until),
     )
 
 

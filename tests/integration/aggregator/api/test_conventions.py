@@ -8,7 +8,10 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-LISTS = ["engines", "gateways", "quarantine", "installations", "models", "missing", "people", "api-keys", "audit"]
+LISTS = [
+    *("engines", "gateways", "quarantine", "installations", "models", "missing", "people", "api-keys", "audit"),
+    *("alarms", "alarm-rules"),
+]
 
 
 @pytest.mark.parametrize("path", [*LISTS, "engines/E-1", "fleet", "engines/E-1/telemetry", "engines/E-1/why"])

@@ -113,6 +113,10 @@ async def test_what_changes_is_told_as_lists_show_it(centre, recorder):
         recorder.garbage()
         news = {"site": "hamburg", "gateway": "gw-1", "engine": None, "messages": 1, "latest_id": 1}
         assert await stream.until("quarantine") == news
+        recorder.send(*(recorder.prediction("E-1", cycle, q50=40.0, spread=5.0) for cycle in (4, 5, 6)))
+        assert [await stream.until("alarm")] == (await centre.client.get("/api/v1/alarms")).json()["items"]
+        await centre.client.post("/api/v1/alarms/1/acknowledgement")
+        assert (await stream.until("alarm"))["acknowledged_by"] == "anyone"
 
 
 async def test_a_gateway_that_falls_silent_is_told_of(centre, recorder, clock):

@@ -17,7 +17,12 @@ from aggregator.api import deps
 from aggregator.api.app import create_app
 from aggregator.api.deps import Needs, calls_of
 from aggregator.api.permissions import permissions
+from aggregator.fleet.alarms import Priority, Rule
+from aggregator.fleet.conditions import RulLow
 from aggregator.ingest.status import IngestStatus
+from aggregator.store.alarm_rules import add_rule
+from aggregator.store.alarm_tables import Alarm
+from aggregator.store.alarms import OpenAlarms, Subject
 from aggregator.store.arrivals import ReplyArrival
 from aggregator.store.commands import issue
 from aggregator.store.commit import commit
@@ -76,6 +81,25 @@ def _engines(site):
     return {"engines": [{"engine": f"E-{site}"}]}
 
 
+LOW = {"kind": "rul_low", "below_cycles": 20, "probability": 0.05}
+
+
+def _rule(site):
+    return {"name": f"new-{site}", "site": site, "priority": "low", "condition": LOW}
+
+
+def _raise(store, serial, now):
+    """Raise an alarm of an engine, by a rule of its site; the ids of both."""
+    with store.session() as session:
+        (engine,) = session.exec(select(Engine).where(Engine.serial == serial))
+    rule = Rule(f"own-{engine.site}", Priority.LOW, RulLow(below_cycles=20, probability=0.05), engine.site)
+    with store.writing() as connection:
+        OpenAlarms(connection, engine_ids=[engine.id]).raise_(rule, Subject(engine.id), now, "it is old")
+    with store.session() as session:
+        (alarm,) = session.exec(select(Alarm).where(Alarm.engine_id == engine.id))
+    return {"alarm": alarm.id, "rule": add_rule(store, rule, now)}
+
+
 def _ask(store, serial, gateway, now, order=Predict):
     """Have a gateway asked for something about an engine; the id of the command."""
     with store.session() as session:
@@ -87,7 +111,26 @@ def _ask(store, serial, gateway, now, order=Predict):
 LIST = "not in the list"
 SAME = "the same for all"
 NUMBERS = "not counted"
+ALARM, RULES = "/api/v1/alarms/{alarm}", "/api/v1/alarm-rules"
 CASES = {
+    "GET /api/v1/alarms": Case("/api/v1/alarms", foreign=LIST),
+    "GET /api/v1/alarms.csv": Case("/api/v1/alarms.csv", foreign=LIST),
+    "POST /api/v1/alarms/acknowledgements": Case(
+        "/api/v1/alarms/acknowledgements", lambda _: {"ids": [1, 2]}, foreign=NUMBERS
+    ),
+    "GET /api/v1/alarms/{id}": Case(ALARM),
+    "POST /api/v1/alarms/{id}/acknowledgement": Case(f"{ALARM}/acknowledgement"),
+    "POST /api/v1/alarms/{id}/shelving": Case(f"{ALARM}/shelving", lambda _: {"until": "2026-11-22T00:00:00Z"}),
+    "DELETE /api/v1/alarms/{id}/shelving": Case(f"{ALARM}/shelving"),
+    "POST /api/v1/alarms/{id}/assignment": Case(f"{ALARM}/assignment", lambda _: {"to": "anna"}),
+    "POST /api/v1/alarms/{id}/comments": Case(f"{ALARM}/comments", lambda _: {"text": "seen"}),
+    "POST /api/v1/alarms/{id}/resolution": Case(f"{ALARM}/resolution", lambda _: {"reason": "replaced"}),
+    "GET /api/v1/alarm-rules": Case(RULES, foreign=LIST),
+    "POST /api/v1/alarm-rules": Case(RULES, _rule, 201, 403),
+    "POST /api/v1/alarm-rules/simulations": Case(f"{RULES}/simulations", lambda _: {"condition": LOW}, foreign=NUMBERS),
+    "GET /api/v1/alarm-rules/{id}": Case(RULES + "/{rule}"),
+    "PUT /api/v1/alarm-rules/{id}": Case(RULES + "/{rule}", lambda _: {"priority": "low", "condition": LOW}),
+    "DELETE /api/v1/alarm-rules/{id}": Case(RULES + "/{rule}", status=204),
     "GET /api/docs": Case("/api/docs", foreign=SAME),
     "GET /api/openapi.json": Case("/api/openapi.json", foreign=SAME),
     "GET /api/v1/api-keys": Case("/api/v1/api-keys", foreign=LIST),
@@ -183,7 +226,7 @@ async def sites(app, client, recorder, store, clock, bearer, logged_in):
         made = await client.post("/api/v1/api-keys", json=_key(site), headers=admin)
         (message,) = (await client.get("/api/v1/quarantine", headers=bearer(f"viewer@{site}"))).json()["items"]
         engine = (await client.get(f"/api/v1/engines/E-{site}", headers=admin)).json()
-        ids[site] = {
+        ids[site] = _raise(store, f"E-{site}", clock()) | {
             "key": made.json()["id"],
             "message": message["id"],
             "installation": engine["installation"]["id"],

@@ -22,6 +22,8 @@ PATHS = (
     "/api/v1/quarantine",
     "/api/v1/missing",
     "/api/v1/audit",
+    "/api/v1/alarms",
+    "/api/v1/alarms?engine=E1",
 )
 STATEMENTS_MAX = 12
 
@@ -41,6 +43,7 @@ def statements(store):
 def _fly(recorder, engines):
     for number in engines:
         recorder.engine(f"E{number}", gateway=f"gw-{number}")
+        recorder.send(*(recorder.prediction(f"E{number}", c, q50=10.0) for c in (2, 3, 4)), gateway=f"gw-{number}")
         recorder.status(gateway=f"gw-{number}")
         recorder.garbage(body=f"no {number}".encode(), gateway=f"gw-{number}")
 

@@ -2,12 +2,16 @@
 
 import re
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import event
 
 from aggregator.fleet.bands import THRESHOLDS
+from aggregator.fleet.conditions import RulLow, SensorBad
 from aggregator.store.audit import list_audit
+from aggregator.store.reads.alarm_simulation import Limit, Wanted, simulate
+from aggregator.store.reads.alarms import AlarmFilter, find_alarm, list_alarm_changes, list_alarms
 from aggregator.store.reads.buckets import BucketSpan, sum_up_predictions, sum_up_telemetry
 from aggregator.store.reads.changes import read_changes
 from aggregator.store.reads.engine import end_rows, find_current, latest_channels, latest_curve, latest_rows
@@ -19,8 +23,10 @@ from aggregator.store.reads.quarantine import QuarantineFilter, list_quarantine
 from aggregator.store.reads.ranking import EngineOrder
 from benchmarks.api.filling import Fleet, fill
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 SPAN = Span(from_cycle=2, to_cycle=900, limit=100)
-GROWING = ("telemetry", "prediction", "quarantine", "installation", "receipt", "audit_entry")
+GROWING = ("telemetry", "prediction", "quarantine", "installation", "receipt", "audit_entry", "alarm", "alarm_change")
+SITE = frozenset({"hamburg"})
 
 
 def _of_current(read):
@@ -50,6 +56,17 @@ READS = {
         session, None, QuarantineFilter(engine="E1"), limit=100, oldest_first=True
     ),
     "lineage of a site": lambda session: list_made(session, frozenset({"hamburg"}), list_models(session), limit=100),
+    "alarms": lambda session: list_alarms(session, None, limit=100),
+    "alarms of a site": lambda session: list_alarms(session, SITE, limit=100),
+    "open alarms of a site": lambda session: list_alarms(session, SITE, AlarmFilter(state="open"), limit=100),
+    "alarms of an engine": lambda session: list_alarms(session, None, AlarmFilter(engine="E1"), limit=100),
+    "alarms of a gateway": lambda session: list_alarms(session, None, AlarmFilter(gateway="gw-1"), limit=100),
+    "an alarm": lambda session: find_alarm(session, SITE, 1),
+    "what became of an alarm": lambda session: list_alarm_changes(session, 1, 100),
+    "a rule tried on predictions": lambda session: simulate(
+        session, None, RulLow(below_cycles=20, probability=0.05), Wanted(LONG_AGO), None, Limit(10)
+    ),
+    "a rule tried on rows": lambda session: simulate(session, None, SensorBad(), Wanted(LONG_AGO), None, Limit(10)),
     "installations": lambda session: list_installations(session, None, InstallationFilter(), limit=100),
     "installations of an engine": lambda session: list_installations(
         session, None, InstallationFilter("E1"), limit=100
