@@ -32,7 +32,7 @@ from shared.predictor import Predictor, find_bundle, load_bundle
 from shared.reduce import channel_rules
 from shared.topics import GatewayTopic
 
-STATUS_FILE_INTERVAL_S = 2.0
+LOOK_INTERVAL_S = 2.0
 LOCK_TRIES = 5
 LOCK_PAUSE_S = 0.1
 
@@ -266,8 +266,8 @@ async def _metrics(port: int | None, board: StatusBoard) -> AsyncIterator[None]:
 
 async def _keep_status_file(folder: Path, board: StatusBoard, delivery: Delivery) -> None:
     while True:
-        board.write(folder, delivery.view())
-        await asyncio.sleep(STATUS_FILE_INTERVAL_S)
+        board.keep(folder, delivery.view())
+        await asyncio.sleep(LOOK_INTERVAL_S)
 
 
 class Orders:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import structlog
 
-from edge_agent import checks, doctor, local
+from edge_agent import checks, doctor, lean, local
 from edge_agent.enroll_command import add_enroll, run_enroll
 from edge_agent.settings import AgentSettings, data_dir_of, settings_file
 from shared import log
@@ -100,6 +100,7 @@ def _run(arguments: argparse.Namespace, load_settings: Callable[[], AgentSetting
     settings = load_settings()
     match arguments.command:
         case "run":
+            lean.import_numpy()
             from edge_agent import app
 
             def reload() -> AgentSettings:

@@ -1,5 +1,6 @@
 """What the agent says of itself: to the centre over MQTT, and to people on the box through a file."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -34,6 +35,8 @@ STATUS_FILE = "status.json"
 OUTBOX_FILE = "outbox.db"
 RING_FILE = "samples.db"
 LOCK_FILE = "lock"
+STATUS_FILE_INTERVAL_S = 10.0
+"""Each time costs flash some pages, the file system's own among them."""
 
 log = structlog.get_logger(__name__)
 
@@ -143,7 +146,7 @@ class StatusBoard:
     """Makes this gateway's status messages.
 
     Attributes:
-        told: what was last to be written into the status file, None before that; may be read by any thread.
+        told: how it last was, None before the first look; may be read by any thread.
 
     Args:
         outbox: whose stream and fill level are told.
@@ -154,6 +157,7 @@ class StatusBoard:
         source: how the sensor source is doing.
         now: the clock, aware UTC.
         latest: by serial the latest prediction, or why there is none.
+        monotonic_s: a clock that only goes forward, in seconds.
     """
 
     def __init__(
@@ -167,6 +171,7 @@ class StatusBoard:
         source: SourceGauge,
         now: Callable[[], datetime],
         latest: Callable[[], Mapping[str, Prediction | str]] = dict,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
         self._latest = latest
@@ -176,7 +181,9 @@ class StatusBoard:
         self._heartbeat_interval_s = heartbeat_interval_s
         self._source = source
         self._now = now
+        self._monotonic_s = monotonic_s
         self._writable = True
+        self._written_s = -math.inf
         self.told: LocalStatus | None = None
 
     def message(self, event: StatusEvent) -> Status:
@@ -195,9 +202,23 @@ class StatusBoard:
             outbox=self._outbox.status(),
         )
 
+    def keep(self, folder: Path, link: LinkView) -> None:
+        """Look how it is; write that where something has changed that people act on, or after ten seconds."""
+        before = self.told
+        told = self._look(link)
+        if told is None:
+            return
+        due_s = STATUS_FILE_INTERVAL_S if before is not None and _acted_on(before) == _acted_on(told) else 0.0
+        if self._monotonic_s() - self._written_s >= due_s:
+            self._write(folder, told)
+
     def write(self, folder: Path, link: LinkView) -> None:
-        """Replace the status file in one step, so that a reader never sees half of it; a full disk keeps the last."""
-        fresh = folder / f"{STATUS_FILE}.new"
+        """Look how it is and write that."""
+        told = self._look(link)
+        if told is not None:
+            self._write(folder, told)
+
+    def _look(self, link: LinkView) -> LocalStatus | None:
         try:
             self.told = LocalStatus(
                 written_at=self._now(),
@@ -210,14 +231,32 @@ class StatusBoard:
                 clock_is_off=abs(link.clock_skew_s or 0.0) > SKEW_MAX_S,
                 engines=[_view(serial, latest) for serial, latest in self._latest().items()],
             )
-            fresh.write_bytes(msgspec.json.encode(self.told))
+        except OutboxError as error:
+            self._not_written(error)
+            return None
+        return self.told
+
+    def _write(self, folder: Path, told: LocalStatus) -> None:
+        """Replace the status file in one step, so that a reader never sees half of it; a full disk keeps the last."""
+        fresh = folder / f"{STATUS_FILE}.new"
+        try:
+            fresh.write_bytes(msgspec.json.encode(told))
             os.replace(fresh, folder / STATUS_FILE)
-        except (OSError, OutboxError) as error:
-            if self._writable:
-                log.warning("status_file_not_written", reason=str(error))
-            self._writable = False
+        except OSError as error:
+            self._not_written(error)
         else:
             self._writable = True
+            self._written_s = self._monotonic_s()
+
+    def _not_written(self, error: Exception) -> None:
+        if self._writable:
+            log.warning("status_file_not_written", reason=str(error))
+        self._writable = False
+
+
+def _acted_on(told: LocalStatus) -> object:
+    budget, source = told.status.budget, told.status.source
+    return told.link, told.clock_is_off, source.state, source.last_error, budget and budget.waits
 
 
 def _view(serial: str, latest: Prediction | str) -> EngineView:

@@ -16,11 +16,41 @@ UP = LinkView(summary="up", is_up=True)
 
 
 @pytest.fixture
-def board(tmp_path):
-    outbox = Outbox(tmp_path / "outbox.db")
+def gauge():
+    return SourceGauge("file")
+
+
+@pytest.fixture
+def clock():
+    """A clock that stands at this second."""
+    return [100.0]
+
+
+@pytest.fixture
+def board(tmp_path, gauge, clock):
     model = ModelRef(name="m", version="1.0.0", sha256="0" * 64)
-    yield StatusBoard(outbox, outbox.begin_session(), ["E-1"], model, 15.0, source=SourceGauge("file"), now=lambda: NOW)
-    outbox.close()
+    with closing(Outbox(tmp_path / "outbox.db")) as outbox:
+        yield StatusBoard(
+            *(outbox, outbox.begin_session(), ["E-1"], model, 15.0),
+            source=gauge,
+            now=lambda: NOW,
+            monotonic_s=lambda: clock[0],
+        )
+
+
+def test_the_status_file_is_written_when_something_matters_and_else_every_ten_seconds(board, gauge, clock, tmp_path):
+    def written_rows(link, **changes):
+        clock[0] += 2
+        gauge.note(**changes)
+        board.keep(tmp_path, link)
+        assert board.told.status.source.rows == gauge.status.rows  # for whoever asks this process
+        return read_local_status(tmp_path).status.source.rows
+
+    assert written_rows(UP, rows=1, state="reading") == 1
+    assert [written_rows(UP, rows=rows) for rows in range(2, 8)] == [1, 1, 1, 1, 6, 6]
+    assert written_rows(LinkView(summary="down: cable"), rows=8) == 8
+    assert written_rows(UP, rows=9) == 9
+    assert written_rows(UP, rows=10, last_error="garbage") == 10
 
 
 def test_the_status_file_holds_the_last_status(board, tmp_path):
