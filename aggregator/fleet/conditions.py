@@ -40,7 +40,7 @@ class Sight(NamedTuple):
 
 
 class _Condition(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     subject: ClassVar[Literal["engine", "gateway"]] = "engine"
 

@@ -78,7 +78,7 @@ def try_rule(wanted: Simulation, caller: EngineerDep, centre: CentreDep, now: No
     )
 
 
-@router.get("/{id}", summary="Look at one rule of alarms", responses={200: {"headers": ETAG}, **problems(404, 422)})
+@router.get("/{id:int}", summary="Look at one rule of alarms", responses={200: {"headers": ETAG}, **problems(404, 422)})
 def read_rule(
     id: Id,
     sites: VisibleSites,
@@ -91,7 +91,7 @@ def read_rule(
 
 
 @router.put(
-    "/{id}", summary="Edit a rule of alarms", responses={200: {"headers": ETAG}, **problems(404, 409, 412, 422)}
+    "/{id:int}", summary="Edit a rule of alarms", responses={200: {"headers": ETAG}, **problems(404, 409, 412, 422)}
 )
 def edit(
     id: Id,
@@ -117,7 +117,7 @@ def edit(
         return _show(session, caller.sites(Role.VIEWER), id, response)
 
 
-@router.delete("/{id}", summary="Delete a rule of alarms", status_code=204, responses=problems(404, 412, 422))
+@router.delete("/{id:int}", summary="Delete a rule of alarms", status_code=204, responses=problems(404, 412, 422))
 def delete(id: Id, caller: EngineerDep, centre: CentreDep, now: NowDep, if_match: IfMatch = None) -> None:
     """Follow a rule no longer; one of a wider scope applies then, if there is one. To have none, disable it instead."""
     try:

@@ -92,7 +92,7 @@ def acknowledge_many(wanted: Acknowledgements, caller: TechnicianDep, centre: Ce
     return Acknowledged(ids=Acting(centre.store, now, by=caller).acknowledge_all(wanted.ids))
 
 
-@router.get("/alarms/{id}", summary="Look at one alarm", responses={200: {"headers": ETAG}, **problems(404, 422)})
+@router.get("/alarms/{id:int}", summary="Look at one alarm", responses={200: {"headers": ETAG}, **problems(404, 422)})
 def read_alarm(
     id: Id,
     sites: VisibleSites,
@@ -132,13 +132,13 @@ _DeskDep = Annotated[_Desk, Depends(_desk)]
 _ACTED = {200: {"headers": ETAG}, **problems(404, 409, 412, 422)}
 
 
-@router.post("/alarms/{id}/acknowledgement", summary="Acknowledge an alarm", responses=_ACTED)
+@router.post("/alarms/{id:int}/acknowledgement", summary="Acknowledge an alarm", responses=_ACTED)
 def acknowledge(id: Id, desk: _DeskDep) -> AlarmDetails:
     """Say that somebody has seen it. One that is cleared is closed by that; to do it once more changes nothing."""
     return desk.do(id, lambda acting: acting.acknowledge(id))
 
 
-@router.post("/alarms/{id}/shelving", summary="Shelve an alarm", responses=_ACTED)
+@router.post("/alarms/{id:int}/shelving", summary="Shelve an alarm", responses=_ACTED)
 def shelve(id: Id, wanted: Shelving, desk: _DeskDep, now: NowDep) -> AlarmDetails:
     """Put an alarm aside until a time at which it comes back by itself; it is raised and cleared meanwhile as ever."""
     if not now < wanted.until <= now + timedelta(days=SHELVED_AT_MOST_DAYS):
@@ -146,25 +146,25 @@ def shelve(id: Id, wanted: Shelving, desk: _DeskDep, now: NowDep) -> AlarmDetail
     return desk.do(id, lambda acting: acting.shelve(id, wanted.until))
 
 
-@router.delete("/alarms/{id}/shelving", summary="Take an alarm back from the shelf", responses=_ACTED)
+@router.delete("/alarms/{id:int}/shelving", summary="Take an alarm back from the shelf", responses=_ACTED)
 def unshelve(id: Id, desk: _DeskDep) -> AlarmDetails:
     """End its shelving; to do it once more changes nothing."""
     return desk.do(id, lambda acting: acting.shelve(id, None))
 
 
-@router.post("/alarms/{id}/assignment", summary="Assign an alarm", responses=_ACTED)
+@router.post("/alarms/{id:int}/assignment", summary="Assign an alarm", responses=_ACTED)
 def assign(id: Id, wanted: Assignment, desk: _DeskDep) -> AlarmDetails:
     """Say who sees to it: a person or a team, in any words."""
     return desk.do(id, lambda acting: acting.assign(id, wanted.to))
 
 
-@router.post("/alarms/{id}/comments", summary="Comment on an alarm", responses=_ACTED)
+@router.post("/alarms/{id:int}/comments", summary="Comment on an alarm", responses=_ACTED)
 def comment(id: Id, wanted: Comment, desk: _DeskDep) -> AlarmDetails:
     """Add a comment to its history, also to that of one that is closed."""
     return desk.do(id, lambda acting: acting.comment(id, wanted.text))
 
 
-@router.post("/alarms/{id}/resolution", summary="Resolve an alarm", responses=_ACTED)
+@router.post("/alarms/{id:int}/resolution", summary="Resolve an alarm", responses=_ACTED)
 def resolve(id: Id, wanted: Resolution, desk: _DeskDep) -> AlarmDetails:
     """Close an alarm for a reason. If that for which it was raised lasts, another one is raised; shelve it instead."""
     return desk.do(id, lambda acting: acting.resolve(id, wanted.reason))

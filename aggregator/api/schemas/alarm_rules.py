@@ -26,7 +26,7 @@ class RuleContent(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     priority: Priority = Field(description="How soon somebody should act; in the words of ISA-18.2.")
-    enabled: bool = Field(default=True, description="False: what it covers gets no such alarms.")
+    enabled: bool = Field(default=True, strict=True, description="False: what it covers gets no such alarms.")
     condition: Condition
 
 
