@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.settings import AggregatorSettings
-from edge_agent.settings import AgentSettings
+from edge_agent.settings import AgentSettings, BrokerSettings
 from shared.settings import EX_CONFIG, load
 
 SYSTEMD = Path(__file__).parents[3] / "deploy" / "systemd"
@@ -75,7 +75,16 @@ def test_a_drop_in_opens_no_more_than_it_must(analyze, drop_in):
     bare = analyze("spoolwatch-agent.service", *arguments).stdout
     result = analyze("spoolwatch-agent.service", *arguments, drop_in=drop_in)
     assert result.returncode == 0, result.stdout.splitlines()[-1]
-    assert drop_in == "broker-password.conf" or result.stdout != bare  # it was looked at
+    assert drop_in.startswith("broker-") or result.stdout != bare  # it was looked at
+
+
+@pytest.mark.parametrize("drop_in", [name for name in DROP_INS if name.startswith("broker-")])
+def test_a_drop_in_hands_over_secrets_by_settings_that_there_are(drop_in):
+    text = (SYSTEMD / "drop-ins" / drop_in).read_text()
+    handed_over = set(re.findall(r"^LoadCredential=(\S+?):/etc/spoolwatch/", text, re.MULTILINE))
+    told = dict(re.findall(r"^Environment=SPOOLWATCH_AGENT_BROKER__(\w+)=(.*)$", text, re.MULTILINE))
+    assert {value.removeprefix("%d/") for value in told.values() if value.startswith("%d/")} == handed_over
+    assert {name.lower() for name in told} <= BrokerSettings.model_fields.keys()
 
 
 def test_the_template_differs_by_its_instance_only():
