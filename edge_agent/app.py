@@ -3,7 +3,7 @@
 import asyncio
 import fcntl
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from edge_agent.renewal import renewal_of
 from edge_agent.ring import Ring
 from edge_agent.settings import AgentSettings, FileSource, MqttSource, TcpSource
 from edge_agent.status import LOCK_FILE, OUTBOX_FILE, RING_FILE, LinkView, SourceGauge, StatusBoard
+from edge_agent.troubles import Trouble
 from edge_agent.watchdog import Watchdog
 from shared.errors import SettingsError, SpoolwatchError
 from shared.messages import encode
@@ -45,7 +46,11 @@ def utc_now() -> datetime:
 
 
 async def run(
-    settings: AgentSettings, reload: Callable[[], AgentSettings], *, now: Callable[[], datetime] = utc_now
+    settings: AgentSettings,
+    reload: Callable[[], AgentSettings],
+    *,
+    now: Callable[[], datetime] = utc_now,
+    troubles: Callable[[], Sequence[Trouble]] = tuple,
 ) -> None:
     """Run the agent until SIGTERM or SIGINT; at SIGHUP it ends what it does and goes on with the settings of then.
 
@@ -53,6 +58,7 @@ async def run(
         settings: what to begin with.
         reload: reads the settings anew, and raises ``SettingsError`` where they cannot work: then the old ones stay.
         now: the clock, aware UTC.
+        troubles: what was last warned of, for the status.
 
     Raises:
         SpoolwatchError: the agent cannot start: no usable bundle, outbox or data folder.
@@ -60,10 +66,12 @@ async def run(
     orders = Orders(reload)
     present: AgentSettings | None = settings
     while present is not None:
-        present = await _run_with(present, orders, now)
+        present = await _run_with(present, orders, now, troubles)
 
 
-async def _run_with(settings: AgentSettings, orders: "Orders", now: Callable[[], datetime]) -> AgentSettings | None:
+async def _run_with(
+    settings: AgentSettings, orders: "Orders", now: Callable[[], datetime], troubles: Callable[[], Sequence[Trouble]]
+) -> AgentSettings | None:
     async with _only_agent(settings.data_dir):
         outbox = Outbox(settings.data_dir / OUTBOX_FILE, settings=settings.outbox, now=now)
         try:
@@ -74,13 +82,18 @@ async def _run_with(settings: AgentSettings, orders: "Orders", now: Callable[[],
                 now=now,
             )
             with closing(ring):
-                return await _run(settings, outbox, ring, orders, now)
+                return await _run(settings, outbox, ring, orders, now, troubles)
         finally:
             outbox.close()
 
 
 async def _run(
-    settings: AgentSettings, outbox: Outbox, ring: Ring, orders: "Orders", now: Callable[[], datetime]
+    settings: AgentSettings,
+    outbox: Outbox,
+    ring: Ring,
+    orders: "Orders",
+    now: Callable[[], datetime],
+    troubles: Callable[[], Sequence[Trouble]],
 ) -> AgentSettings | None:
     predictor = load_bundle(
         find_bundle(settings.model), runtime=settings.runtime, trusted_cache=settings.data_dir / "trusted-models.txt"
@@ -98,6 +111,7 @@ async def _run(
         source=gauge,
         now=now,
         latest=lambda: pipeline.latest(),
+        troubles=troubles,
     )
     link = MqttLink(link_options(settings), will=_will(settings, board))
     budget = Budget(

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,9 +11,10 @@ from typing import NoReturn
 
 import structlog
 
-from edge_agent import checks, doctor, lean, local
+from edge_agent import checks, doctor, lean, local, status_text
 from edge_agent.enroll_command import add_enroll, run_enroll
 from edge_agent.settings import AgentSettings, data_dir_of, settings_file
+from edge_agent.troubles import Troubles
 from shared import log
 from shared.errors import SettingsError, SpoolwatchError
 from shared.settings import EX_CONFIG, CommandParser, load
@@ -103,21 +105,24 @@ def _run(arguments: argparse.Namespace, load_settings: Callable[[], AgentSetting
             lean.import_numpy()
             from edge_agent import app
 
+            troubles = Troubles()
+
             def reload() -> AgentSettings:
                 fresh = load_settings()
                 checks.check(fresh)
-                log.configure(fresh.log_level, fresh.log_format)
+                log.configure(fresh.log_level, fresh.log_format, troubles)
                 return fresh
 
-            log.configure(settings.log_level, settings.log_format)
-            asyncio.run(app.run(settings, reload))
+            log.configure(settings.log_level, settings.log_format, troubles)
+            asyncio.run(app.run(settings, reload, troubles=lambda: troubles.last))
         case "check":
             for finding in checks.check(settings):
                 print(finding)
         case "status":
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly in a pipe that nobody reads to its end
             view = local.look(settings.data_dir, settings.outbox, settings.broker.cert_file)
-            print(local.render(view, as_json=arguments.json))
+            in_colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+            print(status_text.render(view, as_json=arguments.json, colour=in_colour))
         case "doctor":
             log.configure("ERROR", "text")
             findings = list(doctor.examine(settings))

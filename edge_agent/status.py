@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from edge_agent.budget import heartbeat_interval_at
 from edge_agent.centre import SKEW_MAX_S
 from edge_agent.outbox import Outbox, OutboxError
 from edge_agent.outbox.rate import Rate
+from edge_agent.troubles import Trouble
 from shared.errors import SpoolwatchError
 from shared.messages import (
     BudgetStatus,
@@ -140,6 +141,7 @@ class LocalStatus(msgspec.Struct, frozen=True, kw_only=True):
     clock_skew_s: float | None = None
     clock_is_off: bool = False
     engines: list[EngineView] = []
+    troubles: Sequence[Trouble] = ()
 
 
 class StatusBoard:
@@ -157,6 +159,7 @@ class StatusBoard:
         source: how the sensor source is doing.
         now: the clock, aware UTC.
         latest: by serial the latest prediction, or why there is none.
+        troubles: what was last warned of, the newest first.
         monotonic_s: a clock that only goes forward, in seconds.
     """
 
@@ -171,6 +174,7 @@ class StatusBoard:
         source: SourceGauge,
         now: Callable[[], datetime],
         latest: Callable[[], Mapping[str, Prediction | str]] = dict,
+        troubles: Callable[[], Sequence[Trouble]] = tuple,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
@@ -181,6 +185,7 @@ class StatusBoard:
         self._heartbeat_interval_s = heartbeat_interval_s
         self._source = source
         self._now = now
+        self._troubles = troubles
         self._monotonic_s = monotonic_s
         self._writable = True
         self._written_s = -math.inf
@@ -230,6 +235,7 @@ class StatusBoard:
                 clock_skew_s=link.clock_skew_s,
                 clock_is_off=abs(link.clock_skew_s or 0.0) > SKEW_MAX_S,
                 engines=[_view(serial, latest) for serial, latest in self._latest().items()],
+                troubles=self._troubles(),
             )
         except OutboxError as error:
             self._not_written(error)

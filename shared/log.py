@@ -9,12 +9,13 @@ import structlog
 Format = Literal["text", "json"]
 
 
-def configure(level: str, log_format: Format) -> None:
+def configure(level: str, log_format: Format, *watchers: structlog.typing.Processor) -> None:
     """Send the log of this process to standard error, and that of its libraries from WARNING up.
 
     Args:
         level: a standard level name such as ``INFO``.
         log_format: ``text`` for people, ``json`` for one JSON object a line.
+        watchers: hear each event that is logged, with its level and time.
     """
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
@@ -25,6 +26,7 @@ def configure(level: str, log_format: Format) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *watchers,
         structlog.processors.format_exc_info,
     ]
     structlog.configure(

@@ -54,6 +54,11 @@ def test_a_running_agent_is_read_with_the_numbers_of_its_status(make_agent, wait
 
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", port), 5)  # on this box, and not the address that is served
+
+    with agent.rows.open("a") as file:
+        file.write("garbage\n")
+    wait_until(lambda: agent.status()["last"]["troubles"], "what its log warns of is in its status")
+    assert agent.status()["last"]["troubles"][0]["event"] == "rows_refused"
     assert agent.stop() == 0
 
 

@@ -145,7 +145,7 @@ def test_a_misspelt_variable_hides_no_other_mistake(config, capsys, monkeypatch)
 
 @pytest.mark.parametrize(("error", "status"), [(SettingsError("the key is wrong"), 78), (BundleError("no model"), 1)])
 def test_an_error_in_one_of_the_loops_is_told_in_its_own_words(config, capsys, monkeypatch, error, status):
-    def run(settings, reload):
+    def run(settings, reload, **_):
         raise ExceptionGroup("loops", [ExceptionGroup("more", [KeyError("defect")]), error])
 
     monkeypatch.setattr(app, "run", run)

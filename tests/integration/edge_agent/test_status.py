@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
-from edge_agent.local import look, render
+from edge_agent.local import look
 from edge_agent.outbox import Outbox
 from edge_agent.settings import OutboxSettings
 from edge_agent.status import STATUS_FILE, LinkView, SourceGauge, StatusBoard, StatusFileError, read_local_status
+from edge_agent.status_text import render
 from shared.messages import BudgetStatus, ModelRef, Prediction, RulCycles, Window
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

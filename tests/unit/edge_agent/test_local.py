@@ -2,14 +2,15 @@
 
 import pytest
 
-from edge_agent.local import View, render
+from edge_agent.local import View
+from edge_agent.status_text import render
 from shared.messages import OutboxStatus
 
 
-def shown(*, running=True, view=(), **outbox):
+def shown(*, running=True, view=(), colour=False, **outbox):
     status = OutboxStatus(capacity_bytes=512_000_000, used_bytes=3_100_000, **outbox)
     fields = {"running": running, "stream_id": "s", "next_seq": 9, "outbox": status, "refused_rows": 0, "last": None}
-    return render(View(**(fields | dict(view))), as_json=False)
+    return render(View(**(fields | dict(view))), as_json=False, colour=colour)
 
 
 def test_room_is_shown_in_hours_at_the_present_rate():
@@ -41,3 +42,11 @@ def test_drops_and_damage_are_shown_where_there_are_any():
     assert "damage" not in shown()
     assert "dropped    7 records given up" in shown(dropped=7)
     assert "damage     header is noise" in shown(damage="header is noise")
+
+
+def test_in_colour_what_is_wrong_is_red_and_an_agent_that_runs_green():
+    text = shown(colour=True, dropped=7)
+    assert "\033[32magent      running\033[0m" in text
+    assert "\033[31mdropped    7 records given up" in text
+    assert "\033[31magent      not running\033[0m" in shown(colour=True, running=False)
+    assert "\033" not in shown(dropped=7)
