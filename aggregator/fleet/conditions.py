@@ -63,6 +63,11 @@ class RulLow(_Condition):
     margin_cycles: float = Field(default=5, ge=0, le=100_000, description="So many more it takes to clear the alarm.")
     predictions: InARow = Field(default=3, description="So many predictions in a row raise the alarm, or clear it.")
 
+    @property
+    def in_a_row(self) -> int:
+        """How many records it takes."""
+        return self.predictions
+
     def judge(self, rul: Rul) -> Verdict:
         """Judge one prediction; at the model's cap nobody can say that few are left."""
         cycles = cycles_at(rul, 1 - self.probability)
@@ -88,6 +93,11 @@ class SensorBad(_Condition):
 
     kind: Literal["sensor_bad"] = "sensor_bad"
     rows: InARow = Field(default=10, description="So many rows in a row raise the alarm, or clear it.")
+
+    @property
+    def in_a_row(self) -> int:
+        """How many records it takes."""
+        return self.rows
 
     def judge(self, flags: Mapping[str, Sequence[str]]) -> Verdict:
         """Judge the flags of one row."""
@@ -183,6 +193,7 @@ class OutboxNearlyFull(_Condition):
         return Sight(Verdict.GOOD if used <= max(0.0, self.above - self.margin) else Verdict.BETWEEN, reason)
 
 
+OfRecords = RulLow | SensorBad
 Condition = Annotated[
     RulLow | SensorBad | PredictionStale | DueSoon | GatewayOffline | OutboxNearlyFull, Field(discriminator="kind")
 ]

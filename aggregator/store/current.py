@@ -35,9 +35,11 @@ def advance(connection: Connection, placed: Iterable[Placed]) -> None:
         before = changed.get(engine_id, states.get(engine_id))
         later = _later(before, half, of_half[-1])
         if later is not None:
-            news.append(News(engine_id, _entries_since(before, half, of_half)))
             changed[engine_id] = later
-    judge_news(connection, news, changed)
+        entries = [] if later is None else _entries_since(before, half, of_half)
+        news.append(News(engine_id, of_half[0].kind, entries, len(entries) < sum(len(one.entries) for one in of_half)))
+    for engine_id, streaks in judge_news(connection, news, states | changed).items():
+        changed[engine_id] = changed.get(engine_id, states.get(engine_id, {})) | {"alarm_streaks": streaks}
     _write(connection, changed, known=states.keys())
 
 

@@ -99,6 +99,34 @@ def test_a_good_past_that_comes_late_clears_nothing(deliver, recorder, alarms):
     assert alarms() == [(True, 1)]
 
 
+def test_after_an_outage_the_backlog_has_what_the_latest_alone_is_too_little_for(deliver, recorder, alarms, rows):
+    low = {seq: recorder.prediction("E1", seq, q50=25.0) for seq in range(1, 21)}
+    deliver({20: low[20]})
+    deliver({19: low[19]})
+    assert alarms() == []
+    deliver({seq: low[seq] for seq in range(1, 19)})
+    assert alarms() == [(True, 1)]
+    assert next(row["cycle"] for row in rows(Alarm) if row["rule"] == "rul-critical") == 20
+    well = {seq: recorder.prediction("E1", seq, q50=110.0) for seq in range(21, 31)}
+    deliver({30: well[30]})
+    assert alarms() == [(True, 1)]
+    deliver({seq: well[seq] for seq in range(21, 30)})
+    assert alarms() == [(False, 1)]
+
+
+def test_a_backlog_that_says_otherwise_than_the_latest_turns_nothing(deliver, recorder, alarms):
+    deliver({20: recorder.prediction("E1", 20, q50=25.0)})
+    deliver({seq: recorder.prediction("E1", seq, q50=110.0 if seq == 19 else 25.0) for seq in range(1, 20)})
+    assert alarms() == []
+
+
+def test_rows_that_come_late_are_looked_back_on_too(deliver, recorder, alarms):
+    flagged = {seq: recorder.row("E1", seq, flags={"T24": ["stuck"]}) for seq in range(1, 21)}
+    deliver({20: flagged[20]})
+    deliver({seq: flagged[seq] for seq in range(1, 20)})
+    assert alarms("sensor-bad") == [(True, 1)]
+
+
 def test_what_somebody_asked_for_raises_nothing(recorder, alarms):
     for number in range(5):
         recorder.send(recorder.prediction("E1", 1, q50=5.0, origin="command", request_id=f"r-{number}"))
