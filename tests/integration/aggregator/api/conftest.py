@@ -1,9 +1,17 @@
-"""The API over a real store, asked as a client asks it, without a socket."""
+"""The API over a real store, asked as a client asks it, mostly without a socket."""
 
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
 from itertools import count
+from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from sqlalchemy import event
 
 from aggregator.access.authority import Authority
@@ -18,6 +26,7 @@ from aggregator.store.api_keys import KeyWish, add_key
 from aggregator.store.logins import begin_login
 from aggregator.store.people import add_person
 
+DOCS = Path(__file__).parents[4] / "docs"
 ROOT = Caller("root on this machine", FULL_ACCESS)
 
 
@@ -107,3 +116,37 @@ def statements(store):
 
     event.listen(store.engine, "before_cursor_execute", see)
     return seen
+
+
+@pytest.fixture
+def serve_snippets(store, ingest, clock, tmp_path):
+    """Serve the API, and run the snippets of a page of docs/ in their order; what each of them printed."""
+    ends = []
+
+    def run(name, **parts):
+        page = (DOCS / name).read_text(encoding="utf-8")
+        snippets = re.findall(r"^```(sh|python)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+        assert len(snippets) == len(re.findall(r"^```(?!text)\w", page, re.MULTILINE)) > 0
+        listener = socket.create_server(("127.0.0.1", 0))
+        app = create_app(store, ingest, clock, **parts)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        ends.append((server, thread))
+        url = "http://{}:{}".format(*listener.getsockname())
+        return [_run(language, snippet, url, tmp_path) for language, snippet in snippets]
+
+    yield run
+    for server, thread in ends:
+        server.should_exit = True
+        thread.join(60)
+
+
+def _run(language, snippet, url, folder):
+    command = ["bash", "-euo", "pipefail", "-c"] if language == "sh" else [sys.executable, "-c"]
+    environment = os.environ | {"SPOOLWATCH": url, "KEY": "anything"}
+    done = subprocess.run(
+        [*command, snippet], env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, f"{snippet}\n{done.stdout}\n{done.stderr}"
+    return done.stdout

@@ -1,26 +1,15 @@
 """docs/api.md: its snippets run, in their order, and do what the page says."""
 
 import csv
-import os
 import re
-import socket
-import subprocess
-import sys
-import threading
 from itertools import islice
-from pathlib import Path
 
 import pytest
-import uvicorn
 
-from aggregator.api.app import create_app
 from aggregator.store.registry import Registration, register_engine
 from shared.cmapss import CHANNELS
 from simulators.engine_model import SimulatedEngine
 
-ROOT = Path(__file__).parents[4]
-PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 DAY_S = 86_400
 
 
@@ -49,34 +38,9 @@ def fleet(recorder, clock, store):
     recorder.status("heartbeat")
 
 
-@pytest.fixture
-def url(store, ingest, clock, fleet):
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        create_app(store, ingest, clock, orders=Unheard()), log_config=None, timeout_graceful_shutdown=5
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield "http://{}:{}".format(*listener.getsockname())
-    server.should_exit = True
-    thread.join(60)
-
-
-def test_every_block_of_code_is_a_snippet_that_runs():
-    assert len(SNIPPETS) == len(re.findall(r"^```(?!text)\w", PAGE, re.MULTILINE)) > 8
-
-
-def test_the_snippets_run_and_do_what_the_page_says(url, tmp_path):
-    environment = os.environ | {"SPOOLWATCH": url, "KEY": "anything"}
-    said = []
-    for language, snippet in SNIPPETS:
-        command = ["bash", "-euo", "pipefail", "-c"] if language == "sh" else [sys.executable, "-c"]
-        run = subprocess.run(
-            [*command, snippet], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert run.returncode == 0, f"{snippet}\n{run.stdout}\n{run.stderr}"
-        said.append(run.stdout)
+@pytest.mark.usefixtures("fleet")
+def test_the_snippets_run_and_do_what_the_page_says(serve_snippets, tmp_path):
+    said = serve_snippets("api.md", orders=Unheard())
     assert '"serial":"ESN-1001"' in said[0]
     assert said[1] == "ESN-1001 due 2026-12-05T12:00:00Z ORDER NOW\n"
     assert any('{"taken":1,"refused":0,"next":null}' in one for one in said)
