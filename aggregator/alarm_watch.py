@@ -10,11 +10,12 @@ from uuid import uuid4
 
 import structlog
 
-from aggregator.store.absence import look_around
+from aggregator.store.absence import look_at_engines, look_at_gateways
 from aggregator.store.database import Store
 from aggregator.store.lease import end_lease, take_lease
 
 INTERVAL_S = 10.0
+ENGINES = timedelta(seconds=60)  # of them there are thousands, and they are late or due by days
 LEASE = timedelta(seconds=60)
 TASK = "alarms"
 
@@ -27,6 +28,7 @@ class AlarmWatch:
     def __init__(self, store: Store, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._store, self._now = store, now
         self._holder = str(uuid4())
+        self._engines_at: datetime | None = None
 
     async def run(self) -> None:
         """Run until cancelled; a look that has begun is ended first, and the lease given back."""
@@ -43,10 +45,15 @@ class AlarmWatch:
     def look(self) -> None:
         """Look once, if it is ours to look; what fails is tried again with the next look."""
         try:
-            if take_lease(self._store, TASK, self._holder, self._now(), LEASE):
-                turned = look_around(self._store, self._now())
-                if turned:
-                    log.info("alarms_turned", alarms=turned)
+            now = self._now()
+            if not take_lease(self._store, TASK, self._holder, now, LEASE):
+                return
+            turned = look_at_gateways(self._store, now)
+            if self._engines_at is None or now - self._engines_at >= ENGINES:
+                turned += look_at_engines(self._store, now)
+                self._engines_at = now
+            if turned:
+                log.info("alarms_turned", alarms=turned)
         except Exception as error:  # a database that is busy or gone: ingest says so, and the API stays up
             log.warning("alarms_not_looked_at", error=str(error), again_in_s=INTERVAL_S)
 

@@ -1,11 +1,11 @@
 """Raises and clears the alarms that no record tells of: what is silent, late or due, and rules that ceased to apply."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Column, Connection, select
 
 from aggregator.fleet.alarms import Rule, applying
 from aggregator.fleet.conditions import (
@@ -32,9 +32,9 @@ from aggregator.store.tables import core
 
 PORTION = 200  # turns in one transaction, which on SQLite ingest waits for
 
-_alarm = core(Alarm)
+SUBJECTS = {"engine_id": "engine", "gateway_id": "gateway"}
 
-Rules = Mapping[str, Rule]
+_alarm = core(Alarm)
 
 
 class _Turn(NamedTuple):
@@ -46,57 +46,63 @@ class _Turn(NamedTuple):
     rule: Rule | None = None
 
 
-def look_around(store: Store, now: datetime) -> int:
-    """Look at everything once, and write what has come of it. Returns how many alarms were raised or cleared.
+class _Watched(NamedTuple):
+    """Something that rules may apply to; ``look`` says what a condition sees of it, None where it judges records."""
+
+    subject: Subject
+    site: str
+    type: str
+    look: Callable[[Condition], Sight | None]
+
+
+def look_at_engines(store: Store, now: datetime) -> int:
+    """Look at every engine once, and write what has come of it. Returns how many alarms were raised or cleared.
 
     It does no harm if two do so at once: an alarm that is raised already is not raised again.
     """
     with store.session() as session:
-        connection = session.connection()
-        rules = read_rules(connection)
-        engines, gateways = list_watched_engines(session, now), list_watched_gateways(session)
-        active = _active(connection)
-    turns = list(_turns(rules, engines, gateways, active, now))
-    for first in range(0, len(turns), PORTION):
-        write = partial(_write, turns=turns[first : first + PORTION], now=now)
-        against_races(store, write)
-    return len(turns)
+        watched = [
+            _Watched(Subject(engine_id=one.id), one.site, one.type, partial(_look_at_engine, one, now))
+            for one in list_watched_engines(session, now)
+        ]
+        turns = list(_turns(session.connection(), watched, _alarm.c.engine_id))
+    return _write_all(store, turns, now)
 
 
-def _active(connection: Connection) -> set[tuple[str, Subject]]:
-    query = select(_alarm.c.rule, _alarm.c.engine_id, _alarm.c.gateway_id)
-    rows = connection.execute(query.where(_alarm.c.closed_at.is_(None), _alarm.c.cleared_at.is_(None)))
-    return {(rule, Subject(engine_id, gateway_id)) for rule, engine_id, gateway_id in rows}
+def look_at_gateways(store: Store, now: datetime) -> int:
+    """The same of every gateway."""
+    with store.session() as session:
+        watched = [
+            _Watched(Subject(gateway_id=one.id), one.site, "", partial(_look_at_gateway, one, now))
+            for one in list_watched_gateways(session)
+        ]
+        turns = list(_turns(session.connection(), watched, _alarm.c.gateway_id))
+    return _write_all(store, turns, now)
 
 
-def _turns(
-    rules: Sequence[Rule],
-    engines: Sequence[WatchedEngine],
-    gateways: Sequence[WatchedGateway],
-    active: set[tuple[str, Subject]],
-    now: datetime,
-) -> Iterator[_Turn]:
-    @cache
-    def of(subject: str, site: str, kind: str) -> Rules:
-        return applying([rule for rule in rules if rule.condition.subject == subject], site, kind)
-
+def _turns(connection: Connection, watched: Iterable[_Watched], about: Column[Any]) -> Iterator[_Turn]:
+    """What is to be raised and cleared, of what alarms are about by one of their columns."""
+    rules, active = read_rules(connection), _active(connection, about)
     left = set(active)
-    for engine in engines:
-        subject = Subject(engine_id=engine.id)
-        for name, rule in of("engine", engine.site, engine.type).items():
+
+    @cache
+    def rules_for(site: str, kind: str) -> Mapping[str, Rule]:
+        return applying([rule for rule in rules if rule.condition.subject == SUBJECTS[about.name]], site, kind)
+
+    for subject, site, kind, look in watched:
+        for name, rule in rules_for(site, kind).items():
             left.discard((name, subject))
-            sight = _look_at_engine(rule.condition, engine, now)
-            if sight is not None:
-                yield from _turn(rule, subject, sight, is_active=(name, subject) in active)
-    for gateway in gateways:
-        subject = Subject(gateway_id=gateway.id)
-        for name, rule in of("gateway", gateway.site, "").items():
-            left.discard((name, subject))
-            sight = _look_at_gateway(rule.condition, gateway, now)
+            sight = look(rule.condition)
             if sight is not None:
                 yield from _turn(rule, subject, sight, is_active=(name, subject) in active)
     for name, subject in sorted(left, key=str):
         yield _Turn(name, subject, f"rule {name} no longer applies to it")
+
+
+def _active(connection: Connection, about: Column[Any]) -> set[tuple[str, Subject]]:
+    query = select(_alarm.c.rule, _alarm.c.engine_id, _alarm.c.gateway_id).where(about.is_not(None))
+    rows = connection.execute(query.where(_alarm.c.closed_at.is_(None), _alarm.c.cleared_at.is_(None)))
+    return {(rule, Subject(engine_id, gateway_id)) for rule, engine_id, gateway_id in rows}
 
 
 def _turn(rule: Rule, subject: Subject, sight: Sight, *, is_active: bool) -> Iterator[_Turn]:
@@ -106,8 +112,7 @@ def _turn(rule: Rule, subject: Subject, sight: Sight, *, is_active: bool) -> Ite
         yield _Turn(rule.name, subject, sight.reason)
 
 
-def _look_at_engine(condition: Condition, engine: WatchedEngine, now: datetime) -> Sight | None:
-    """What a condition says of an engine; None where it judges records."""
+def _look_at_engine(engine: WatchedEngine, now: datetime, condition: Condition) -> Sight | None:
     match condition:
         case PredictionStale():
             if engine.signs is None or not engine.is_operational:
@@ -119,7 +124,7 @@ def _look_at_engine(condition: Condition, engine: WatchedEngine, now: datetime) 
             return None
 
 
-def _look_at_gateway(condition: Condition, gateway: WatchedGateway, now: datetime) -> Sight | None:
+def _look_at_gateway(gateway: WatchedGateway, now: datetime, condition: Condition) -> Sight | None:
     match condition:
         case GatewayOffline():
             return condition.look(gateway.signs, now)
@@ -127,6 +132,12 @@ def _look_at_gateway(condition: Condition, gateway: WatchedGateway, now: datetim
             return condition.look(gateway.used_bytes, gateway.capacity_bytes)
         case _:
             return None
+
+
+def _write_all(store: Store, turns: Sequence[_Turn], now: datetime) -> int:
+    for first in range(0, len(turns), PORTION):
+        against_races(store, partial(_write, turns=turns[first : first + PORTION], now=now))
+    return len(turns)
 
 
 def _write(connection: Connection, _: int, turns: Sequence[_Turn], now: datetime) -> None:

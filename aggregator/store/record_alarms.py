@@ -55,13 +55,13 @@ class _Seen(NamedTuple):
 
 
 def judge_news(
-    connection: Connection, news: Iterable[News], states: Mapping[int, Mapping[str, Any]]
+    connection: Connection, news: Sequence[News], states: Mapping[int, Mapping[str, Any]]
 ) -> dict[int, Streaks | None]:
     """Raise and clear alarms by records; returns the streaks that have changed, by engine, for its state to remember.
 
     Nearly always nothing is raised, and nothing can be: then only the rules are read.
     """
-    rules = [rule for rule in read_rules(connection) if isinstance(rule.condition, OfRecords)]
+    rules = [rule for rule in read_rules(connection) if isinstance(rule.condition, OfRecords)] if news else []
     conditions = {cast(OfRecords, rule.condition) for rule in rules if rule.is_enabled}
     restless = [one for one in news if states[one.engine_id]["alarm_streaks"] is not None or _has_bad(conditions, one)]
     if not restless:

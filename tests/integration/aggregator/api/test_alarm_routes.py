@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from aggregator.store.absence import look_around
+from aggregator.store.absence import look_at_gateways
 
 ALARMS = "/api/v1/alarms"
 
@@ -59,7 +59,7 @@ async def test_lists_are_filtered_and_in_pages(client, recorder, wear, store, cl
     recorder.engine("E-b", gateway="gw-b", site="bremen")
     recorder.status(gateway="gw-b", site="bremen")
     clock.advance(10_000)
-    look_around(store, clock())
+    look_at_gateways(store, clock())
 
     async def ask(**query):
         items, url = [], ALARMS

@@ -5,7 +5,7 @@ import pytest
 from aggregator.alarm_watch import TASK, AlarmWatch
 from aggregator.fleet.alarms import Priority, Rule
 from aggregator.fleet.conditions import GatewayOffline
-from aggregator.store.absence import look_around
+from aggregator.store.absence import look_at_engines, look_at_gateways
 from aggregator.store.alarm_rules import add_rule, delete_rule, list_rules, replace_rule
 from aggregator.store.alarm_tables import Alarm
 from aggregator.store.arrivals import StatusArrival
@@ -23,7 +23,8 @@ def look(store, clock, rows):
     """Look, and say which alarms are active."""
 
     def run():
-        look_around(store, clock())
+        look_at_gateways(store, clock())
+        look_at_engines(store, clock())
         return sorted(row["rule"] for row in rows(Alarm) if row["cleared_at"] is None)
 
     return run
@@ -141,7 +142,7 @@ def test_two_that_look_at_once_raise_each_alarm_once(store, recorder, heartbeat,
         recorder.register(f"E{number}", gateway=f"gw-{number}")
         recorder.status("birth", gateway=f"gw-{number}")
     clock.advance(10_000)
-    at_once(*[lambda: look_around(store, clock())] * 3)
+    at_once(*[lambda: look_at_gateways(store, clock())] * 3)
     assert [row["times_raised"] for row in rows(Alarm)] == [1] * 30
 
 
@@ -165,3 +166,17 @@ def test_a_holder_that_died_is_followed_within_a_minute(store, recorder, clock, 
     assert not take_lease(store, TASK, "another", clock())
     clock.advance(2)
     assert take_lease(store, TASK, "another", clock())
+
+
+def test_engines_are_looked_at_once_a_minute(store, recorder, clock, rows):
+    recorder.engine("E1", q50=80.0)
+    recorder.status()
+    watch = AlarmWatch(store, clock)
+    watch.look()
+    edit_engine(store, "E1", {"cycles_per_day": 10.0}, clock())
+    found = []
+    for _ in range(2):
+        clock.advance(30)
+        watch.look()
+        found.append([row["rule"] for row in rows(Alarm)])
+    assert found == [[], ["due-inside-lead-time"]]
