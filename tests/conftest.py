@@ -25,6 +25,11 @@ def pytest_report_header():
     return "rows of the main path: the engine model (SPOOLWATCH_CMAPSS_DIR names no folder of C-MAPSS files)"
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Do not even collect files of long tests where these are left out."""
+    return True if collection_path.name.endswith("_long.py") and config.option.markexpr == "not long" else None
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch):
     """No setting of the machine reaches a test."""

@@ -28,6 +28,8 @@ from shared.messages import (
 )
 from shared.topics import GatewayTopic
 from simulators.engine_model import SimulatedEngine
+from tests.conftest import Mosquitto
+from tests.e2e.conftest import Aggregator
 
 CHROMIUM_FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -51,7 +53,7 @@ class Gateway:
     """Says over MQTT what an agent would say, with predictions that the test chooses."""
 
     def __init__(self, broker, name, serial):
-        self._broker, self._name, self._serial = broker, name, serial
+        self._broker, self._name, self.serial = broker, name, serial
         self._seq = 0
         self._rows = SimulatedEngine(serial, seed=7).rows()
 
@@ -77,7 +79,7 @@ class Gateway:
             sent_at=datetime.now(UTC),
             heartbeat_interval_s=60.0,
             agent_version="0.1.0",
-            engines=[self._serial],
+            engines=[self.serial],
             source=SourceStatus(kind="file", state="reading"),
             outbox=OutboxStatus(),
         )
@@ -90,11 +92,11 @@ class Gateway:
 
     def _row(self, cycle, values):
         channels = dict(zip(CHANNELS, values, strict=True))
-        return Telemetry(engine=self._serial, cycle=cycle, observed_at=datetime.now(UTC), channels=channels)
+        return Telemetry(engine=self.serial, cycle=cycle, observed_at=datetime.now(UTC), channels=channels)
 
     def _prediction(self, cycle, median):
         return Prediction(
-            engine=self._serial,
+            engine=self.serial,
             cycle=cycle,
             observed_at=datetime.now(UTC),
             predicted_at=datetime.now(UTC),
@@ -120,6 +122,19 @@ def chromium():
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory):
+    """A broker and an aggregator for all who look at one engine, or at none."""
+    broker = Mosquitto(tmp_path_factory.mktemp("broker"))
+    broker.start()
+    aggregator = Aggregator(tmp_path_factory.mktemp("centre"), broker)
+    aggregator.start()
+    yield broker, aggregator
+    aggregator.api.close()
+    aggregator.stop()
+    broker.stop()
+
+
 @pytest.fixture
 def browse(chromium, aggregator):
     """Open pages of the aggregator; ``page.wrong`` lists what a page logged or fetched that it must not."""
@@ -143,9 +158,10 @@ def browse(chromium, aggregator):
 
 @pytest.fixture
 def gateway(aggregator, mosquitto):
-    """One engine at one gateway that has just come online."""
-    aggregator.register("E-1", "gw-1")
-    gateway = Gateway(mosquitto, "gw-1", "E-1")
+    """One engine, E-1 if it is the first, at one gateway that has just come online."""
+    number = len(aggregator.pages("/gateways")) + 1
+    aggregator.register(f"E-{number}", f"gw-{number}")
+    gateway = Gateway(mosquitto, f"gw-{number}", f"E-{number}")
     gateway.say("birth")
     return gateway
 
@@ -225,53 +241,6 @@ def test_engines_can_be_found_filtered_and_sorted(browse, aggregator, mosquitto)
     assert page.wrong == []
 
 
-def test_an_engine_page_draws_its_curve_and_channels_and_follows_them(browse, gateway):
-    gateway.send(*(130.0 - cycle for cycle in range(100)))
-    page = browse("/engines/E-1")
-    channel = page.locator('[data-channel="T50"] path')
-    expect(page.locator(".sw-badge")).to_have_text("warning")
-    expect(page.locator(".sw-facts")).to_contain_text("has just started, heartbeat promised every 60 s")
-    expect(page.locator(".sw-lineage")).to_contain_text("turbofan 1.0.0")
-    expect(page.locator("[data-channel]")).to_have_count(len(CHANNELS))
-    page.wait_for_function(CURVE_IS_DRAWN)
-    before = channel.get_attribute("d")
-    assert before.count("L") == 99
-    gateway.send(12.0)
-    expect(page.locator(".sw-badge")).to_have_text("critical")
-    expect(page.locator(".sw-facts")).to_contain_text("101")
-    expect(channel).not_to_have_attribute("d", before)
-    shoot(page, "engine")
-    assert page.wrong == []
-
-
-def test_a_sparse_row_leaves_every_channel_on_the_page_and_the_fleet_says_that_it_was_refused(browse, gateway):
-    gateway.send(87.0, 86.0)
-    gateway.refuse("too few channels")
-    page = browse("/")
-    refused = row(page, "E-1").get_by_text("the latest row gave none")
-    expect(refused).to_have_attribute("title", "too few channels")
-    expect(row(page, "E-1").locator(".sw-badge")).to_have_text("healthy")
-    page.goto(page.url + "engines/E-1")
-    expect(page.locator("[data-channel]")).to_have_count(len(CHANNELS))
-    expect(page.locator('[data-channel="P30"] .sw-channel-value')).to_have_text("missing")
-    expect(page.locator('[data-channel="P30"] .sw-channel-foot')).to_contain_text(" to ")
-    gateway.send(85.0)
-    expect(page.locator('[data-channel="P30"] .sw-channel-value')).to_contain_text("psia")
-    page.goto(page.url.removesuffix("engines/E-1"))
-    expect(refused).to_have_count(0)
-    assert page.wrong == []
-
-
-def test_an_engine_without_records_says_so_and_fills_by_itself(browse, gateway):
-    page = browse("/engines/E-1")
-    expect(page.get_by_text("No prediction has arrived yet.")).to_be_visible()
-    gateway.send(87.0, 86.0)
-    expect(page.locator(".sw-facts")).to_contain_text("86")
-    expect(page.locator("[data-channel]")).to_have_count(len(CHANNELS))
-    page.wait_for_function(CURVE_IS_DRAWN)
-    assert page.wrong == []
-
-
 def test_a_page_says_while_the_store_cannot_be_read_and_goes_on_when_it_can(browse, gateway, aggregator):
     page = browse("/")
     trouble = page.get_by_text("The store cannot be read at the moment")
@@ -290,23 +259,6 @@ def test_a_page_says_while_the_store_cannot_be_read_and_goes_on_when_it_can(brow
     assert page.wrong == []
 
 
-def test_an_unknown_engine_says_how_to_register_it(browse):
-    page = browse("/engines/E-9")
-    expect(page.get_by_role("heading")).to_have_text("Engine E-9 is not registered")
-    expect(page.get_by_text("engine add E-9")).to_be_visible()
-    assert [text for text in page.wrong if "404" not in text] == []  # which the browser notes of the page itself
-
-
-def test_an_unknown_page_is_told_to_people_and_programs_in_their_way(aggregator):
-    person = httpx.get(f"{aggregator.url}/nowhere", headers={"accept": "text/html"})
-    assert (person.status_code, person.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert "There is no such page" in person.text
-    program = httpx.get(f"{aggregator.url}/nowhere")
-    assert (program.status_code, program.headers["content-type"]) == (404, "application/problem+json")
-    wrong_method = httpx.delete(f"{aggregator.url}/api/v1/fleet")
-    assert (wrong_method.status_code, wrong_method.json()["status"]) == (405, 405)
-
-
 def test_a_defect_tells_people_and_programs_nothing_of_the_inside(gateway, aggregator):
     with closing(sqlite3.connect(aggregator.store)) as store, store:
         store.execute("UPDATE engine SET registered_at = 'no time'")
@@ -318,21 +270,92 @@ def test_a_defect_tells_people_and_programs_nothing_of_the_inside(gateway, aggre
         assert "no time" not in answer.text
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_phone_nothing_is_wider_than_the_screen(browse, gateway, scheme):
-    gateway.send(87.0, 86.0)
-    for path, name in (("/", "fleet"), ("/engines/E-1", "engine")):
-        page = browse(path, viewport={"width": 390, "height": 844}, color_scheme=scheme)
-        expect(page.get_by_text("E-1").first).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        shoot(page, f"{name}-phone-{scheme}")
+class TestWhoeverElseIsThere:
+    """What looks at one engine, or at none, does so at one aggregator, whatever else that has."""
+
+    @pytest.fixture
+    def mosquitto(self, lasting):
+        return lasting[0]
+
+    @pytest.fixture
+    def aggregator(self, lasting):
+        return lasting[1]
+
+    def test_an_engine_page_draws_its_curve_and_channels_and_follows_them(self, browse, gateway):
+        gateway.send(*(130.0 - cycle for cycle in range(100)))
+        page = browse(f"/engines/{gateway.serial}")
+        channel = page.locator('[data-channel="T50"] path')
+        expect(page.locator(".sw-badge")).to_have_text("warning")
+        expect(page.locator(".sw-facts")).to_contain_text("has just started, heartbeat promised every 60 s")
+        expect(page.locator(".sw-lineage")).to_contain_text("turbofan 1.0.0")
+        expect(page.locator("[data-channel]")).to_have_count(len(CHANNELS))
+        page.wait_for_function(CURVE_IS_DRAWN)
+        before = channel.get_attribute("d")
+        assert before.count("L") == 99
+        gateway.send(12.0)
+        expect(page.locator(".sw-badge")).to_have_text("critical")
+        expect(page.locator(".sw-facts")).to_contain_text("101")
+        expect(channel).not_to_have_attribute("d", before)
+        shoot(page, "engine")
         assert page.wrong == []
 
+    def test_a_sparse_row_leaves_every_channel_on_the_page_and_the_fleet_says_that_it_was_refused(
+        self, browse, gateway
+    ):
+        gateway.send(87.0, 86.0)
+        gateway.refuse("too few channels")
+        page = browse("/")
+        refused = row(page, gateway.serial).get_by_text("the latest row gave none")
+        expect(refused).to_have_attribute("title", "too few channels")
+        expect(row(page, gateway.serial).locator(".sw-badge")).to_have_text("healthy")
+        page.goto(f"{page.url}engines/{gateway.serial}")
+        expect(page.locator("[data-channel]")).to_have_count(len(CHANNELS))
+        expect(page.locator('[data-channel="P30"] .sw-channel-value')).to_have_text("missing")
+        expect(page.locator('[data-channel="P30"] .sw-channel-foot')).to_contain_text(" to ")
+        gateway.send(85.0)
+        expect(page.locator('[data-channel="P30"] .sw-channel-value')).to_contain_text("psia")
+        page.goto(page.url.removesuffix(f"engines/{gateway.serial}"))
+        expect(refused).to_have_count(0)
+        assert page.wrong == []
 
-def test_the_documentation_of_the_api_needs_no_other_host(browse):
-    page = browse("/api/docs")
-    expect(page.get_by_text("/api/v1/engines/{serial}/predictions", exact=True)).to_be_visible()
-    assert page.wrong == []
+    def test_an_engine_without_records_says_so_and_fills_by_itself(self, browse, gateway):
+        page = browse(f"/engines/{gateway.serial}")
+        expect(page.get_by_text("No prediction has arrived yet.")).to_be_visible()
+        gateway.send(87.0, 86.0)
+        expect(page.locator(".sw-facts")).to_contain_text("86")
+        expect(page.locator("[data-channel]")).to_have_count(len(CHANNELS))
+        page.wait_for_function(CURVE_IS_DRAWN)
+        assert page.wrong == []
+
+    def test_an_unknown_engine_says_how_to_register_it(self, browse):
+        page = browse("/engines/E-9")
+        expect(page.get_by_role("heading")).to_have_text("Engine E-9 is not registered")
+        expect(page.get_by_text("engine add E-9")).to_be_visible()
+        assert [text for text in page.wrong if "404" not in text] == []  # which the browser notes of the page itself
+
+    def test_an_unknown_page_is_told_to_people_and_programs_in_their_way(self, aggregator):
+        person = httpx.get(f"{aggregator.url}/nowhere", headers={"accept": "text/html"})
+        assert (person.status_code, person.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert "There is no such page" in person.text
+        program = httpx.get(f"{aggregator.url}/nowhere")
+        assert (program.status_code, program.headers["content-type"]) == (404, "application/problem+json")
+        wrong_method = httpx.delete(f"{aggregator.url}/api/v1/fleet")
+        assert (wrong_method.status_code, wrong_method.json()["status"]) == (405, 405)
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_on_a_phone_nothing_is_wider_than_the_screen(self, browse, gateway, scheme):
+        gateway.send(87.0, 86.0)
+        for path, name in (("/", "fleet"), (f"/engines/{gateway.serial}", "engine")):
+            page = browse(path, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+            expect(page.get_by_text(gateway.serial, exact=True).first).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+            shoot(page, f"{name}-phone-{scheme}")
+            assert page.wrong == []
+
+    def test_the_documentation_of_the_api_needs_no_other_host(self, browse):
+        page = browse("/api/docs")
+        expect(page.get_by_text("/api/v1/engines/{serial}/predictions", exact=True)).to_be_visible()
+        assert page.wrong == []
 
 
 def test_the_aggregator_stops_cleanly_while_a_page_is_open(browse, aggregator):
