@@ -133,6 +133,7 @@ def new_store(templates, tmp_path):
     yield make
     for store in made:
         store.close()
+        templates.drop(store)
 
 
 @pytest.fixture(scope="session")
@@ -157,6 +158,11 @@ class Templates:
             self._migrate(f"sqlite:///{self._path}")
         shutil.copy(self._path, path)
         return f"sqlite:///{path}"
+
+    def drop(self, copy):
+        """Give back what a copy takes, where it is not in the folder of its test."""
+        if not copy.is_sqlite:
+            self._request.getfixturevalue("postgresql_server").drop_database(copy.engine.url.database)
 
     def _migrate(self, url):
         store = Store(url)
