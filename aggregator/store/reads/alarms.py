@@ -92,7 +92,8 @@ def _every() -> Select[Alarm, str | None, str | None, str]:
 
 def _conditions(sites: Sites, wanted: AlarmFilter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
-    equal = ((col(Alarm.priority), wanted.priority), (col(Alarm.kind), wanted.kind), (_SITE, wanted.site))
+    priority = None if wanted.priority is None else wanted.priority.value
+    equal = ((col(Alarm.priority), priority), (col(Alarm.kind), wanted.kind), (_SITE, wanted.site))
     found += [column == value for column, value in equal if value is not None]
     if sites is not None:
         found.append(_SITE.in_(sorted(sites)))
