@@ -4,35 +4,39 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
+import structlog
 from prometheus_client import CollectorRegistry, Metric, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from edge_agent.status import EngineView, LocalStatus
-from shared.errors import SettingsError
 from shared.messages import OutboxStatus, SourceStatus, Status
 
 HOST = "127.0.0.1"
 SOURCE_STATES = ("waiting", "reading", "ended", "failed")
+
+log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
 async def serving(port: int, told: Callable[[], LocalStatus | None]) -> AsyncIterator[None]:
     """Answer on this port of 127.0.0.1, from threads of its own, as long as the context lasts.
 
+    A port that somebody else has is told in the log and stops nothing: engines matter more than their numbers.
+
     Args:
         port: TCP port.
         told: the last status, None before there is one; asked from any thread.
-
-    Raises:
-        SettingsError: the port cannot be had.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(AgentCollector(told))
     try:
         server, thread = await asyncio.to_thread(start_http_server, port, HOST, registry)
     except OSError as error:
-        raise SettingsError(f"metrics.port: {HOST}:{port} cannot be had: {error.strerror}; name another") from error
+        reason = f"metrics.port: {HOST}:{port} cannot be had: {error.strerror}; name another and reload"
+        log.warning("metrics_not_served", reason=reason)
+        yield
+        return
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ from itertools import islice
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge_agent.status import read_local_status
 from simulators.engine_model import SimulatedEngine
 
 ROWS = 40
@@ -26,6 +27,11 @@ def samples(port):
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         families = text_string_to_metric_families(answer.read().decode())
     return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+
+
+def troubles(agent):
+    told = read_local_status(agent.folder / "state")
+    return told and told.troubles
 
 
 def test_a_running_agent_is_read_with_the_numbers_of_its_status(make_agent, wait_until, port):
@@ -57,13 +63,16 @@ def test_a_running_agent_is_read_with_the_numbers_of_its_status(make_agent, wait
 
     with agent.rows.open("a") as file:
         file.write("garbage\n")
-    wait_until(lambda: agent.status()["last"]["troubles"], "what its log warns of is in its status")
-    assert agent.status()["last"]["troubles"][0]["event"] == "rows_refused"
+    (trouble,) = wait_until(lambda: troubles(agent), "what its log warns of is in its status")
+    assert (trouble.event, trouble.times) == ("rows_refused", 1)
     assert agent.stop() == 0
 
 
-def test_a_port_that_is_taken_is_a_wrong_setting(make_agent, port):
+def test_a_port_that_is_taken_is_told_and_stops_no_engine(make_agent, wait_until, port):
+    agent = make_agent(**{"metrics.port": port})
     with socket.create_server(("127.0.0.1", port)):
-        code, output = make_agent(**{"metrics.port": port}).run()
-    assert code == 78
-    assert f"metrics.port: 127.0.0.1:{port} cannot be had: Address already in use" in output
+        agent.start()
+        (trouble,) = wait_until(lambda: troubles(agent), f"it is told, see {agent.log}")
+    assert trouble.event == "metrics_not_served"
+    assert f"metrics.port: 127.0.0.1:{port} cannot be had: Address already in use" in trouble.text
+    assert agent.stop() == 0
