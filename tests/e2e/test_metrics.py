@@ -1,10 +1,12 @@
 """Prometheus reads a running agent, on this box only."""
 
+import re
 import socket
 import time
 import urllib.request
 from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -55,6 +57,9 @@ def test_a_running_agent_is_read_with_the_numbers_of_its_status(make_agent, wait
     assert told["spoolwatch_agent_budget_spent_bytes",] >= told["spoolwatch_agent_sent_bytes_total",]
     assert BEFORE_S < told["spoolwatch_agent_last_row_timestamp_seconds",] <= time.time()
     assert told["spoolwatch_agent_source_state", "reading"] == 1
+    page = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text(encoding="utf-8")
+    names = {name.removeprefix("spoolwatch_agent_") for name, *_ in told}
+    assert {name for name in names if not re.search(rf"`{name}[`{{]", page)} == set()
     rul = [told["spoolwatch_agent_rul_cycles", "E-1", quantile] for quantile in ("0.05", "0.5", "0.95")]
     assert rul == sorted(rul)
 
