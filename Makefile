@@ -76,6 +76,12 @@ bench-api: $(VENV)/.dev ## how fast the API answers over a fleet that has flown 
 bench-outbox: $(VENV)/.dev ## how fast rows become durable at the agent, on one core, and what the agent takes of its gateway
 	@$(BIN)/python -m benchmarks.outbox
 
+AGENT ?= $(BIN)/spoolwatch-agent
+
+.PHONY: bench-footprint
+bench-footprint: $(VENV)/.dev ## memory, CPU, start and flash of an agent by source: make bench-footprint AGENT=FILE
+	@$(BIN)/python -m benchmarks.footprint --agent $(AGENT)
+
 .PHONY: bench-catch-up
 bench-catch-up: $(VENV)/.dev ## how fast a gateway catches up after an outage, and what live rows feel of it
 	@$(BIN)/python -m benchmarks.catch_up
