@@ -17,7 +17,7 @@ from aggregator.fleet.conditions import (
     Sight,
     Verdict,
 )
-from aggregator.store.alarm_rules import read_rules
+from aggregator.store.alarm_rules import not_understood, read_rules
 from aggregator.store.alarm_tables import Alarm
 from aggregator.store.alarms import OpenAlarms, Subject
 from aggregator.store.commit import against_races
@@ -83,7 +83,8 @@ def look_at_gateways(store: Store, now: datetime) -> int:
 def _turns(connection: Connection, watched: Iterable[_Watched], about: Column[Any]) -> Iterator[_Turn]:
     """What is to be raised and cleared, of what alarms are about by one of their columns."""
     rules, active = read_rules(connection), _active(connection, about)
-    left = set(active)
+    theirs = not_understood(connection)
+    left = {(name, subject) for name, subject in active if name not in theirs}
 
     @cache
     def rules_for(site: str, kind: str) -> Mapping[str, Rule]:

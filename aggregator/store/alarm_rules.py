@@ -48,6 +48,11 @@ def read_rules(connection: Connection) -> list[Rule]:
     return [rule for row in connection.execute(_EVERY) if (rule := _read(*row)) is not None]
 
 
+def not_understood(connection: Connection) -> set[str]:
+    """The names of rules that this version of the program does not understand, which leaves their alarms alone."""
+    return {row.name for row in connection.execute(_EVERY) if _read(*row) is None}
+
+
 def list_rules(session: Session, sites: Sites) -> list[StoredRule]:
     """The rules for all sites and those for these, by name."""
     query = read(AlarmRule).order_by(AlarmRule.name, AlarmRule.site, AlarmRule.type)

@@ -7,11 +7,12 @@ from aggregator.fleet.alarms import Priority, Rule
 from aggregator.fleet.conditions import GatewayOffline
 from aggregator.store.absence import look_at_engines, look_at_gateways
 from aggregator.store.alarm_rules import add_rule, delete_rule, list_rules, replace_rule
-from aggregator.store.alarm_tables import Alarm
+from aggregator.store.alarm_tables import Alarm, AlarmRule
 from aggregator.store.arrivals import StatusArrival
 from aggregator.store.commit import commit
 from aggregator.store.lease import take_lease
 from aggregator.store.registry import edit_engine
+from aggregator.store.tables import core
 from shared.messages import OutboxStatus, Session, SourceStatus, Status
 from shared.topics import GatewayTopic
 
@@ -122,6 +123,16 @@ def test_what_no_rule_applies_to_any_more_is_cleared(look, recorder, heartbeat, 
     edit_engine(store, "E1", {"status": "retired"}, clock())
     assert look() == []
     assert all(row["closed_at"] is None for row in rows(Alarm))
+
+
+def test_alarms_of_a_rule_that_a_newer_program_has_written_are_left_to_it(look, recorder, heartbeat, store):
+    recorder.engine("E1")
+    recorder.send(*(recorder.prediction("E1", cycle, q50=40.0, spread=1.0) for cycle in (2, 3, 4)))
+    heartbeat()
+    with store.writing() as connection:
+        rule = core(AlarmRule)
+        connection.execute(rule.update().where(rule.c.name == "rul-low").values(condition={"kind": "rul_falling"}))
+    assert look() == ["rul-low"]
 
 
 def test_a_rule_of_a_site_and_one_that_is_edited_count_at_once(look, recorder, heartbeat, store, clock):
