@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from edge_agent.budget import BUDGET_FILE, STEP_SHARE, Budget, waits_at
 from edge_agent.mqtt import Connected
 from edge_agent.sender import LIVE_TAIL_RECORDS
+from edge_agent.suspects import PARKED_REST_S
 from shared import messages as m
 
 MB = 1_000_000
@@ -257,6 +258,30 @@ def test_a_backlog_of_predictions_goes_until_85_percent_and_of_telemetry_until_7
     assert by_kind[b"t"] >= 5
     assert 0.85 * MB <= box.link.sent_bytes < 0.87 * MB  # a record, and what is not a record, may go over it
     assert box.outbox.status().unacked == 180 - len(bodies)
+
+
+def test_on_a_new_day_the_newest_records_go_first(make_metered_box):
+    box = make_metered_box()
+    box.link.received_bytes = MB
+    box.turn()
+    box.outbox.accept([], [b"{}"] * (LIVE_TAIL_RECORDS + 30))
+    box.turn()
+    assert box.link.seqs("records") == []
+    box.turn(after_s=DAY_S / 2)
+    assert box.link.seqs("records") == [list(range(31, LIVE_TAIL_RECORDS + 31))]
+    assert box.link.seqs("backfill") == [list(range(1, 31))]
+
+
+def test_what_is_tried_seldom_is_not_tried_while_anything_waits(make_metered_box):
+    box = make_metered_box(telemetry=[b"{}"])
+    box.delivery._sender._suspects.park(1, box.clock_s)
+    box.turn(Connected())
+    sent = len(box.link.seqs("records"))
+    box.link.received_bytes = int(0.7 * MB)
+    box.turn(after_s=PARKED_REST_S)
+    assert len(box.link.seqs("records") + box.link.seqs("backfill")) == sent
+    box.turn(after_s=DAY_S / 2)
+    assert box.link.seqs("backfill")[-1] == [1]
 
 
 def test_commands_are_answered_when_all_is_spent(make_keyed_box):
