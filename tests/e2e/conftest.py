@@ -14,9 +14,14 @@ import httpx
 import pytest
 from msgspec.structs import asdict
 
+from edge_agent import status_text
+from edge_agent.local import look
+from edge_agent.outbox.file import DamagedError
+from edge_agent.settings import AgentSettings
 from shared.cmapss import CHANNELS, cmapss_line
 from shared.predictor import find_bundle, load_bundle
 from shared.rows import SensorRow
+from shared.settings import load
 
 DEADLINE_S = 60.0
 BIN = Path(sys.executable).parent
@@ -157,10 +162,17 @@ class Agent(Program):
             file.writelines(cmapss_line(*row).rstrip("\n") + "\n" for row in rows)
 
     def status(self):
-        """What ``spoolwatch-agent status --json`` tells."""
+        """What ``spoolwatch-agent status --json`` tells, without a process for each look."""
         wait_until(self.outbox.exists, "the agent has made its outbox")
-        program = [str(BIN / "spoolwatch-agent"), "status", "--config", str(self.config), "--json"]
-        return json.loads(subprocess.run(program, check=True, capture_output=True).stdout)
+        return wait_until(self._look, f"{self.outbox} can be read")
+
+    def _look(self):
+        settings = load(AgentSettings, self.config)
+        try:
+            view = look(settings.data_dir, settings.outbox)
+        except DamagedError:  # it is just being made
+            return None
+        return json.loads(status_text.render(view, as_json=True))
 
 
 @pytest.fixture(name="wait_until")
