@@ -35,10 +35,13 @@ check: $(VENV)/.dev ## format, lint, types, import rules, security
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive shared edge_agent aggregator simulators models
 	$(BIN)/python requirements/audit.py
 
+# Tests start programs by the hundred; each would compile all of its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: test
 test: $(VENV)/.dev ## every test of CI, with coverage; installs Debian packages that it needs
 	tests/system-packages.sh
-	$(BIN)/pytest -n 2 --dist loadfile -m "not long" --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 .PHONY: test-long
 test-long: $(VENV)/.dev ## the tests that take longer than CI may

@@ -15,7 +15,7 @@ LOOPBACK = "127.0.0.1"
 STOP_S = 20.0
 START_S = 60.0
 _PR_SET_PDEATHSIG = 1
-_DROPPED = ("SPOOLWATCH_", "COVERAGE_", "PYTHON", "LD_PRELOAD")
+_DROPPED = ("SPOOLWATCH_", "PYTHON", "LD_PRELOAD")
 _BIN = Path(sys.executable).parent
 
 
@@ -46,7 +46,7 @@ def listens(port: int) -> bool:
 
 
 class Program:
-    """One program, whose output goes to a log; it ends with us, and no setting or coverage of ours reaches it.
+    """One program, whose output goes to a log; it ends with us, and no setting of ours reaches it.
 
     Args:
         command: its command line; a bare name is looked up beside this Python.
