@@ -203,6 +203,10 @@ class OutboxFile:
             self.execute(f"PRAGMA user_version = {self._layout.version}")
 
     def _check(self) -> None:
+        if self.read_only and self.one("SELECT count(*) FROM sqlite_master") == 0:
+            raise OutboxError(
+                f"the {self._what} has nothing in it yet, as in the moment in which it is made; ask again"
+            )
         version = self.one("PRAGMA user_version")
         if self.one("PRAGMA application_id") != self._layout.application_id:
             raise DamagedError(f"{self.path} is no {self._layout.name} but another database")

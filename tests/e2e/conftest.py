@@ -16,7 +16,7 @@ from msgspec.structs import asdict
 
 from edge_agent import status_text
 from edge_agent.local import look
-from edge_agent.outbox.file import DamagedError
+from edge_agent.outbox import OutboxError
 from edge_agent.settings import AgentSettings
 from shared.cmapss import CHANNELS, cmapss_line
 from shared.predictor import find_bundle, load_bundle
@@ -170,7 +170,7 @@ class Agent(Program):
         settings = load(AgentSettings, self.config)
         try:
             view = look(settings.data_dir, settings.outbox)
-        except DamagedError:  # it is just being made
+        except OutboxError:  # it is just being made
             return None
         return json.loads(status_text.render(view, as_json=True))
 

@@ -118,6 +118,16 @@ def test_a_reader_sees_the_file_and_cannot_write_it(path, outbox):
     reader.close()
 
 
+def test_who_looks_in_the_moment_in_which_an_outbox_is_made_is_told_to_ask_again(path):
+    path.touch()
+    with pytest.raises(OutboxError, match=r"nothing in it yet.*ask again"):
+        Outbox(path, read_only=True)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    with pytest.raises(OutboxError, match=r"nothing in it yet.*ask again"):
+        Outbox(path, read_only=True)
+
+
 @pytest.fixture
 def of_version_4(path, outbox):
     """A file as the agent before wrote it, with two records, a cursor and a state."""
