@@ -24,8 +24,8 @@ def test_a_restored_centre_is_made_whole_by_its_gateway(aggregator, make_agent, 
     wait_until(lambda: len(cycles("predictions")) == ROWS, "the first rows are stored")
     run("backup", str(tmp_path / "backup.db"))
     agent.feed(*rows[ROWS:])
+    wait_until(lambda: len(cycles("telemetry")) == LATER_ROWS, "the later rows are stored")
     wait_until(lambda: agent.status()["outbox"]["unacked"] == 0, "every record is acknowledged")
-    assert len(cycles("telemetry")) == LATER_ROWS
 
     aggregator.stop()
     run("restore", str(tmp_path / "backup.db"))
