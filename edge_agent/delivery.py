@@ -352,6 +352,7 @@ class Delivery:
     def _publish_status(
         self, event: StatusEvent, store_epoch: str | None = None, held: Sequence[SeqRange] = ()
     ) -> Publication | None:
+        # Whatever comes of this: an outbox that cannot be read is not asked again with every tick.
         self._heartbeat_due_s = self._monotonic_s() + self._heartbeat_interval_s
         status = msgspec.structs.replace(self.view().told_in(self._status(event)), store_epoch=store_epoch)
         self._heartbeat_due_s = self._monotonic_s() + status.heartbeat_interval_s

@@ -40,7 +40,7 @@ class OpenAlarms:
         gateway_ids: of the gateways.
 
     Raises:
-        IntegrityError: by ``turn``, where another replica has raised the same alarm at this moment; try again.
+        IntegrityError: by ``raise_``, where another replica has raised the same alarm at this moment; try again.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from aggregator.access.roles import Sites
 from aggregator.fleet.alarms import follow
-from aggregator.fleet.conditions import RulLow, SensorBad
+from aggregator.fleet.conditions import OfRecords, RulLow, SensorBad
 from aggregator.fleet.rul import Rul
 from aggregator.store.reads.whole import read_whole
 from aggregator.store.tables import Engine, Installation, Prediction, Telemetry, core
@@ -57,7 +57,7 @@ class Simulation(NamedTuple):
 
 
 def simulate(
-    session: Session, sites: Sites, condition: RulLow | SensorBad, wanted: Wanted, after: str | None, limit: Limit
+    session: Session, sites: Sites, condition: OfRecords, wanted: Wanted, after: str | None, limit: Limit
 ) -> Simulation:
     """Try a condition on the engines of these sites, by serial; ``after`` is the serial to go on behind.
 
@@ -82,7 +82,7 @@ def simulate(
     return found
 
 
-def _records(condition: RulLow | SensorBad, engine_id: int, since: datetime) -> Select[Any]:
+def _records(condition: OfRecords, engine_id: int, since: datetime) -> Select[Any]:
     if isinstance(condition, SensorBad):
         table, what = _telemetry, [_telemetry.c.flags]
     else:
@@ -97,17 +97,14 @@ def _records(condition: RulLow | SensorBad, engine_id: int, since: datetime) -> 
     return query if table is _telemetry else query.where(_prediction.c.origin == "edge")
 
 
-def _raised(condition: RulLow | SensorBad, serial: str, site: str, rows: Sequence[Sequence[Any]]) -> Iterator[Raised]:
-    if isinstance(condition, SensorBad):
-        verdicts, in_a_row = [condition.judge(row[2]) for row in rows], condition.rows
-    else:
-        verdicts, in_a_row = [condition.judge(Rul(*row[2:])) for row in rows], condition.predictions
+def _raised(condition: OfRecords, serial: str, site: str, rows: Sequence[Sequence[Any]]) -> Iterator[Raised]:
+    seen: list[Any] = [Rul(*row[2:]) if isinstance(condition, RulLow) else row[2] for row in rows]
+    verdicts = [condition.judge(what) for what in seen]
     last: Raised | None = None
-    for place, is_active in follow(verdicts, in_a_row, is_active=False, streak=0).turns:
-        at, cycle, *what = rows[place]
+    for place, is_active in follow(verdicts, condition.in_a_row, is_active=False, streak=0).turns:
+        at, cycle, *_ = rows[place]
         if is_active:
-            reason = condition.tell(what[0]) if isinstance(condition, SensorBad) else condition.tell(Rul(*what))
-            last = Raised(serial, site, at, cycle, reason)
+            last = Raised(serial, site, at, cycle, condition.tell(seen[place]))
         elif last is not None:
             yield last._replace(cleared_at=at)
             last = None
