@@ -11,12 +11,11 @@ from aggregator.access.roles import Caller
 from aggregator.fleet.liveness import LinkState, liveness_of
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.arrivals import Outcome
-from aggregator.store.command_table import GatewayCommand
 from aggregator.store.commands import find_commands, issue, state_of
 from aggregator.store.database import Store
 from aggregator.store.reads import DatabaseError
 from aggregator.store.reads.fleet import signs_of
-from aggregator.store.tables import Engine, Gateway
+from aggregator.store.tables import Engine, Gateway, GatewayCommand
 from shared.errors import SpoolwatchError
 from shared.messages import Command, Order
 

@@ -15,7 +15,6 @@ from aggregator.gateways import Gateways
 from aggregator.inference import Inference, RefusedError
 from aggregator.lineage import prediction_of, replayed_of, rul_cycles_of
 from aggregator.released import NotReleasedError, find_released, model_named
-from aggregator.store.command_table import GatewayCommand
 from aggregator.store.commands import State, predicted_by
 from aggregator.store.database import Store
 from aggregator.store.desired import describe
@@ -25,7 +24,7 @@ from aggregator.store.reads.engine import EngineDetail, find_engine, find_engine
 from aggregator.store.reads.gateways import find_gateway
 from aggregator.store.reads.history import Span, list_telemetry
 from aggregator.store.registry import NoSuchEngineError
-from aggregator.store.tables import Model, Prediction, Telemetry
+from aggregator.store.tables import GatewayCommand, Model, Prediction, Telemetry
 from aggregator.turns import Turns
 from shared.desired import DesiredEngine
 from shared.errors import RowError, SpoolwatchError

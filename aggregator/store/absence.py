@@ -18,7 +18,6 @@ from aggregator.fleet.conditions import (
     Verdict,
 )
 from aggregator.store.alarm_rules import not_understood, read_rules
-from aggregator.store.alarm_tables import Alarm
 from aggregator.store.alarms import OpenAlarms, Subject
 from aggregator.store.commit import against_races
 from aggregator.store.database import Store
@@ -28,7 +27,7 @@ from aggregator.store.reads.watched import (
     list_watched_engines,
     list_watched_gateways,
 )
-from aggregator.store.tables import core
+from aggregator.store.tables import Alarm, core
 
 PORTION = 200  # turns in one transaction, which on SQLite ingest waits for
 

@@ -7,11 +7,10 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from aggregator.access.roles import THIS_MACHINE, Caller, Role
-from aggregator.store.alarm_tables import Alarm, AlarmChange
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
 from aggregator.store.registry import RegistryError
-from aggregator.store.tables import Engine, Gateway
+from aggregator.store.tables import Alarm, AlarmChange, Engine, Gateway
 from aggregator.store.versions import check_version
 
 _SHOWN = {"acknowledged_at", "acknowledged_by", "assigned_to", "shelved_until", "closed_at", "resolution"}

@@ -17,11 +17,10 @@ from sqlmodel import select as read
 from aggregator.access.roles import EVERYWHERE, THIS_MACHINE, Caller, Role, Sites
 from aggregator.fleet.alarms import Priority, Rule
 from aggregator.fleet.conditions import Condition
-from aggregator.store.alarm_tables import AlarmRule
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
 from aggregator.store.registry import NotAtSiteError, RegistryError, key_of, shown
-from aggregator.store.tables import core
+from aggregator.store.tables import AlarmRule, core
 from aggregator.store.versions import check_version
 
 log = structlog.get_logger(__name__)

@@ -8,8 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
 from aggregator.fleet.alarms import Rule
-from aggregator.store.alarm_tables import Alarm, AlarmChange
-from aggregator.store.tables import core
+from aggregator.store.tables import Alarm, AlarmChange, core
 
 CENTRE = "the centre"
 """Who raises and clears alarms."""

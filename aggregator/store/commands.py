@@ -15,14 +15,13 @@ from aggregator.access.roles import THIS_MACHINE, Caller, Sites
 from aggregator.store import samples
 from aggregator.store.arrivals import ReplyArrival
 from aggregator.store.audit import Change, audit
-from aggregator.store.command_table import GatewayCommand
 from aggregator.store.database import Store
 from aggregator.store.missing import miss_unavailable
 from aggregator.store.placements import Placed
 from aggregator.store.ranges import intersect
 from aggregator.store.registry import key_of
 from aggregator.store.samples import keep_part
-from aggregator.store.tables import Engine, Gateway, Model, Prediction, core
+from aggregator.store.tables import Engine, Gateway, GatewayCommand, Model, Prediction, core
 from shared import messages
 from shared.messages import Command, Order
 

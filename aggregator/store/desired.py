@@ -11,8 +11,7 @@ from sqlmodel import Session
 
 from aggregator.fleet.ages import Age, Stay, ages_of
 from aggregator.store.database import Store
-from aggregator.store.desired_tables import GatewayDesired, Overhaul
-from aggregator.store.tables import Engine, Gateway, Installation, Telemetry, core
+from aggregator.store.tables import Engine, Gateway, GatewayDesired, Installation, Overhaul, Telemetry, core
 from shared import messages
 from shared.desired import SEED_FIRST_ROWS, SEED_LAST_ROWS, DesiredEngine, EngineDesired, Seed
 from shared.errors import MessageError

@@ -12,9 +12,8 @@ from aggregator.access.opaque import digest_of, is_secret
 from aggregator.access.roles import Caller
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
-from aggregator.store.enrolment_tables import EnrolmentToken, GatewayCertificate
 from aggregator.store.registry import key_of, lock_gateway
-from aggregator.store.tables import Engine, Gateway, Installation
+from aggregator.store.tables import Engine, EnrolmentToken, Gateway, GatewayCertificate, Installation
 from shared.enrolment import EnrolmentToken as TokenText
 from shared.errors import SpoolwatchError
 

@@ -10,8 +10,7 @@ from sqlalchemy import insert, or_, update
 from sqlalchemy.exc import IntegrityError
 
 from aggregator.store.database import Store
-from aggregator.store.tables import core
-from aggregator.store.upkeep_tables import Lease
+from aggregator.store.tables import Lease, core
 
 LEASE = timedelta(minutes=10)
 

@@ -10,10 +10,9 @@ from aggregator.access.roles import THIS_MACHINE, Caller, Role, Sites
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
 from aggregator.store.desired import mark_stale
-from aggregator.store.desired_tables import Overhaul
 from aggregator.store.installations import CLOCK_LEEWAY
 from aggregator.store.registry import RegistryError, key_of, lock_engine, shown
-from aggregator.store.tables import Engine, Installation, Telemetry
+from aggregator.store.tables import Engine, Installation, Overhaul, Telemetry
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,7 @@ from aggregator.access.roles import THIS_MACHINE, Caller, Role
 from aggregator.store.audit import Change, audit, audit_move
 from aggregator.store.database import Store
 from aggregator.store.desired import mark_stale
-from aggregator.store.desired_tables import GatewayDesired
-from aggregator.store.tables import Engine, EngineStatus, Gateway, Installation, Table, core
+from aggregator.store.tables import Engine, EngineStatus, Gateway, GatewayDesired, Installation, Table, core
 from aggregator.store.versions import check_version
 from shared.errors import SpoolwatchError
 from shared.topics import check_level, check_site

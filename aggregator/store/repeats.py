@@ -7,8 +7,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, se
 from sqlalchemy.exc import IntegrityError
 
 from aggregator.store.database import Store
-from aggregator.store.repeat_tables import KeyedRequest
-from aggregator.store.tables import core
+from aggregator.store.tables import KeyedRequest, core
 from shared.errors import SpoolwatchError
 
 KEPT = timedelta(hours=24)

@@ -7,8 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select
 
-from aggregator.store.tables import core
-from aggregator.store.upkeep_tables import DayRollUp
+from aggregator.store.tables import DayRollUp, core
 
 FIRST_CREDIBLE = datetime(2025, 1, 1, tzinfo=UTC)  # a clock that says less was never set
 

@@ -8,8 +8,7 @@ import msgspec
 from sqlalchemy import Connection, Select, case, delete, func, insert, select
 from sqlmodel import Session
 
-from aggregator.store.sample_tables import FetchedSamples
-from aggregator.store.tables import core
+from aggregator.store.tables import FetchedSamples, core
 from shared.messages import SampleChunk
 
 KEPT = timedelta(days=7)

@@ -10,8 +10,8 @@ from aggregator.api.schemas.names import AwareUtc, Name
 from aggregator.api.selection import FieldsQuery
 from aggregator.fleet.alarms import Priority
 from aggregator.fleet.conditions import Kind
-from aggregator.store.alarm_tables import AlarmChange as ChangeRow
 from aggregator.store.reads.alarms import AlarmRow, State
+from aggregator.store.tables import AlarmChange as ChangeRow
 
 ACKNOWLEDGED_AT_ONCE = 500
 SHELVED_AT_MOST_DAYS = 30

@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from aggregator.api.schemas.names import AwareUtc, Name
-from aggregator.store.command_table import GatewayCommand
 from aggregator.store.commands import State, state_of
 from aggregator.store.samples import Fetched
+from aggregator.store.tables import GatewayCommand
 from shared.messages import RESEND_RANGES_MAX, SAMPLES_MAX
 
 Seq = Annotated[int, Field(ge=1, le=2**63 - 1)]

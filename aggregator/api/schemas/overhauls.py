@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aggregator.api.schemas.installations import InstallationId
 from aggregator.api.schemas.names import AwareUtc
-from aggregator.store.desired_tables import Overhaul as OverhaulRow
+from aggregator.store.tables import Overhaul as OverhaulRow
 
 AfterCycle = Annotated[
     int | None,

@@ -2,13 +2,6 @@
 
 from alembic import context
 
-import aggregator.store.alarm_tables
-import aggregator.store.command_table
-import aggregator.store.desired_tables
-import aggregator.store.enrolment_tables
-import aggregator.store.repeat_tables
-import aggregator.store.sample_tables
-import aggregator.store.upkeep_tables  # noqa: F401  # whose tables are part of the metadata
 from aggregator.store.tables import Table
 
 context.configure(

@@ -12,8 +12,7 @@ from sqlmodel.sql.expression import Select
 from aggregator.access.roles import Sites
 from aggregator.fleet.alarms import Priority
 from aggregator.fleet.conditions import Kind
-from aggregator.store.alarm_tables import Alarm, AlarmChange
-from aggregator.store.tables import Engine, Gateway
+from aggregator.store.tables import Alarm, AlarmChange, Engine, Gateway
 
 State = Literal["active", "cleared", "closed"]
 

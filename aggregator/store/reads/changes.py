@@ -11,12 +11,11 @@ from sqlmodel import Session
 from aggregator.fleet.bands import Thresholds
 from aggregator.fleet.liveness import silent_from
 from aggregator.store import tables
-from aggregator.store.alarm_tables import Alarm
 from aggregator.store.changes import settled_before
 from aggregator.store.reads.alarms import AlarmRow, alarms_written
 from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines
 from aggregator.store.reads.gateways import find_gateways, list_signs
-from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, Quarantine, core
+from aggregator.store.tables import Alarm, CurrentState, Engine, Gateway, Installation, Quarantine, core
 
 _engine, _gateway, _current = core(Engine), core(Gateway), core(CurrentState)
 _installation, _quarantine = core(Installation), core(Quarantine)

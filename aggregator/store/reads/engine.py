@@ -11,11 +11,10 @@ from sqlmodel import Session, col, func, select
 from aggregator.access.roles import Sites
 from aggregator.fleet.bands import THRESHOLDS, Thresholds
 from aggregator.fleet.rul import Rul
-from aggregator.store.desired_tables import Overhaul
 from aggregator.store.reads.fleet import EngineRow, find_row
 from aggregator.store.reads.history import latest_prediction
 from aggregator.store.reads.whole import read_whole
-from aggregator.store.tables import CurrentState, Engine, Installation, Model, Prediction, Telemetry, core
+from aggregator.store.tables import CurrentState, Engine, Installation, Model, Overhaul, Prediction, Telemetry, core
 
 
 class CycleRow(NamedTuple):

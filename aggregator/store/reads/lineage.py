@@ -7,8 +7,7 @@ from sqlalchemy import true
 from sqlmodel import Session, col, select
 
 from aggregator.access.roles import Sites
-from aggregator.store.tables import Engine, Model, Prediction
-from aggregator.store.upkeep_tables import TakenCycles
+from aggregator.store.tables import Engine, Model, Prediction, TakenCycles
 
 NEWEST = 2_000
 

@@ -21,14 +21,13 @@ from aggregator.fleet.alarms import Priority, Rule
 from aggregator.fleet.conditions import RulLow
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.alarm_rules import add_rule
-from aggregator.store.alarm_tables import Alarm
 from aggregator.store.alarms import OpenAlarms, Subject
 from aggregator.store.arrivals import ReplyArrival
 from aggregator.store.commands import issue
 from aggregator.store.commit import commit
 from aggregator.store.database import Store
 from aggregator.store.people import add_person
-from aggregator.store.tables import Engine, Gateway
+from aggregator.store.tables import Alarm, Engine, Gateway
 from shared.messages import FetchSamples, ModelRef, Predict, Reply
 from shared.topics import GatewayTopic
 

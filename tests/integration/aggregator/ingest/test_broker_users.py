@@ -17,8 +17,8 @@ from aggregator.ingest import broker_users
 from aggregator.ingest.broker_users import CONTROL, RESPONSE, first_configuration
 from aggregator.ingest.encryption import broker_tls
 from aggregator.settings import BrokerSettings
-from aggregator.store.enrolment_tables import GatewayCertificate
 from aggregator.store.registry import register_gateway
+from aggregator.store.tables import GatewayCertificate
 from edge_agent.identity import NewKey
 from shared.topics import KINDS
 

@@ -7,12 +7,11 @@ from aggregator.fleet.alarms import Priority, Rule
 from aggregator.fleet.conditions import GatewayOffline
 from aggregator.store.absence import look_at_engines, look_at_gateways
 from aggregator.store.alarm_rules import add_rule, delete_rule, list_rules, replace_rule
-from aggregator.store.alarm_tables import Alarm, AlarmRule
 from aggregator.store.arrivals import StatusArrival
 from aggregator.store.commit import commit
 from aggregator.store.lease import take_lease
 from aggregator.store.registry import edit_engine
-from aggregator.store.tables import core
+from aggregator.store.tables import Alarm, AlarmRule, core
 from shared.messages import OutboxStatus, Session, SourceStatus, Status
 from shared.topics import GatewayTopic
 

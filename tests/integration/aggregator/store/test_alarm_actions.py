@@ -7,10 +7,9 @@ from aggregator.fleet.alarms import Priority
 from aggregator.fleet.conditions import RulLow
 from aggregator.store.absence import look_at_gateways
 from aggregator.store.alarm_actions import Acting, ClosedAlarmError, NoSuchAlarmError
-from aggregator.store.alarm_tables import Alarm, AlarmChange
 from aggregator.store.reads.alarm_simulation import Limit, Wanted, simulate
 from aggregator.store.reads.alarms import AlarmFilter, list_alarms
-from aggregator.store.tables import AuditEntry
+from aggregator.store.tables import Alarm, AlarmChange, AuditEntry
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,7 @@ from msgspec.structs import astuple
 from sqlalchemy import delete, select
 
 from aggregator.store.reads.buckets import BucketSpan, Extent, sum_up_predictions, sum_up_telemetry
-from aggregator.store.tables import Installation, Prediction, Receipt, Telemetry, core
-from aggregator.store.upkeep_tables import TakenCycles
+from aggregator.store.tables import Installation, Prediction, Receipt, TakenCycles, Telemetry, core
 
 CYCLE_MAX = 2**31 - 1
 CHANNEL = "a b'.c"

@@ -3,10 +3,9 @@
 from sqlalchemy import func, select
 
 from aggregator.store import commands
-from aggregator.store.command_table import GatewayCommand
 from aggregator.store.commands import KEPT, forget_old, issue
 from aggregator.store.reads.gateways import find_gateway
-from aggregator.store.tables import AuditEntry, core
+from aggregator.store.tables import AuditEntry, GatewayCommand, core
 from shared.messages import RestartSource
 
 

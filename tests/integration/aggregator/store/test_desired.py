@@ -8,11 +8,10 @@ from sqlalchemy import update
 from aggregator.access.roles import Caller, Grant, Role
 from aggregator.store.audit import list_audit
 from aggregator.store.desired import engines_at, mark_restored, messages_since, renew
-from aggregator.store.desired_tables import GatewayDesired, Overhaul
 from aggregator.store.installations import NewInstallation, amend, install, remove
 from aggregator.store.overhauls import NewOverhaul, overhaul
 from aggregator.store.registry import NoSuchEngineError, Registration, RegistryError, edit_engine, register_engine
-from aggregator.store.tables import core
+from aggregator.store.tables import GatewayDesired, Overhaul, core
 from shared.desired import SEED_FIRST_ROWS, SEED_LAST_ROWS, EngineDesired
 from shared.messages import CYCLE_MAX, decode
 

@@ -12,12 +12,11 @@ from aggregator.fleet.alarms import DEFAULT_RULES, Priority, Rule
 from aggregator.fleet.conditions import RulLow
 from aggregator.store import commit as committing
 from aggregator.store.alarm_rules import add_rule, delete_rule, list_rules
-from aggregator.store.alarm_tables import Alarm, AlarmChange, AlarmRule
 from aggregator.store.alarms import OpenAlarms, Subject
 from aggregator.store.commit import against_races, commit
 from aggregator.store.installations import NewInstallation, install, remove
 from aggregator.store.registry import RegistryError
-from aggregator.store.tables import CurrentState, core
+from aggregator.store.tables import Alarm, AlarmChange, AlarmRule, CurrentState, core
 
 CRITICAL = next(rule for rule in DEFAULT_RULES if rule.name == "rul-critical")
 

@@ -4,9 +4,8 @@ import pytest
 from sqlalchemy import insert
 
 from aggregator.store import repeats
-from aggregator.store.repeat_tables import KeyedRequest
 from aggregator.store.repeats import KEYS_OF_ONE, Name, TooManyKeysError, begin, release, settle
-from aggregator.store.tables import core
+from aggregator.store.tables import KeyedRequest, core
 
 ANNA = Name("person anna", "k-1")
 

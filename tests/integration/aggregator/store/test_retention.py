@@ -15,8 +15,7 @@ from aggregator.store.lease import LEASE, end_lease, take_lease
 from aggregator.store.partitions import make_partitions
 from aggregator.store.reads.buckets import BucketSpan, sum_up_predictions, sum_up_telemetry
 from aggregator.store.retention import TASK, Retention, count_prunable, prune
-from aggregator.store.tables import Installation, Prediction, Telemetry, core
-from aggregator.store.upkeep_tables import DayRollUp
+from aggregator.store.tables import DayRollUp, Installation, Prediction, Telemetry, core
 
 DAY_S = 86_400
 DAYS, ROWS_A_DAY = 40, 10

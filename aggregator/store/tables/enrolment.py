@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlmodel import Field, LargeBinary
 
-from aggregator.store.tables import Table, UtcDateTime
+from aggregator.store.tables.base import Table, UtcDateTime
 
 
 class EnrolmentToken(Table, table=True):

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, Index, UniqueConstraint, text
 from sqlmodel import Field
 
-from aggregator.store.tables import BigInt, Changing, Table, UtcDateTime
+from aggregator.store.tables.base import BigInt, Changing, Table, UtcDateTime
 
 _OPEN = text("closed_at IS NULL")
 _WHERE_OPEN: dict[str, Any] = {"sqlite_where": _OPEN, "postgresql_where": _OPEN}

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field
 
-from aggregator.store.tables import Table, UtcDateTime
+from aggregator.store.tables.base import Table, UtcDateTime
 
 
 class Overhaul(Table, table=True):

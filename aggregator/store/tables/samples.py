@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import JSON, LargeBinary
 from sqlmodel import Field
 
-from aggregator.store.tables import Table, UtcDateTime
+from aggregator.store.tables.base import Table, UtcDateTime
 
 
 class FetchedSamples(Table, table=True):

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, Index
 from sqlmodel import Field
 
-from aggregator.store.tables import NullableJson, Table, UtcDateTime
+from aggregator.store.tables.base import NullableJson, Table, UtcDateTime
 
 
 class GatewayCommand(Table, table=True):

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlmodel import Field, LargeBinary
 
-from aggregator.store.tables import NullableJson, Table, UtcDateTime
+from aggregator.store.tables.base import NullableJson, Table, UtcDateTime
 
 
 class KeyedRequest(Table, table=True):

@@ -1,10 +1,10 @@
-"""Tables that partitions and retention rest on; none has foreign keys, no more than the tables of records have."""
+"""Tables that the store keeps itself by; none has foreign keys, no more than the tables of records have."""
 
 from datetime import date, datetime
 
 from sqlmodel import JSON, BigInteger, Field
 
-from aggregator.store.tables import Table, UtcDateTime
+from aggregator.store.tables.base import Table, UtcDateTime
 
 
 class TakenCycles(Table, table=True):
@@ -52,3 +52,12 @@ class Lease(Table, table=True):
     task: str = Field(primary_key=True)
     holder: str
     until: datetime = Field(sa_type=UtcDateTime)
+
+
+class StoreFact(Table, table=True):
+    """Facts about the store itself, such as its ``store_epoch``."""
+
+    __tablename__ = "store_fact"
+
+    key: str = Field(primary_key=True)
+    value: str
