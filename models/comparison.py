@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.figures import CAP_CYCLES, score
+from models.figures import CAP_CYCLES
 from models.predictions import check_units, read_predictions, read_truth
+from shared.scoring import phm08_score
 
 DRAWS = 10_000
 INTERVAL_PERCENT = (2.5, 97.5)
@@ -99,7 +100,7 @@ def differences(a: Floats, b: Floats) -> dict[str, Difference]:
     drawn = np.random.default_rng(0).multinomial(engines, np.full(engines, 1 / engines), DRAWS)
     counts = np.vstack([np.ones(engines, dtype=np.int64), drawn])
     rmse = [np.sqrt(counts @ (side**2).T / engines).mean(axis=1) for side in (a, b)]
-    score_sum = [(counts @ score(side).T).mean(axis=1) for side in (a, b)]
+    score_sum = [(counts @ phm08_score(side).T).mean(axis=1) for side in (a, b)]
     return {"rmse": _difference(*rmse), "score_sum": _difference(*score_sum)}
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.messages import RulCycles
+from shared.scoring import phm08_score
 
 NEAR_FAILURE_CYCLES = 50
 # The cap of the labels in the column that the field compares, whatever cap a model was trained with.
@@ -17,12 +18,6 @@ TRUE_LEVELS = [20.0, 50.0, 110.0]
 MEDIAN_LEVELS = [20.0, 50.0, 80.0, 110.0]
 
 Table = dict[str, dict[str, float]]
-
-
-def score(error: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The PHM08 score per prediction: late predictions (error > 0) cost more (Saxena et al., PHM08)."""
-    penalty: NDArray[np.float64] = np.where(error < 0, np.exp(-error / 13), np.exp(error / 10)) - 1.0
-    return penalty
 
 
 def both_columns(
@@ -124,8 +119,8 @@ def _errors(error: NDArray[np.float64], truth: NDArray[np.float64]) -> dict[str,
         "mae": float(np.mean(np.abs(error))),
         "bias": float(np.mean(error)),
         "rmse_near_failure": float(np.sqrt(_mean(near**2))),
-        "score_sum": float(score(error).sum()),
-        "score_mean": float(score(error).mean()),
+        "score_sum": float(phm08_score(error).sum()),
+        "score_mean": float(phm08_score(error).mean()),
     }
 
 
@@ -133,7 +128,7 @@ def _bootstrap(error: NDArray[np.float64]) -> dict[str, float]:
     """The 95 % intervals of RMSE and score sum when engines (rows of ``error``) are drawn anew with replacement."""
     drawn = np.random.default_rng(0).integers(0, len(error), (BOOTSTRAPS, len(error)))
     rmse = np.sqrt(np.mean(error**2, axis=1)[drawn].mean(axis=1))
-    score_sum = score(error).sum(axis=1)[drawn].sum(axis=1)
+    score_sum = phm08_score(error).sum(axis=1)[drawn].sum(axis=1)
     return {
         f"{figure}_{end}": float(value)
         for figure, values in (("rmse", rmse), ("score_sum", score_sum))

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from models.comparison import compare
-from models.figures import score
 from shared.errors import SpoolwatchError
+from shared.scoring import phm08_score
 
 RULS = list(range(10, 110))
 NOISE = np.random.default_rng(0).normal(0, 10, len(RULS))
@@ -16,7 +16,7 @@ def test_the_difference_is_that_of_all_engines_with_an_interval_around_it(truth,
     assert (found["rmse"].a, found["rmse"].b) == (pytest.approx(rmse, abs=1e-3), pytest.approx(1.2 * rmse, abs=1e-3))
     assert found["rmse"].low < found["rmse"].difference < found["rmse"].high < 0
     assert found["rmse"].a_better == 1.0
-    assert found["score_sum"].a == pytest.approx(score(NOISE).sum(), abs=0.02)
+    assert found["score_sum"].a == pytest.approx(phm08_score(NOISE).sum(), abs=0.02)
 
 
 def test_draws_are_paired_so_that_what_both_miss_alike_cancels_out(truth, predictions):

@@ -1,16 +1,12 @@
 import numpy as np
 import pytest
 
-from models.figures import both_columns, by_band, by_median, by_truth, mean_and_sd, score
+from models.figures import both_columns, by_band, by_median, by_truth, mean_and_sd
 from shared.messages import RulCycles
 
 
 def prediction(mean):
     return RulCycles(mean=mean, q05=mean - 5, q50=mean, q95=mean + 5)
-
-
-def test_the_score_is_that_of_phm08():
-    assert score(np.array([-13.0, 0.0, 10.0])) == pytest.approx([np.e - 1, 0, np.e - 1])
 
 
 def test_the_capped_column_caps_labels_and_clips_predictions_and_the_raw_one_does_neither():
