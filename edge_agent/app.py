@@ -23,6 +23,7 @@ from edge_agent.ports import SensorSource
 from edge_agent.reduction import Reduction
 from edge_agent.renewal import renewal_of
 from edge_agent.ring import Ring
+from edge_agent.serial_settings import SerialSource
 from edge_agent.settings import AgentSettings, FileSource, MqttSource, TcpSource
 from edge_agent.status import LOCK_FILE, OUTBOX_FILE, RING_FILE, LinkView, SourceGauge, StatusBoard
 from edge_agent.troubles import Trouble
@@ -197,6 +198,10 @@ def build_source(settings: AgentSettings, now: Callable[[], datetime]) -> Sensor
             from edge_agent.sources.tcp import TcpLines
 
             return TcpLines(tcp, {engine.serial for engine in settings.engines}, now)
+        case SerialSource() as line:
+            from edge_agent.sources.serial import SerialLines
+
+            return SerialLines(line, {engine.serial for engine in settings.engines}, now)
         case ModbusTcpSource() | ModbusRtuSource() as modbus:
             from edge_agent.sources.modbus import ModbusDevices
 

@@ -3,9 +3,11 @@
 import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource, RegisterMap
 from edge_agent.opcua_settings import OPCUA_MISSING, OpcUaSource
+from edge_agent.serial_settings import SerialLine, SerialSource
 from edge_agent.settings import AgentSettings, FileSource, MqttSource, TcpSource
 from shared.bundle import find_bundle, read_bundle
 from shared.errors import BundleError, SettingsError
@@ -73,14 +75,23 @@ def check_source(settings: AgentSettings) -> str:
             return f"source     mqtt {mqtt.topic} at {mqtt.host}:{mqtt.port}, {mqtt.gives}"
         case TcpSource() as lines:
             return f"source     lines of JSON from {lines.host}:{lines.port}, {lines.gives}"
+        case SerialSource() as line:
+            return f"source     lines of JSON on {_usable(line)}, {line.gives}"
         case ModbusTcpSource() as tcp:
             return f"source     Modbus at {tcp.host}:{tcp.port}, {_registers(tcp.map, settings)}"
         case ModbusRtuSource() as rtu:
-            if not os.access(rtu.device, os.R_OK | os.W_OK):
-                raise SettingsError(f"source.device: {rtu.device} is no serial line that this user can use")
-            return f"source     Modbus on {rtu.device}, {_registers(rtu.map, settings)}"
+            return f"source     Modbus on {_usable(rtu)}, {_registers(rtu.map, settings)}"
         case OpcUaSource() as opcua:
             return f"source     OPC UA at {opcua.url}, {_nodes(opcua, settings)}"
+
+
+def _usable(line: SerialLine) -> Path:
+    if not os.access(line.device, os.R_OK | os.W_OK):
+        raise SettingsError(
+            f"source.device: {line.device} is no serial line that this user can use: is it plugged in, the user in the "
+            "group dialout, and with systemd the drop-in serial.conf there?"
+        )
+    return line.device
 
 
 def _cycles(settings: AgentSettings) -> str:

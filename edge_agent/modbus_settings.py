@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from edge_agent.serial_settings import Parity, SerialLine
 from shared.settings import Section
 
 Table = Literal["holding", "input", "coil", "discrete"]
@@ -96,14 +97,11 @@ class ModbusTcpSource(_Modbus):
     port: int = Field(502, ge=1, le=65_535, description="TCP port")
 
 
-class ModbusRtuSource(_Modbus):
+class ModbusRtuSource(_Modbus, SerialLine):
     """Samples from registers of Modbus devices on a serial line."""
 
     kind: Literal["modbus_rtu"] = "modbus_rtu"
-    device: Path = Field(description="the serial line, such as /dev/ttyUSB0")
-    baud_rate: int = Field(19_200, ge=300, le=4_000_000, description="bits per second")
-    parity: Literal["none", "even", "odd"] = Field("even", description="parity bit")
-    stop_bits: Literal[1, 2] = Field(1, description="stop bits")
+    parity: Parity = Field("even", description="parity bit; even is what the standard wants")
 
 
 def read_map(path: Path) -> RegisterMap:

@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 from edge_agent.cycle_settings import CycleSettings, LimitSettings, RingSettings
 from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource
 from edge_agent.opcua_settings import OpcUaSource
+from edge_agent.serial_settings import SerialSource
 from shared.errors import SettingsError
 from shared.runtimes import Runtime
 from shared.settings import MqttVersion, Name, ProgramSettings, Section, SiteName, Transport, is_loopback
@@ -210,7 +211,8 @@ class TcpSource(Section):
 
 
 SourceSettings = Annotated[
-    FileSource | MqttSource | TcpSource | ModbusTcpSource | ModbusRtuSource | OpcUaSource, Field(discriminator="kind")
+    FileSource | MqttSource | TcpSource | SerialSource | ModbusTcpSource | ModbusRtuSource | OpcUaSource,
+    Field(discriminator="kind"),
 ]
 
 

@@ -1,8 +1,54 @@
-"""Cuts a stream of bytes into lines; what is no line of usable length is set aside with its reason."""
+"""Cuts a stream of bytes into lines of JSON; what is no line of usable length is set aside with its reason."""
 
-from edge_agent.ports import RefusedRow
+import asyncio
 
+from edge_agent.ports import Batch, RefusedRow
+from edge_agent.sources.readings import JsonReadings
+from shared.errors import SourceError
+
+IDLE_S = 0.5
+READ_BYTES = 64 * 1024
 LINE_MAX_BYTES = 64 * 1024
+
+
+class JsonLines:
+    """Readings as lines of JSON from a stream, whatever carries it.
+
+    Args:
+        stream: where they come from.
+        name: what people call that.
+        readings: decodes a line.
+    """
+
+    def __init__(self, stream: asyncio.StreamReader, name: str, readings: JsonReadings) -> None:
+        self._stream = stream
+        self._name = name
+        self._readings = readings
+        self._buffer = LineBuffer()
+
+    async def next_batch(self) -> Batch:
+        """What has come, or nothing after ``IDLE_S``.
+
+        Raises:
+            SourceError: the stream has ended, and what it left has been given.
+        """
+        try:
+            async with asyncio.timeout(IDLE_S) as silence:
+                received = await self._stream.read(READ_BYTES)
+        except OSError as error:  # a peer that lost its power is a TimeoutError of the stream's own
+            if silence.expired():
+                return Batch()
+            raise SourceError(f"{self._name}: {error.strerror or error}") from error
+        if received:
+            return Batch(
+                [
+                    line if isinstance(line, RefusedRow) else self._readings.read(line)
+                    for line in self._buffer.take(received)
+                ]
+            )
+        if rest := self._buffer.end():
+            return Batch([*rest])
+        raise SourceError(f"{self._name} has closed the connection")
 
 
 class LineBuffer:

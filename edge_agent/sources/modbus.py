@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import termios
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -14,6 +15,7 @@ from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from edge_agent.modbus_settings import BIT_TABLES, ModbusRtuSource, ModbusTcpSource
 from edge_agent.ports import Batch
 from edge_agent.seldom import Seldom
+from edge_agent.serial_settings import PARITIES
 from edge_agent.sources.registers import Block, blocks, numbers
 from shared.errors import SourceError
 from shared.rows import Sample
@@ -22,7 +24,6 @@ IDLE_S = 0.5
 IN_REACH_S = 5.0
 # The library would close the line to all devices once one of them has not answered a few times.
 NEVER = 2**31
-PARITIES = {"none": "N", "even": "E", "odd": "O"}
 _CYCLE, _SAMPLE, _CHANNEL = "cycle", "sample", "channel "
 
 Client = AsyncModbusTcpClient | AsyncModbusSerialClient
@@ -86,7 +87,11 @@ class ModbusDevices:
         client = self._client()
         client.set_max_no_responses(NEVER)
         try:
-            if not await client.connect():
+            try:
+                connected = await client.connect()
+            except (OSError, ValueError, termios.error) as error:  # a serial line that takes no such setting
+                raise SourceError(f"{self._line} cannot be opened: {error}") from error
+            if not connected:
                 raise SourceError(f"{self._line} cannot be opened: is it right, connected and switched on?")
             yield client
         finally:

@@ -5,15 +5,13 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Collection
 from datetime import datetime
 
-from edge_agent.ports import Batch, RefusedRow
+from edge_agent.ports import Batch
 from edge_agent.settings import TcpSource
-from edge_agent.sources.lines import LineBuffer
+from edge_agent.sources.lines import JsonLines
 from edge_agent.sources.readings import JsonReadings
 from shared.errors import SourceError
 
-IDLE_S = 0.5
 CONNECT_TIMEOUT_S = 5.0
-READ_BYTES = 64 * 1024
 # A peer that has lost its power says nothing; its silence is noticed after 25 s.
 _KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 
@@ -37,27 +35,10 @@ class TcpLines:
     async def batches(self, cursor: str | None) -> AsyncGenerator[Batch, None]:
         """See ``SensorSource.batches``; a stream has no place to go back to, so there is no cursor."""
         reader, writer = await self._connect()
-        buffer = LineBuffer()
+        lines = JsonLines(reader, self._name, self._readings)
         try:
             while True:
-                try:
-                    async with asyncio.timeout(IDLE_S):
-                        received = await reader.read(READ_BYTES)
-                except TimeoutError:
-                    yield Batch()
-                    continue
-                except OSError as error:
-                    raise SourceError(f"{self._name}: {error.strerror or error}") from error
-                if not received:
-                    if rest := buffer.end():
-                        yield Batch([*rest])
-                    raise SourceError(f"{self._name} has closed the connection")
-                yield Batch(
-                    [
-                        line if isinstance(line, RefusedRow) else self._readings.read(line)
-                        for line in buffer.take(received)
-                    ]
-                )
+                yield await lines.next_batch()
         finally:
             writer.close()
 

@@ -35,6 +35,7 @@ def opcua(**options):
             {"kind": "modbus_rtu", "device": "/nowhere", "registers": {"channels": {"T24": {"address": 1}}}},
             "/nowhere is no serial line",
         ),
+        ({"kind": "serial", "device": "/nowhere"}, "/nowhere is no serial line.*dialout"),
     ],
 )
 def test_a_map_that_does_not_fit_the_model_is_named(source, named):

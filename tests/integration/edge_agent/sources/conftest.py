@@ -1,9 +1,18 @@
-"""An OPC UA server that tests write, in a thread of its own, for it takes seconds to start."""
+"""The other ends of sources: a serial line of pseudo-terminals, and an OPC UA server that tests write.
+
+The server runs in a thread of its own, for it takes seconds to start.
+"""
 
 import asyncio
+import errno
+import os
+import select
 import socket
+import termios
 import threading
+import tty
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from asyncua import Server, ua
@@ -11,6 +20,58 @@ from asyncua.crypto.permission_rules import User, UserRole
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 NAMES = ("cycle", "T24", "T30")
+
+
+class SerialLine:
+    """Two pseudo-terminals: what is written to one is read from the other.
+
+    Attributes:
+        near: path of one end.
+        far: path of the other.
+    """
+
+    def __init__(self):
+        (self._near, near), (self._far, far) = os.openpty(), os.openpty()
+        self.near, self.far = (Path(os.ttyname(end)) for end in (near, far))
+        self._wanted, self._unwanted = os.pipe()
+        self._open = [self._near, near, self._far, far, self._wanted, self._unwanted]
+        for end in (near, far):
+            tty.setraw(end)
+        self._pump = threading.Thread(target=self._carry, daemon=True)
+        self._pump.start()
+
+    def _carry(self):
+        other = {self._near: self._far, self._far: self._near}
+        while self._wanted not in (ready := select.select([*other, self._wanted], [], [])[0]):
+            for end in ready:
+                os.write(other[end], os.read(end, 4096))
+
+    def unplug(self):
+        """Both ends are gone, as an adapter that is pulled out."""
+        if self._open:
+            os.write(self._unwanted, b"!")
+            self._pump.join(60)
+            for each in self._open:
+                os.close(each)
+            self._open = []
+
+
+@pytest.fixture
+def serial_line():
+    line = SerialLine()
+    yield line
+    line.unplug()
+
+
+@pytest.fixture
+def stubborn_line(serial_line, monkeypatch):
+    """A serial line whose adapter takes no settings, such as a baud rate that it does not know."""
+
+    def refuse(*_):
+        raise termios.error(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(termios, "tcsetattr", refuse)
+    return serial_line
 
 
 class Plc:

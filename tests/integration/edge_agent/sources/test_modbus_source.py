@@ -2,14 +2,10 @@
 
 import asyncio
 import math
-import os
 import socket
 import struct
-import threading
-import tty
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from pymodbus.constants import ExcCodes
@@ -222,37 +218,6 @@ async def test_a_late_answer_over_tcp_is_not_taken_for_another(devices, port):
     assert [sample.channels["T24"] for sample in samples] == [642.40, *(float(number) for number in range(2, 8))]
 
 
-@contextmanager
-def serial_line():
-    """Two pseudo-terminals, what is written to one is read from the other; gives the paths of both ends."""
-    (near, near_end), (far, far_end) = os.openpty(), os.openpty()
-    paths = Path(os.ttyname(near_end)), Path(os.ttyname(far_end))
-    for end in (near_end, far_end):
-        tty.setraw(end)
-
-    def pump(source, sink):
-        while (chunk := _read(source)) != b"":
-            os.write(sink, chunk)
-
-    pumps = [threading.Thread(target=pump, args=ends, daemon=True) for ends in ((near, far), (far, near))]
-    for thread in pumps:
-        thread.start()
-    yield paths
-    for end in (near_end, far_end):
-        os.close(end)
-    for thread in pumps:
-        thread.join(60)
-    for master in (near, far):
-        os.close(master)
-
-
-def _read(master):
-    try:
-        return os.read(master, 4096)
-    except OSError:  # the last that had the other end open has closed it
-        return b""
-
-
 def rtu(path, timeout_s, registers=MAP):
     settings = ModbusRtuSource(
         device=path, registers=registers, poll_interval_s=0.01, timeout_s=timeout_s, parity="none"
@@ -260,27 +225,25 @@ def rtu(path, timeout_s, registers=MAP):
     return ModbusDevices(settings, {1: "E-1", 2: "E-2"}, lambda: NOW)
 
 
-async def test_devices_on_a_serial_line_are_read(devices):
-    with serial_line() as (near, far):
-        on_the_line = [device.simulated for device in devices.values()]
-        async with serving(ModbusSerialServer(on_the_line, port=str(far))):
-            batches = rtu(near, 3.0).batches(None)
-            first, second = await take(batches, 2)
-            await batches.aclose()
+async def test_devices_on_a_serial_line_are_read(devices, serial_line):
+    on_the_line = [device.simulated for device in devices.values()]
+    async with serving(ModbusSerialServer(on_the_line, port=str(serial_line.far))):
+        batches = rtu(serial_line.near, 3.0).batches(None)
+        first, second = await take(batches, 2)
+        await batches.aclose()
     assert (first.engine, second.engine, first.channels["T24"]) == ("E-1", "E-2", 642.40)
 
 
-async def test_a_late_answer_on_a_serial_line_is_not_taken_for_that_to_the_next_request(devices):
+async def test_a_late_answer_on_a_serial_line_is_not_taken_for_that_to_the_next_request(devices, serial_line):
     two_requests = RegisterMap.model_validate({"channels": {"T24": {"address": 3}, "phi": {"address": 9}}})
     devices[1].delays_s = {9: [0.45], 3: [0.0, 0.25]}
-    with serial_line() as (near, far):
-        on_the_line = [device.simulated for device in devices.values()]
-        async with serving(ModbusSerialServer(on_the_line, port=str(far))):
-            batches = rtu(near, 0.3, two_requests).batches(None)
-            samples = []
-            while "E-1" not in {sample.engine for sample in samples}:
-                samples += await take(batches, 1)
-            await batches.aclose()
+    on_the_line = [device.simulated for device in devices.values()]
+    async with serving(ModbusSerialServer(on_the_line, port=str(serial_line.far))):
+        batches = rtu(serial_line.near, 0.3, two_requests).batches(None)
+        samples = []
+        while "E-1" not in {sample.engine for sample in samples}:
+            samples += await take(batches, 1)
+        await batches.aclose()
     assert samples[0].engine == "E-2"
     assert {tuple(sample.channels.values()) for sample in samples} == {(64_240, 0x8000)}
 
@@ -288,3 +251,8 @@ async def test_a_late_answer_on_a_serial_line_is_not_taken_for_that_to_the_next_
 async def test_a_serial_line_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SourceError, match="line0 cannot be opened"):
         await anext(rtu(tmp_path / "line0", 0.2).batches(None))
+
+
+async def test_a_serial_line_that_takes_no_such_setting_is_named(stubborn_line):
+    with pytest.raises(SourceError, match=f"{stubborn_line.near} cannot be opened: .*Invalid argument"):
+        await anext(rtu(stubborn_line.near, 0.2).batches(None))

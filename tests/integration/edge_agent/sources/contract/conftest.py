@@ -5,23 +5,27 @@ A rig gives readings by number: reading ``n`` is cycle ``n`` or a sample with th
 
 import asyncio
 import json
+import os
 import socket
 from datetime import UTC, datetime, timedelta
 
 import paho.mqtt.client as paho
 import pytest
-from pymodbus.server import ModbusTcpServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from edge_agent.modbus_settings import ModbusTcpSource, RegisterMap
+from edge_agent.modbus_settings import ModbusRtuSource, ModbusTcpSource, RegisterMap
 from edge_agent.opcua_settings import OpcUaSource
+from edge_agent.serial_settings import SerialSource
 from edge_agent.settings import FileSource, MqttSource, TcpSource
 from edge_agent.sources.file import CmapssFile
 from edge_agent.sources.modbus import ModbusDevices
 from edge_agent.sources.mqtt import MqttReadings
 from edge_agent.sources.opcua import OpcUaNodes
+from edge_agent.sources.serial import SerialLines
 from edge_agent.sources.tcp import TcpLines
 from simulators.link import Link
+from tests.integration.edge_agent.sources.conftest import SerialLine
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 HOST = "127.0.0.1"
@@ -67,6 +71,9 @@ class Rig:
 
     async def give_strange(self):
         """Give a reading of an engine that is not this gateway's."""
+
+    async def end(self):
+        """Leave nothing open."""
 
 
 class FileRig(Rig):
@@ -123,9 +130,9 @@ class MqttRig(Rig):
 
     async def go(self):
         self.broker.kill()
-        self.end()
+        await self.end()
 
-    def end(self):
+    async def end(self):
         if self.client is not None:
             self.client.disconnect()
             self.client.loop_stop()
@@ -197,9 +204,49 @@ class TcpRig(Rig):
             self.writer.close()
         self.server = self.writer = None
 
+    async def end(self):
+        if self.server is not None:
+            await self.go()
+
     async def say(self, raw):
         self.writer.write(raw)
         await self.writer.drain()
+
+    async def give(self, number):
+        await self.say(sample(number) + b"\n")
+
+    async def give_raw(self, raw):
+        await self.say(raw + b"\n")
+
+    async def give_strange(self):
+        await self.say(sample(1, "E-9") + b"\n")
+
+
+class SerialRig(Rig):
+    def __init__(self, tmp_path, _broker):
+        self.device = tmp_path / "ttyUSB0"
+        self.line = None
+
+    def source(self):
+        return SerialLines(SerialSource(device=self.device), {"E-1"}, now)
+
+    async def come(self):
+        self.line = SerialLine()
+        self.device.symlink_to(self.line.near)
+        self.far = os.open(self.line.far, os.O_WRONLY | os.O_NOCTTY)
+
+    async def go(self):
+        self.device.unlink()
+        os.close(self.far)
+        self.line.unplug()
+        self.line = None
+
+    async def end(self):
+        if self.line is not None:
+            await self.go()
+
+    async def say(self, raw):
+        await asyncio.to_thread(os.write, self.far, raw)
 
     async def give(self, number):
         await self.say(sample(number) + b"\n")
@@ -225,13 +272,15 @@ class ModbusRig(Rig):
         settings = ModbusTcpSource(host=HOST, port=self.port, registers=self.map, poll_interval_s=0.01, timeout_s=1.0)
         return ModbusDevices(settings, {1: "E-1"}, now)
 
+    def device(self):
+        return SimDevice(1, [SimData(0, 2, 0, datatype=DataType.REGISTERS)], action=self._answer)
+
     async def _answer(self, _function, _start, _address, _count, registers, _values):
         registers[:2] = self.words
         self.read.set()
 
     async def come(self):
-        device = SimDevice(1, [SimData(0, 2, 0, datatype=DataType.REGISTERS)], action=self._answer)
-        self.server = ModbusTcpServer([device], address=(HOST, self.port))
+        self.server = ModbusTcpServer([self.device()], address=(HOST, self.port))
         await self.server.serve_forever(background=True)
 
     async def listened_to(self):
@@ -242,12 +291,40 @@ class ModbusRig(Rig):
         await self.server.shutdown()
         self.server = None
 
+    async def end(self):
+        if self.server is not None:
+            await self.go()
+
     async def give(self, number):
         """A register holds the last number only: one is given when it has been read."""
         self.words = [number, number]
         for _ in range(2):
             self.read.clear()
             await self.read.wait()
+
+
+class ModbusRtuRig(ModbusRig):
+    def __init__(self, tmp_path, broker):
+        super().__init__(tmp_path, broker)
+        self.path = tmp_path / "ttyUSB0"
+        self.line = None
+
+    def source(self):
+        settings = ModbusRtuSource(
+            device=self.path, registers=self.map, poll_interval_s=0.01, timeout_s=1.0, parity="none"
+        )
+        return ModbusDevices(settings, {1: "E-1"}, now)
+
+    async def come(self):
+        self.line = SerialLine()
+        self.path.symlink_to(self.line.near)
+        self.server = ModbusSerialServer([self.device()], port=str(self.line.far))
+        await self.server.serve_forever(background=True)
+
+    async def go(self):
+        await super().go()
+        self.path.unlink()
+        self.line.unplug()
 
 
 class OpcUaRig(Rig):
@@ -274,6 +351,9 @@ class OpcUaRig(Rig):
     async def go(self):
         self.link.refuse()
 
+    async def end(self):
+        self.link.close()
+
     async def give(self, number):
         await asyncio.to_thread(self.plc.write, number, T24=float(number))
 
@@ -284,7 +364,9 @@ RIGS = {
     "mqtt_samples": MqttRig,
     "mqtt_values": MqttValuesRig,
     "tcp": TcpRig,
+    "serial": SerialRig,
     "modbus_tcp": ModbusRig,
+    "modbus_rtu": ModbusRtuRig,
     "opcua": OpcUaRig,
 }
 
@@ -297,9 +379,4 @@ async def rig(request, tmp_path):
     else:
         rig = kind(tmp_path, request.getfixturevalue("mosquitto") if issubclass(kind, MqttRig) else None)
     yield rig
-    if isinstance(rig, OpcUaRig):
-        rig.link.close()
-    elif isinstance(rig, MqttRig):
-        rig.end()
-    elif isinstance(rig, TcpRig | ModbusRig) and rig.server is not None:
-        await rig.go()
+    await rig.end()
