@@ -69,6 +69,8 @@ Once somebody has an account, all but health and login takes `Authorization: Bea
 a token of the outside issuer, or an API key. What is at a site that one may not see is not found.
 """
 DEFAULTS = ApiSettings()
+SUMMARIES_KEPT = 200
+LIVES_KEPT = 20  # some 150 bytes an engine
 ASKED_WITH = ("If-None-Match", HEADER, "Last-Event-ID", REQUEST_ID, "traceparent")
 ROUTERS = (
     *(fleet, engines, overhauls, why, history, buckets, files, lineage, predict),
@@ -127,7 +129,8 @@ def create_app(
         SignIn(store, key, settings.login_rate, now),
         RateLimit(settings.rate),
         thresholds,
-        RecentAnswers(),
+        RecentAnswers(SUMMARIES_KEPT),
+        RecentAnswers(LIVES_KEPT),
         line,
         Predicting(store, inference or Inference(), line, now),
         Feed(store, now, thresholds),

@@ -23,6 +23,7 @@ from aggregator.api.schemas.names import Name
 from aggregator.api.sign_in import SignIn
 from aggregator.enrolment import Enrolment
 from aggregator.fleet.bands import Thresholds
+from aggregator.fleet.lives import Lives
 from aggregator.gateways import Gateways
 from aggregator.ingest.status import IngestStatus
 from aggregator.predicting import Predicting
@@ -50,13 +51,19 @@ class Centre:
     sign_in: SignIn
     rate: RateLimit
     thresholds: Thresholds
-    recent: RecentAnswers
+    summaries: RecentAnswers[bytes]
+    lives: RecentAnswers[Lives]
     gateways: Gateways
     predicting: Predicting
     feed: Feed
     enrolment: Enrolment
     enrolments: RateLimit = field(default_factory=lambda: RateLimit(ENROLMENT_RATE))
     readers: asyncio.Semaphore = field(init=False)
+
+    def fleet_changed(self) -> None:
+        """Note that somebody changed engines or where they hang, so that they see it at once in what is told of all."""
+        self.summaries.forget()
+        self.lives.forget()
 
     def __post_init__(self) -> None:
         readers_max = SQLITE_READERS_MAX if self.store.is_sqlite else READERS_MAX
@@ -205,7 +212,8 @@ VisibleSites = Annotated[Sites, Depends(_visible)]
 """The sites that whoever asks may see: a route that takes it needs the role viewer."""
 
 
-async def _session(centre: CentreDep) -> AsyncIterator[Session]:
+async def reading(centre: CentreDep) -> AsyncIterator[Session]:
+    """A session to read the store with, once it is this request's turn."""
     async with centre.readers:
         with centre.store.session() as session:  # nothing is connected yet
             try:
@@ -220,7 +228,7 @@ async def _now(centre: CentreDep) -> datetime:
 
 
 # Given back before the answer is sent, for which a client may let us wait as long as it likes.
-SessionDep = Annotated[Session, Depends(_session, scope="function")]
+SessionDep = Annotated[Session, Depends(reading, scope="function")]
 """A session to read the store with. It comes behind whoever asks: nobody in particular takes no reader's place."""
 NowDep = Annotated[datetime, Depends(_now)]
 Serial = Annotated[Name, Path(description="The serial of a registered engine.")]

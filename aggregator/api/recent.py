@@ -3,18 +3,22 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 FRESH_S = 1.0
 RENEWED_S = 0.6
-KEPT = 200
 
 
-class _Answer(NamedTuple):
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked(Generic[Answer]):
     """One that was asked for; what it tells is no older than the question."""
 
     asked_at: float
-    task: asyncio.Task[bytes]
+    task: asyncio.Task[Answer]
 
     @property
     def is_known(self) -> bool:
@@ -25,27 +29,36 @@ class _Answer(NamedTuple):
         return self.task.done() and self.task.exception() is not None
 
 
-class RecentAnswers:
-    """Bodies of answers by what was asked. Of one event loop.
+class RecentAnswers(Generic[Answer]):
+    """Answers by what was asked. Of one event loop.
 
     Who asks while the first is computed waits for that one. It is renewed before it is too old, and told until then,
     so that nobody waits as long as somebody asks.
+
+    Args:
+        kept: how many questions at most.
     """
 
-    def __init__(self) -> None:
-        self._kept: OrderedDict[Hashable, tuple[_Answer | None, _Answer]] = OrderedDict()
+    def __init__(self, kept: int) -> None:
+        self._most = kept
+        self._kept: OrderedDict[Hashable, tuple[_Asked[Answer] | None, _Asked[Answer]]] = OrderedDict()
 
-    async def answer(self, question: Hashable, ask: Callable[[], bytes]) -> bytes:
+    def forget(self) -> None:
+        """Answer anew from now on: something was changed."""
+        self._kept = OrderedDict()  # another one, for this is called from any thread
+
+    async def answer(self, question: Hashable, ask: Callable[[], Answer]) -> Answer:
         """The answer to a question, at most a second old; asked off the event loop."""
+        kept = self._kept
         now = asyncio.get_running_loop().time()
-        before, latest = self._kept.get(question, (None, None))
+        before, latest = kept.get(question, (None, None))
         if latest is None or latest.has_failed or (latest.is_known and now - latest.asked_at >= RENEWED_S):
             before = latest if latest is not None and latest.is_known else None
-            latest = _Answer(now, asyncio.create_task(asyncio.to_thread(ask)))
-            self._kept[question] = before, latest
-            self._kept.move_to_end(question)
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+            latest = _Asked(now, asyncio.create_task(asyncio.to_thread(ask)))
+            kept[question] = before, latest
+            kept.move_to_end(question)
+            if len(kept) > self._most:
+                kept.popitem(last=False)
         if not latest.is_known and before is not None and now - before.asked_at < FRESH_S:
             return before.task.result()
         return await asyncio.shield(latest.task)  # who gives up waiting takes it from nobody else

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aggregator.fleet.due import LEAST_CAUTIOUS, MOST_CAUTIOUS, Doubt, Life, cycles_at, due_date
 from aggregator.fleet.durations import in_words
-from aggregator.fleet.liveness import LinkState, Signs, liveness_of, silent_from
+from aggregator.fleet.liveness import LinkState, Signs, liveness_of, silent_from, state_of
 from aggregator.fleet.rul import Rul
 from shared.quality import CHANNELS, CONTRADICTED, CYCLE, MISSING, OUT_OF_RANGE, STUCK
 
@@ -121,7 +121,7 @@ class PredictionStale(_Condition):
 
     def look(self, since: datetime, signs: Signs, now: datetime) -> Sight:
         """Look at when the last prediction came, or else when the engine was installed."""
-        if liveness_of(signs, now).state is not LinkState.ONLINE:
+        if state_of(signs, now) is not LinkState.ONLINE:
             return Sight(Verdict.BETWEEN, "its gateway is not heard from")
         age_s = (now - since).total_seconds()
         reason = f"no prediction for {in_words(age_s)}, though its gateway is heard from"

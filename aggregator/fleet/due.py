@@ -2,14 +2,19 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from aggregator.fleet.liveness import LinkState, Signs, liveness_of
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.fleet.liveness import LinkState, Signs, state_of
 from aggregator.fleet.rul import Rul
 from aggregator.fleet.utilisation import Utilisation
 
 MOST_CAUTIOUS, LEAST_CAUTIOUS = 0.95, 0.05
 FARTHEST_DAYS = 36_500.0  # a date that no calendar has helps nobody
+
+Cycles = TypeVar("Cycles", float, NDArray[np.float64])
 
 
 class Verdict(StrEnum):
@@ -65,7 +70,7 @@ def life_of(
         signs: what was heard from its gateway; None if it is installed at none.
         now: the time.
     """
-    online = liveness_of(signs, now).state is LinkState.ONLINE
+    online = state_of(signs, now) is LinkState.ONLINE
     counted_from = now if online or observed_at is None else observed_at
     return Life(rul, utilisation, flown_cycles, counted_from, is_installed=signs is not None)
 
@@ -102,12 +107,17 @@ def cycles_at(rul: Rul, confidence: float) -> float:
     >>> [round(cycles_at(rul, confidence), 6) for confidence in (0.95, 0.9, 0.5, 0.05)]
     [30.0, 32.222222, 50.0, 80.0]
     """
+    return between(rul.q05, rul.q50, rul.q95, confidence)
+
+
+def between(q05: Cycles, q50: Cycles, q95: Cycles, confidence: float) -> Cycles:
+    """As ``cycles_at``, of quantiles of one engine or of many."""
     if not LEAST_CAUTIOUS <= confidence <= MOST_CAUTIOUS:
         raise ValueError(f"a confidence of {confidence} is not from {LEAST_CAUTIOUS} to {MOST_CAUTIOUS}")
     share = (MOST_CAUTIOUS - confidence) / (0.5 - LEAST_CAUTIOUS)
     if share <= 1:
-        return rul.q05 + share * (rul.q50 - rul.q05)
-    return rul.q50 + (share - 1) * (rul.q95 - rul.q50)
+        return q05 + share * (q50 - q05)
+    return q50 + (share - 1) * (q95 - q50)
 
 
 def due_date(life: Life, confidence: float) -> DueDate | None:

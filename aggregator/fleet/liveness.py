@@ -71,13 +71,27 @@ class Liveness(NamedTuple):
 
 def liveness_of(signs: Signs | None, now: datetime, patience: Patience = PATIENCE) -> Liveness:
     """Derive liveness from the signs of one gateway, or None for an engine that is installed at none."""
+    return Liveness(state_of(signs, now, patience), _reason(signs, now, patience))
+
+
+def state_of(signs: Signs | None, now: datetime, patience: Patience = PATIENCE) -> LinkState:
+    """The state without the sentence, which takes longest of thousands."""
     if signs is None:
-        return Liveness(LinkState.NEVER_SEEN, "not installed at any gateway")
-    if signs.status is None:
-        return _without_status(signs.last_record_at, now, patience)
-    if signs.status.event in ("birth", "heartbeat"):
-        return _by_heartbeat(signs.status, signs.last_record_at, now, patience)
-    return _after_farewell(signs.status, signs.last_record_at, now, patience)
+        return LinkState.NEVER_SEEN
+    status, last_record_at = signs
+    if status is None:
+        if last_record_at is None:
+            return LinkState.NEVER_SEEN
+        return LinkState.ONLINE if _seconds(last_record_at, now) <= patience.default_s else LinkState.STALE
+    allowed_s = status.heartbeat_interval_s * patience.intervals
+    is_well = status.event in ("birth", "heartbeat")
+    if is_well and _seconds(status.received_at, now) <= allowed_s:
+        return LinkState.ONLINE
+    records_arrive = last_record_at is not None and _seconds(last_record_at, now) <= allowed_s
+    # After a farewell those do not count that were already under way.
+    if records_arrive and (is_well or _seconds(status.received_at, last_record_at or now) > patience.settle_s):
+        return LinkState.ONLINE
+    return LinkState.STALE if is_well else LinkState.OFFLINE
 
 
 def silent_from(signs: Signs, patience: Patience = PATIENCE) -> datetime | None:
@@ -90,40 +104,40 @@ def silent_from(signs: Signs, patience: Patience = PATIENCE) -> datetime | None:
     return max(heard_at) + timedelta(seconds=allowed_s)
 
 
-def _without_status(last_record_at: datetime | None, now: datetime, patience: Patience) -> Liveness:
+def _reason(signs: Signs | None, now: datetime, patience: Patience) -> str:
+    if signs is None:
+        return "not installed at any gateway"
+    state = state_of(signs, now, patience)
+    if signs.status is None:
+        return _why_without_status(state, signs.last_record_at, now)
+    if signs.status.event in ("birth", "heartbeat"):
+        return _why_by_heartbeat(state, signs.status, signs.last_record_at, now, patience)
+    at = f"at {signs.status.received_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    said, although = _STOPPED if signs.status.event == "stopped" else _WILL
+    return f"records arrive although {although} {at}" if state is LinkState.ONLINE else f"{said} {at}"
+
+
+def _why_without_status(state: LinkState, last_record_at: datetime | None, now: datetime) -> str:
     if last_record_at is None:
-        return Liveness(LinkState.NEVER_SEEN, "its gateway was never heard from")
-    age_s = _seconds(last_record_at, now)
-    if age_s <= patience.default_s:
-        return Liveness(LinkState.ONLINE, "records arrive although its gateway never sent a status")
-    return Liveness(LinkState.STALE, f"last record {in_words(age_s)} ago, and its gateway never sent a status")
+        return "its gateway was never heard from"
+    if state is LinkState.ONLINE:
+        return "records arrive although its gateway never sent a status"
+    return f"last record {in_words(_seconds(last_record_at, now))} ago, and its gateway never sent a status"
 
 
-def _by_heartbeat(status: LastStatus, last_record_at: datetime | None, now: datetime, patience: Patience) -> Liveness:
+def _why_by_heartbeat(
+    state: LinkState, status: LastStatus, last_record_at: datetime | None, now: datetime, patience: Patience
+) -> str:
     silent_s = _seconds(status.received_at, now)
-    allowed_s = status.heartbeat_interval_s * patience.intervals
-    if silent_s <= allowed_s:
+    if silent_s <= status.heartbeat_interval_s * patience.intervals:
         said = "heartbeat on time," if status.event == "heartbeat" else "has just started, heartbeat"
-        return Liveness(LinkState.ONLINE, f"{said} promised every {status.heartbeat_interval_s:g} s")
+        return f"{said} promised every {status.heartbeat_interval_s:g} s"
     late = in_words(silent_s - status.heartbeat_interval_s)
     if last_record_at is None:
-        return Liveness(LinkState.STALE, f"heartbeat {late} late, and no record yet")
-    record_age_s = _seconds(last_record_at, now)
-    if record_age_s <= allowed_s:
-        return Liveness(LinkState.ONLINE, f"records arrive although the heartbeat is {late} late")
-    return Liveness(LinkState.STALE, f"heartbeat {late} late, last record {in_words(record_age_s)} ago")
-
-
-def _after_farewell(status: LastStatus, last_record_at: datetime | None, now: datetime, patience: Patience) -> Liveness:
-    at = f"at {status.received_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    said, although = _STOPPED if status.event == "stopped" else _WILL
-    if (
-        last_record_at is not None
-        and _seconds(status.received_at, last_record_at) > patience.settle_s
-        and _seconds(last_record_at, now) <= status.heartbeat_interval_s * patience.intervals
-    ):
-        return Liveness(LinkState.ONLINE, f"records arrive although {although} {at}")
-    return Liveness(LinkState.OFFLINE, f"{said} {at}")
+        return f"heartbeat {late} late, and no record yet"
+    if state is LinkState.ONLINE:
+        return f"records arrive although the heartbeat is {late} late"
+    return f"heartbeat {late} late, last record {in_words(_seconds(last_record_at, now))} ago"
 
 
 def _seconds(earlier: datetime, later: datetime) -> float:

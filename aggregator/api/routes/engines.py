@@ -97,6 +97,7 @@ def register(
         new = register_engine(centre.store, Registration(**wanted), now, by=caller)
     except SpoolwatchError as error:
         raise edit_problem(error) from error
+    centre.fleet_changed()
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/api/v1/engines/{registration.serial}"
     with centre.store.session() as session:
@@ -134,6 +135,7 @@ def edit(
         edit_engine(centre.store, serial, wanted, now, seen_versions(if_match), by=caller)
     except SpoolwatchError as error:
         raise edit_problem(error) from error
+    centre.fleet_changed()
     with centre.store.session() as session:
         return _show(centre, session, caller.sites(Role.VIEWER), serial, response)
 

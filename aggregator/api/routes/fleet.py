@@ -1,30 +1,29 @@
 """The fleet as a whole."""
 
-from collections import Counter
+import asyncio
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, time, timedelta
-from heapq import nsmallest
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
 
 from aggregator.access.roles import Sites
-from aggregator.api.deps import Centre, CentreDep, NowDep, SessionDep, VisibleSites
+from aggregator.api.deps import Centre, CentreDep, NowDep, VisibleSites, reading
 from aggregator.api.paging import cursor_of, place_of, take, written_page
 from aggregator.api.problems import problems
 from aggregator.api.schemas.due import DuePage, DueQuery, due_shown
 from aggregator.api.schemas.fleet import Fleet, FleetQuery
 from aggregator.api.schemas.names import AwareUtc, Name
 from aggregator.fleet.bands import band_of
-from aggregator.fleet.due import Judgement, Verdict, judge
-from aggregator.fleet.liveness import liveness_of
+from aggregator.fleet.due import Judgement, Verdict
+from aggregator.fleet.liveness import state_of
+from aggregator.fleet.lives import NEVER, Lives
 from aggregator.fleet.summary import summarise
-from aggregator.store.reads.fleet import EngineFilter, list_engines
-from aggregator.store.reads.vitals import Prospect, list_prospects, list_vitals
+from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines
+from aggregator.store.reads.vitals import list_vitals, read_lives
 
-_Judged = tuple[Prospect, Judgement]
 _PLACE: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[AwareUtc, Name])
-_NEVER = datetime.max.replace(tzinfo=UTC)
 
 router = APIRouter(prefix="/fleet", tags=["fleet"])
 
@@ -37,7 +36,7 @@ async def read_fleet(sites: VisibleSites, centre: CentreDep, query: Annotated[Fl
     themselves are at `/engines`, ranked by `sort=risk`.
     """
     wanted = EngineFilter(site=query.site, type=query.type, in_fleet=True)
-    body = await centre.recent.answer(("fleet", sites, wanted), lambda: _summarise(centre, sites, wanted))
+    body = await centre.summaries.answer((sites, wanted), lambda: _summarise(centre, sites, wanted))
     return Response(body, media_type="application/json")
 
 
@@ -45,49 +44,53 @@ def _summarise(centre: Centre, sites: Sites, wanted: EngineFilter) -> bytes:
     with centre.store.session() as session:
         vitals = list_vitals(session, sites, wanted)
     now, thresholds = centre.now(), centre.thresholds
-    summary = summarise((band_of(one.rul, thresholds), liveness_of(one.signs, now).state, one.rul) for one in vitals)
+    summary = summarise((band_of(one.rul, thresholds), state_of(one.signs, now), one.rul) for one in vitals)
     return Fleet.of(summary, thresholds).model_dump_json().encode()
 
 
 @router.get("/due", summary="Which engines need work before a date", response_model=DuePage, responses=problems(422))
-def read_due(
-    sites: VisibleSites,
-    session: SessionDep,
-    centre: CentreDep,
-    now: NowDep,
-    query: Annotated[DueQuery, Query()],
-    request: Request,
+async def read_due(
+    sites: VisibleSites, centre: CentreDep, now: NowDep, query: Annotated[DueQuery, Query()], request: Request
 ) -> Response:
     """Engines whose useful life ends before a date, if they are to last with a confidence until it does.
 
     The date follows from the remaining cycles and the utilisation. It is counted from now where the engine is heard
     from, so that one that stands still is not due sooner; else from its latest row, as if it had flown on since.
-    Retired engines are left out. Of some engines nobody can tell: they are counted, and listed by `verdict`.
+    Retired engines are left out. Of some engines nobody can tell: they are counted, and listed by `verdict`. What is
+    judged is at most a second old.
     """
+    place = place_of(query.cursor, _PLACE)
     before = datetime.combine(query.before, time(), UTC)
     wanted = EngineFilter(site=query.site, type=query.type, in_fleet=True)
-    prospects = list_prospects(session, sites, wanted, now)
-    judged = [(one, judge(one.life, query.confidence, before)) for one in prospects]
-    after = place_of(query.cursor, _PLACE)
-    asked = [one for one in judged if one[1].verdict == query.verdict]
-    rest = [one for one in asked if after is None or _place_of(one) > after]
-    kept, last = take(nsmallest(query.limit + 1, rest, key=_place_of), query.limit)
-    cursor = None if last is None else cursor_of(_place_of(last))
-    shown = EngineFilter(ids=tuple(one.engine_id for one, _ in kept), thresholds=centre.thresholds)
-    rows = {row.serial: row for row in list_engines(session, sites, shown)}
-    counts = Counter(one.verdict for _, one in judged)
+    lives = await centre.lives.answer((sites, wanted), lambda: _read_lives(centre, sites, wanted))
+    judged = lives.judge(query.confidence, before)
+    kept, last = take(judged.first(Verdict(query.verdict), place, query.limit + 1), query.limit)
+    rows = await _rows(centre, sites, tuple(engine_id for engine_id, _, _ in kept))
     lead_time = timedelta(days=query.lead_time_days)
     page = {
-        "items": [due_shown(rows[one.serial], judgement, lead_time, now) for one, judgement in kept],
-        "next": cursor,
+        "items": [due_shown(rows[serial], each, lead_time, now) for _, serial, each in kept if serial in rows],
+        "next": None if last is None else cursor_of(_place_of(last[2], last[1])),
         "before": before,
         "confidence": query.confidence,
-        "counts": {verdict: counts[verdict] for verdict in Verdict},
+        "counts": judged.counts(),
     }
     return written_page(request, page)
 
 
-def _place_of(judged: _Judged) -> tuple[datetime, str]:
+def _read_lives(centre: Centre, sites: Sites, wanted: EngineFilter) -> Lives:
+    with centre.store.session() as session:
+        return read_lives(session, sites, wanted, centre.now())
+
+
+async def _rows(centre: Centre, sites: Sites, engine_ids: tuple[int, ...]) -> dict[str, EngineRow]:
+    """How lists show some engines, by serial; one that has left these sites meanwhile is left out."""
+    if not engine_ids:
+        return {}
+    shown = EngineFilter(ids=engine_ids, thresholds=centre.thresholds)
+    async with asynccontextmanager(reading)(centre) as session:
+        return {row.serial: row for row in await asyncio.to_thread(list_engines, session, sites, shown)}
+
+
+def _place_of(judgement: Judgement, serial: str) -> tuple[datetime, str]:
     """What the list is ordered by: when an engine is due, where that is known, and its serial."""
-    prospect, judgement = judged
-    return _NEVER if judgement.due is None else judgement.due.at, prospect.serial
+    return NEVER if judgement.due is None else judgement.due.at, serial

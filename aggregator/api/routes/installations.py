@@ -68,6 +68,7 @@ def install(
         installation_id = installations.install(centre.store, entered, now, by=caller)
     except SpoolwatchError as error:
         raise edit_problem(error) from error
+    centre.fleet_changed()
     response.headers["Location"] = f"/api/v1/installations/{installation_id}"
     with centre.store.session() as session:
         return _show(session, caller.sites(Role.VIEWER), installation_id, response)
@@ -111,6 +112,7 @@ def amend(
         installations.amend(centre.store, id, wanted, now, seen_versions(if_match), by=caller)
     except SpoolwatchError as error:
         raise edit_problem(error) from error
+    centre.fleet_changed()
     with centre.store.session() as session:
         return _show(session, caller.sites(Role.VIEWER), id, response)
 

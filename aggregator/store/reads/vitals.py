@@ -6,8 +6,9 @@ from typing import NamedTuple
 from sqlmodel import Session
 
 from aggregator.access.roles import Sites
-from aggregator.fleet.due import Life, life_of
+from aggregator.fleet.due import life_of
 from aggregator.fleet.liveness import Signs
+from aggregator.fleet.lives import Lives
 from aggregator.fleet.rul import Rul
 from aggregator.store.reads.fleet import (
     EngineFilter,
@@ -32,7 +33,7 @@ _RUL = (
 )
 _SIGNS = _gateway.id, _gateway.event, _gateway.received_at, _gateway.heartbeat_interval_s, LAST_RECORD_AT
 _VITALS = of_engines(*_RUL, *_SIGNS)
-_PROSPECTS = of_engines(
+_LIVES = of_engines(
     _engine.id,
     _engine.serial,
     _engine.cycles_per_day,
@@ -54,25 +55,17 @@ class Vitals(NamedTuple):
     signs: Signs | None
 
 
-class Prospect(NamedTuple):
-    """What due dates are made of: the key of an engine's row, its serial, and what is known of its life."""
-
-    engine_id: int
-    serial: str
-    life: Life
-
-
 def list_vitals(session: Session, sites: Sites, wanted: EngineFilter) -> list[Vitals]:
     """Read what summaries are made of, in one statement."""
     rows = read_whole(session, _VITALS.where(*conditions_of(sites, wanted)))
     return [Vitals(rul_from(*row[:5]), signs_from(*row[5:])) for row in rows]
 
 
-def list_prospects(session: Session, sites: Sites, wanted: EngineFilter, now: datetime) -> list[Prospect]:
+def read_lives(session: Session, sites: Sites, wanted: EngineFilter, now: datetime) -> Lives:
     """Read what due dates are made of, in one statement."""
-    rows = read_whole(session, _PROSPECTS.where(*conditions_of(sites, wanted)))
-    return [
-        Prospect(
+    rows = read_whole(session, _LIVES.where(*conditions_of(sites, wanted)))
+    return Lives.of(
+        (
             engine_id,
             serial,
             life_of(
@@ -96,7 +89,7 @@ def list_prospects(session: Session, sites: Sites, wanted: EngineFilter, now: da
             unsynced,
             *rul_and_signs,
         ) in rows
-    ]
+    )
 
 
 def rul_from(mean: float | None, q05: float, q50: float, q95: float, cap: float) -> Rul | None:

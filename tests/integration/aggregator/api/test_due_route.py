@@ -81,6 +81,7 @@ async def test_the_list_comes_in_pages(client):
 
 @pytest.mark.usefixtures("fleet")
 async def test_what_a_person_enters_goes_before_what_is_measured(client):
+    assert (await due(client, before="2026-12-12"))["counts"]["due"] == 2
     engine = (await client.patch("/api/v1/engines/E-4", json={"cycles_per_day": 2})).json()
     assert engine["utilisation"] == {"cycles_per_day": 2.0, "source": "entered"}
     assert engine["due"]["q05"] == {"at": "2026-12-11T12:00:00Z", "cycles": 20.0, "not_before": False}

@@ -54,6 +54,28 @@ async def test_retired_engines_are_not_of_the_fleet(client, recorder, store):
     assert (await client.get("/api/v1/fleet")).json()["counts"]["total"] == 0
 
 
+async def test_what_somebody_changes_shows_at_once_in_what_is_told_of_all(client, recorder, clock):
+    async def counted():
+        counts = (await client.get("/api/v1/fleet")).json()["counts"]
+        return counts["total"], counts["online"]
+
+    recorder.engine("E-1")
+    recorder.status("heartbeat")
+    clock.advance(10)
+    assert await counted() == (1, 1)
+    installed = (await client.get("/api/v1/engines/E-1")).json()["installation"]["id"]
+    ended = {"installed_to": clock().isoformat()}
+    assert (await client.patch(f"/api/v1/installations/{installed}", json=ended)).status_code == 200
+    assert await counted() == (1, 0)
+    assert (await client.post("/api/v1/engines", json={"serial": "E-2", "site": "hamburg"})).status_code == 201
+    assert await counted() == (2, 0)
+    hung = {"engine": "E-2", "gateway": "gw-1", "position": "7"}
+    assert (await client.post("/api/v1/installations", json=hung)).status_code == 201
+    assert await counted() == (2, 1)
+    assert (await client.patch("/api/v1/engines/E-2", json={"status": "retired"})).status_code == 200
+    assert await counted() == (1, 0)
+
+
 async def test_the_fleet_is_read_in_one_statement_however_large_it_is(client, recorder, statements):
     for number in range(12):
         recorder.engine(f"E-{number}", gateway=f"gw-{number % 3}")

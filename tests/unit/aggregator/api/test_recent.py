@@ -5,7 +5,9 @@ import threading
 
 import pytest
 
-from aggregator.api.recent import FRESH_S, KEPT, RENEWED_S, RecentAnswers
+from aggregator.api.recent import FRESH_S, RENEWED_S, RecentAnswers
+
+KEPT = 3
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ async def clock(monkeypatch):
 
 
 async def test_who_asks_while_it_is_computed_waits_for_the_same_answer(clock):
-    recent, asked, go = RecentAnswers(), [], threading.Event()
+    recent, asked, go = RecentAnswers(KEPT), [], threading.Event()
 
     def ask():
         asked.append("question")
@@ -37,20 +39,20 @@ async def test_who_asks_while_it_is_computed_waits_for_the_same_answer(clock):
 
 
 async def test_another_question_has_another_answer():
-    recent = RecentAnswers()
+    recent = RecentAnswers(KEPT)
     assert await recent.answer("one", lambda: b"1") == b"1"
     assert await recent.answer("other", lambda: b"2") == b"2"
 
 
 async def test_what_is_older_than_a_second_is_asked_again(clock):
-    recent = RecentAnswers()
+    recent = RecentAnswers(KEPT)
     await recent.answer("question", lambda: b"old")
     clock.at += FRESH_S
     assert await recent.answer("question", lambda: b"new") == b"new"
 
 
 async def test_what_is_soon_too_old_is_renewed_while_it_is_still_told(clock):
-    recent, go = RecentAnswers(), threading.Event()
+    recent, go = RecentAnswers(KEPT), threading.Event()
 
     def ask_again():
         go.wait(60)
@@ -66,7 +68,7 @@ async def test_what_is_soon_too_old_is_renewed_while_it_is_still_told(clock):
 
 
 async def test_an_answer_that_cannot_be_renewed_is_told_no_longer_than_it_is_good(clock):
-    recent = RecentAnswers()
+    recent = RecentAnswers(KEPT)
 
     def fail():
         raise OSError("the store is away")
@@ -80,7 +82,7 @@ async def test_an_answer_that_cannot_be_renewed_is_told_no_longer_than_it_is_goo
 
 
 async def test_an_error_is_told_to_who_asked_and_asked_again_by_the_next():
-    recent = RecentAnswers()
+    recent = RecentAnswers(KEPT)
 
     def fail():
         raise OSError("the store is away")
@@ -91,8 +93,15 @@ async def test_an_error_is_told_to_who_asked_and_asked_again_by_the_next():
 
 
 async def test_only_so_many_answers_are_kept(clock):
-    recent = RecentAnswers()
+    recent = RecentAnswers(KEPT)
     for number in range(KEPT + 1):
         await recent.answer(number, lambda: b"first")
     assert await recent.answer(KEPT, lambda: b"again") == b"first"
     assert await recent.answer(0, lambda: b"again") == b"again"
+
+
+async def test_what_is_forgotten_is_asked_again():
+    recent = RecentAnswers(KEPT)
+    await recent.answer("question", lambda: b"before the change")
+    recent.forget()
+    assert await recent.answer("question", lambda: b"after it") == b"after it"
