@@ -1,4 +1,4 @@
-"""The two elements that draw many changing values: each takes a first state and then only what changed."""
+"""The elements that draw many changing values: each takes a first state and then only what changed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,24 +13,36 @@ Row = Mapping[str, Any]
 _PLACES = {name: place for place, name in enumerate(CHANNELS)}
 
 
-class FleetView(Element, component="static/fleet_view.js"):
-    """The fleet as cards and a table."""
+class ListView(Element, component="static/list_view.js"):
+    """A list with what leads through it.
 
-    def __init__(self, summary: Row, engines: Sequence[Row], now_s: float, register_command: str) -> None:
+    It emits ``view`` with what somebody chose to see, and ``act`` with what they want done to which rows.
+
+    Args:
+        fixed: what stays the same, by the names of the element's properties.
+        state: the rows, the time, and the ``head``, all else that changes.
+    """
+
+    def __init__(self, fixed: Row, state: Row) -> None:
         super().__init__()
-        self._shown = {row["serial"]: row for row in engines}
-        self._summary = summary
-        self._props["initial"] = {"summary": summary, "engines": list(engines), "now": now_s}
-        self._props["register"] = register_command
+        self._rows = {row["key"]: row for row in state["rows"]}
+        self._head = state["head"]
+        self._props.update(fixed)
+        self._props["initial"] = {**state}
 
-    def show(self, summary: Row, engines: Sequence[Row]) -> None:
+    def show(self, state: Row) -> None:
         """Bring the browser to this state by sending it what differs from the last."""
-        rows = {row["serial"]: row for row in engines}
-        changed = [row for serial, row in rows.items() if self._shown.get(serial) != row]
-        removed = [serial for serial in self._shown if serial not in rows]
-        if changed or removed or summary != self._summary:
-            self.run_method("patch", {"changed": changed, "removed": removed, "summary": summary})
-        self._shown, self._summary = rows, summary
+        rows, head = {row["key"]: row for row in state["rows"]}, state["head"]
+        changed = [row for key, row in rows.items() if self._rows.get(key) != row]
+        order = list(rows) if list(rows) != list(self._rows) else None
+        if changed or order is not None or head != self._head:
+            patch = {"rows": changed, "order": order, "head": head if head != self._head else None}
+            self.run_method("patch", patch)
+        self._rows, self._head = rows, head
+
+    def say(self, text: str) -> None:
+        """Say below the list what has come of something."""
+        self.run_method("say", text)
 
 
 class ChannelGrid(Element, component="static/channel_grid.js"):

@@ -39,7 +39,7 @@ class EngineState:
 async def show_engine(source: Source, serial: str) -> None:
     """Build the page for one browser and keep it current."""
 
-    def ask(session: Session, sites: Sites) -> EngineState | None:
+    def read(session: Session, sites: Sites) -> EngineState | None:
         return _read(session, sites, serial, source.now(), source.centre.thresholds)
 
     def build(state: EngineState | None, visitor: Caller) -> Callable[[EngineState | None], None] | None:
@@ -50,7 +50,7 @@ async def show_engine(source: Source, serial: str) -> None:
         return _EnginePage(state).show
 
     ui.page_title(f"{serial} · Spoolwatch")
-    await open_page(source, ask, build)
+    await open_page(source, lambda: source.read(read), build)
 
 
 def _read(session: Session, sites: Sites, serial: str, now: datetime, thresholds: Thresholds) -> EngineState | None:

@@ -1,12 +1,12 @@
 """What every page has: its frame, its way to the store, and the loop that keeps it current without a reload."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from fastapi import Request
@@ -17,6 +17,7 @@ from aggregator.access.roles import EVERYWHERE, Caller, Role, Sites
 from aggregator.access.tokens import CredentialsError
 from aggregator.api.authentication import ANYONE
 from aggregator.api.deps import Centre
+from aggregator.api.recent import RecentAnswers
 from aggregator.dashboard import wording
 from aggregator.dashboard.login import STYLE, visitor_of
 from aggregator.store.reads import DatabaseError, Session
@@ -41,11 +42,13 @@ class Source:
     Attributes:
         centre: whose store, and whose clock, aware UTC.
         store_flag: leads a command on this machine to the same store; for admins of all sites only.
+        recent: what pages have asked lately, so that many of the same ask once.
         request: what the page was opened with.
     """
 
     centre: Centre
     store_flag: str
+    recent: RecentAnswers[Any]
     request: Request
 
     def now(self) -> datetime:
@@ -71,12 +74,25 @@ class Source:
             CredentialsError: their login is over.
         """
         sites = (await self.visitor()).sites(Role.VIEWER)
+        return await asyncio.to_thread(self._ask, question, sites)
 
-        def ask() -> State:
-            with self.centre.store.session() as session:
-                return question(session, sites)
+    async def shared(self, key: Hashable, question: Callable[[Session, Sites], State]) -> State:
+        """Ask as ``read`` does, once for all pages with this key and the same sites; a second old at most.
 
-        return await asyncio.to_thread(ask)
+        Raises:
+            CredentialsError: their login is over.
+        """
+        sites = (await self.visitor()).sites(Role.VIEWER)
+        answer: State = await self.recent.answer((key, sites), lambda: self._ask(question, sites))
+        return answer
+
+    def _ask(self, question: Callable[[Session, Sites], State], sites: Sites) -> State:
+        with self.centre.store.session() as session:
+            return question(session, sites)
+
+    def forget(self) -> None:
+        """Have everybody asked anew: somebody has changed something."""
+        self.recent.forget()
 
 
 @contextmanager
@@ -106,19 +122,19 @@ def notice(title: str) -> Iterator[None]:
 
 async def open_page(
     source: Source,
-    question: Callable[[Session, Sites], State],
+    ask: Callable[[], Awaitable[State]],
     build: Callable[[State, Caller], Callable[[State], None] | None],
 ) -> None:
-    """Build a page from the answer to a question, and keep it current as long as it is open.
+    """Build a page from what the store says, and keep it current as long as it is open.
 
     Args:
-        source: where to ask.
-        question: asked at first, and again whenever a second has passed.
+        source: where the page reads from.
+        ask: asks the store, at first and again whenever a second has passed.
         build: lays out the first answer for a visitor and returns what shows a later one, if any is to follow.
     """
     try:
         visitor = await source.visitor()
-        state = await source.read(question)
+        state = await ask()
     except DatabaseError as error:
         log.warning("page_read_failed", error=str(error))
         _show_no_store()
@@ -126,7 +142,7 @@ async def open_page(
     with frame(None if visitor.name == ANYONE else visitor.name):
         show = build(state, visitor)
         if show is not None:
-            _follow(source, question, show)
+            _follow(ask, show)
 
 
 def _show_no_store() -> None:
@@ -135,13 +151,13 @@ def _show_no_store() -> None:
         TextElement(tag="p", text="This page tries again every five seconds; the aggregator's log says why.")
 
 
-def _follow(source: Source, question: Callable[[Session, Sites], State], show: Callable[[State], None]) -> None:
+def _follow(ask: Callable[[], Awaitable[State]], show: Callable[[State], None]) -> None:
     trouble = ui.label("The store cannot be read at the moment; what you see may be old.").classes("sw-trouble")
     trouble.set_visibility(False)
 
     async def refresh() -> None:
         try:
-            state = await source.read(question)
+            state = await ask()
         except CredentialsError:
             ui.navigate.to("/login")
         except DatabaseError as error:

@@ -1,5 +1,9 @@
 """Puts the pages onto the server of the API, at its root."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from fastapi import FastAPI, Request, Response
 from nicegui import Client, ui
 from nicegui import app as nicegui_app
@@ -7,10 +11,14 @@ from nicegui.elements.mixins.text_element import TextElement
 
 from aggregator.api.deps import Centre
 from aggregator.api.problems import problem_response
+from aggregator.api.recent import RecentAnswers
 from aggregator.dashboard import login
 from aggregator.dashboard.engine_page import show_engine
-from aggregator.dashboard.fleet_page import show_fleet
+from aggregator.dashboard.fleet_page import FleetListing
 from aggregator.dashboard.frame import Source, frame, notice
+from aggregator.dashboard.lists import Listing, show_list
+
+QUESTIONS_KEPT = 200
 
 
 async def _show_not_found(request: Request, _: Exception) -> Response:
@@ -36,6 +44,12 @@ async def _show_defect(request: Request, _: Exception) -> Response:
         return client.build_response(request, 500)
 
 
+def _list_at(path: str, title: str, listing: Listing, source: Callable[[Request], Source]) -> None:
+    @ui.page(path, title=f"{title} · Spoolwatch")
+    async def page(request: Request) -> None:
+        await show_list(source(request), listing)
+
+
 def mount(app: FastAPI, store_flag: str) -> None:
     """Serve the pages with an app, below every route it has; once per process, as NiceGUI has it.
 
@@ -44,14 +58,14 @@ def mount(app: FastAPI, store_flag: str) -> None:
         store_flag: what leads a command on this machine to its store, such as ``--data-dir /srv/centre``.
     """
     centre: Centre = app.state.centre
+    recent: RecentAnswers[Any] = RecentAnswers(QUESTIONS_KEPT)
+    source = partial(Source, centre, store_flag, recent)
 
-    @ui.page("/", title="Fleet · Spoolwatch")
-    async def fleet(request: Request) -> None:
-        await show_fleet(Source(centre, store_flag, request))
+    _list_at("/", "Fleet", FleetListing(centre.thresholds), source)
 
     @ui.page("/engines/{serial}")
     async def engine(serial: str, request: Request) -> None:
-        await show_engine(Source(centre, store_flag, request), serial)
+        await show_engine(source(request), serial)
 
     app.include_router(login.router)
 

@@ -167,7 +167,7 @@ def gateway(aggregator, mosquitto):
 
 
 def row(page, serial):
-    return page.locator(f'tr[data-engine="{serial}"]')
+    return page.locator(f'tr[data-key="{serial}"]')
 
 
 def count(page, name):

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, and_, bindparam, select
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, and_, bindparam, func, or_, select
 from sqlmodel import Session
 
 from aggregator.access.roles import Sites
@@ -67,6 +67,7 @@ class EngineFilter:
     Attributes:
         model: the name of the model of their latest prediction, or name and version, such as ``turbofan 1.0.0``.
         in_fleet: true for all but the retired ones.
+        search: what is somewhere in the serial, the site or the name of the gateway; in any case.
         ids: the keys of their rows.
         thresholds: what bands go by.
     """
@@ -78,6 +79,7 @@ class EngineFilter:
     band: Band | None = None
     type: str | None = None
     model: str | None = None
+    search: str | None = None
     in_fleet: bool | None = None
     ids: tuple[int, ...] | None = None
     thresholds: Thresholds = THRESHOLDS
@@ -167,6 +169,11 @@ def list_engines(
     return found
 
 
+def count_engines(session: Session, sites: Sites, wanted: EngineFilter) -> int:
+    """Count the engines that ``list_engines`` would read."""
+    return session.connection().scalar(of_engines(func.count()).where(*conditions_of(sites, wanted))) or 0
+
+
 @lru_cache(maxsize=64)
 def _list_statements(
     sites: Sites, wanted: EngineFilter, order: EngineOrder, after: tuple[SortValue, str] | None
@@ -229,6 +236,9 @@ def conditions_of(sites: Sites, wanted: EngineFilter) -> list[ColumnElement[bool
     if wanted.in_fleet is not None:
         retired = _engine.c.status == "retired"
         conditions.append(~retired if wanted.in_fleet else retired)
+    if wanted.search is not None:
+        searched = (_engine.c.serial, _engine.c.site, _gateway.c.name)
+        conditions.append(or_(*(column.icontains(wanted.search, autoescape=True) for column in searched)))
     if wanted.ids is not None:
         conditions.append(_engine.c.id.in_(wanted.ids))
     cycles = _current.c[f"rul_{wanted.thresholds.quantile}_cycles"]
