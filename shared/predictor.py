@@ -1,12 +1,14 @@
 """Loads a proven model bundle and turns sensor rows into RUL predictions; the only importer of the TFLite runtimes."""
 
 import importlib
+import math
 import sys
-from dataclasses import dataclass
+from operator import ge
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from shared.bundle import Bundle, find_bundle, read_bundle, try_bundle
@@ -42,8 +44,7 @@ NEVER = 2**31 - 1
 Int8 = NDArray[np.int8]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """A prediction: unclipped RUL, the rows it rests on, and the quantised input tensor."""
 
     rul_cycles: RulCycles
@@ -51,8 +52,7 @@ class Outcome:
     input: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What one row gave: its quality flags and either an outcome or the reason for none."""
 
     flags: Flags
@@ -96,7 +96,7 @@ class Predictor:
         self._channels = self.manifest.features.channels
         self._needed = frozenset(self._channels)
         stuck_rows = {channel.name: channel.stuck_rows for channel in self.manifest.channels}
-        self._stuck_rows = np.array([stuck_rows[name] or NEVER for name in self._channels])
+        self._stuck_rows = [stuck_rows[name] or NEVER for name in self._channels]
 
     def new_state(self) -> EngineState:
         """The state of an engine without rows."""
@@ -112,7 +112,7 @@ class Predictor:
         past = self._features.from_bytes(stored[:-repeats_bytes])
         repeats = Repeats.from_bytes(stored[-repeats_bytes:])
         numbers = (past.ewma, past.baseline, past.window)
-        counts = (np.diff(past.cycles, prepend=0), past.held, past.baseline_lost, repeats.rows)
+        counts = (np.diff(past.cycles, prepend=0), past.held, past.baseline_lost, np.array(repeats.rows))
         if not all(np.isfinite(part).all() for part in numbers) or any((part < 0).any() for part in counts):
             raise BundleError("the stored feature state is damaged; start the engine's state anew from its history")
         return EngineState(self._features, past, repeats)
@@ -134,22 +134,23 @@ class Predictor:
             RowError: the row cannot be used at all; the state is as before.
         """
         flags = row_flags(self.manifest, row, state.last_cycle)
-        values = np.array([row.channels.get(name, np.nan) for name in self._channels], np.float64)
+        values = [row.channels.get(name, np.nan) for name in self._channels]
         state.repeats.take(values)
         self._flag_stuck(flags, state, values)
-        spec = self.manifest.features
-        if wrong := flags.keys() & self._needed if flags else set():
-            values[[name in wrong for name in self._channels]] = np.nan
-        setting = np.nan if spec.regime_channel in flags else row.channels[spec.regime_channel]
-        features = self._features.step(state.past, row.cycle, setting, values, age_known=age_known)
-        self._flag_history(flags, state.past, age_known)
+        if flags:
+            values = [np.nan if name in flags else value for name, value in zip(self._channels, values, strict=True)]
+        regime_channel = self.manifest.features.regime_channel
+        setting = np.nan if regime_channel in flags else row.channels[regime_channel]
+        features = self._features.step(state.past, row.cycle, setting, np.array(values), age_known=age_known)
+        window = _window(state.past)
+        self._flag_history(flags, state.past, window, age_known)
         if row.flags:
             flags = with_told(flags, row.flags)
         if refusal := self.refusal(flags):
             return Step(flags, refusal=refusal)
         tensor = self.network.quantise(features)
         rul_cycles = self.interpret(self.network.run(tensor), flags)
-        return Step(flags, Outcome(rul_cycles, _window(state.past), tensor.tobytes()))
+        return Step(flags, Outcome(rul_cycles, window, tensor.tobytes()))
 
     def predict_input(self, tensor: bytes, flags: Flags) -> RulCycles:
         """Predict again from the input tensor and the flags that a prediction was stored with."""
@@ -182,16 +183,18 @@ class Predictor:
         if found.shape != wanted.shape or np.abs(found.astype(int) - wanted).max() > 1:
             raise BundleError(f"model {self.manifest.name}: {what} does not come out on {self.runtime}")
 
-    def _flag_stuck(self, flags: Flags, state: EngineState, values: NDArray[np.float64]) -> None:
-        stuck = state.repeats.rows >= self._stuck_rows
-        if not np.count_nonzero(stuck):
+    def _flag_stuck(self, flags: Flags, state: EngineState, values: list[float]) -> None:
+        rows, held = state.repeats.rows, state.past.held
+        if not any(map(ge, rows, self._stuck_rows)):
             return
-        for column in np.flatnonzero(stuck & ~np.isnan(values)):
-            flags.setdefault(self._channels[column], []).append(STUCK)
-        # What it showed before it was found to be stuck stood in for its values just as well.
-        np.maximum(state.past.held, state.repeats.rows - 1, out=state.past.held, where=stuck)
+        for column, name in enumerate(self._channels):
+            if rows[column] >= self._stuck_rows[column]:
+                if not math.isnan(values[column]):
+                    flags.setdefault(name, []).append(STUCK)
+                # What it showed before it was found to be stuck stood in for its values just as well.
+                held[column] = max(held[column], rows[column] - 1)
 
-    def _flag_history(self, flags: Flags, past: FeatureState, age_known: bool) -> None:
+    def _flag_history(self, flags: Flags, past: FeatureState, window: Window, age_known: bool) -> None:
         """Flag what is wrong with the row beside those before, and with the rows so far."""
         if not past.regime_known:
             flags.setdefault(self.manifest.features.regime_channel, [CONTRADICTED])
@@ -199,17 +202,17 @@ class Predictor:
             for column in np.flatnonzero(past.held):
                 flags.setdefault(self._channels[column], [RECOVERING])
         short = past.seen_rows < self.manifest.widening.short_history_rows
-        late = not past.baseline_sound
-        window = _window(past)
-        found = {
-            SHORT_LATE_START: short and late,
-            SHORT_HISTORY: short and not late,
-            LATE_START: late and not short,
-            WINDOW_GAP: window.last_cycle - window.first_cycle >= window.rows,
-            UNKNOWN_AGE: not age_known,
-        }
-        if any(found.values()):
-            flags.setdefault(CYCLE, []).extend(flag for flag, holds in found.items() if holds)
+        found = []
+        if short:
+            found.append(SHORT_HISTORY if past.baseline_sound else SHORT_LATE_START)
+        elif not past.baseline_sound:
+            found.append(LATE_START)
+        if window.last_cycle - window.first_cycle >= window.rows:
+            found.append(WINDOW_GAP)
+        if not age_known:
+            found.append(UNKNOWN_AGE)
+        if found:
+            flags.setdefault(CYCLE, []).extend(found)
 
     def interpret(self, output: Int8, flags: Flags) -> RulCycles:
         """What the network gave for a row with these flags → calibrated cycles, q05 ≤ q50 ≤ q95."""
@@ -217,10 +220,14 @@ class Predictor:
         step_cycles = quantisation.scale * unit
         mean, q05, q50, q95 = [(stored - quantisation.zero_point) * step_cycles for stored in output.tolist()]
         calibrated = calibrate(self.manifest.calibration, RulCycles(mean=mean, q05=q05, q50=q50, q95=q95))
+        if not flags:
+            return calibrated
         return widen(self.manifest.widening, len(unusable(flags, self._needed)), flags, calibrated)
 
     def refusal(self, flags: Flags) -> str | None:
         """Why the model says nothing for a row with these flags; None where it does."""
+        if not flags:
+            return None
         spec, allowed = self.manifest.features, len(self.manifest.widening.unusable_channels)
         if wrong := [flag for flag in flags.get(spec.regime_channel, ()) if flag not in TOLD]:
             known = ", ".join(f"{regime.nominal:g}" for regime in spec.regimes)
@@ -245,7 +252,10 @@ class Network:
         self._interpreter.allocate_tensors()
         self._input = self._index(self._interpreter.get_input_details(), bundle.manifest.input)
         self._output = self._index(self._interpreter.get_output_details(), bundle.manifest.output)
-        self._quantisation = bundle.manifest.input
+        stored = bundle.manifest.input
+        # As arrays: with a number a ufunc takes twice as long on one row.
+        self._scale, self._zero_point = np.array([[stored.scale], [stored.zero_point]], np.float32)
+        self._lowest, self._highest = np.array([[-128], [127]], np.float32)
 
     @staticmethod
     def _index(details: list[dict[str, Any]], stated: Quantisation) -> int:
@@ -260,11 +270,11 @@ class Network:
 
     def quantise(self, features: NDArray[np.float32]) -> Int8:
         """Features → input tensor."""
-        stored = features / np.float32(self._quantisation.scale)
+        stored = features / self._scale
         np.rint(stored, out=stored)
-        stored += self._quantisation.zero_point
-        np.maximum(stored, -128, out=stored)
-        np.minimum(stored, 127, out=stored)
+        stored += self._zero_point
+        np.maximum(stored, self._lowest, out=stored)
+        np.minimum(stored, self._highest, out=stored)
         tensor: Int8 = stored.astype(np.int8)
         return tensor
 

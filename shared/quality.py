@@ -9,7 +9,6 @@ import math
 from collections.abc import Set as AbstractSet
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shared.errors import RowError
 from shared.manifest import FeatureSpec, Manifest
@@ -47,27 +46,26 @@ class Repeats:
     """How often one engine's channels have shown the same value in a row; rows that lack it do not count.
 
     Attributes:
-        values: the last ones, shape (channels,).
-        rows: in how many rows, shape (channels,); 0 before the first.
+        values: the last one of each channel, NaN before the first.
+        rows: in how many rows of each channel; 0 before the first.
     """
 
     def __init__(self, channels: int) -> None:
-        self.values = np.full(channels, np.nan)
-        self.rows = np.zeros(channels, np.int32)
+        self.values = [math.nan] * channels
+        self.rows = [0] * channels
 
-    def take(self, values: NDArray[np.float64]) -> None:
+    def take(self, values: list[float]) -> None:
         """Count one row's values; where they are NaN, the one before stands."""
-        missing = np.isnan(values)
-        if np.count_nonzero(missing):
-            values = np.where(missing, self.values, values)
-            self.rows -= missing
-        self.rows *= values == self.values
-        self.rows += 1
-        self.values[:] = values
+        for column, value in enumerate(values):
+            if value == self.values[column]:
+                self.rows[column] += 1
+            elif not math.isnan(value):
+                self.values[column] = value
+                self.rows[column] = 1
 
     def to_bytes(self) -> bytes:
         """Store the counts."""
-        return self.values.tobytes() + self.rows.tobytes()
+        return np.array(self.values).tobytes() + np.array(self.rows, np.int32).tobytes()
 
     @staticmethod
     def stored_bytes(channels: int) -> int:
@@ -79,8 +77,8 @@ class Repeats:
         """Restore the counts."""
         channels = len(stored) // (8 + 4)
         repeats = cls(channels)
-        repeats.values[:] = np.frombuffer(stored, np.float64, channels)
-        repeats.rows[:] = np.frombuffer(stored, np.int32, channels, channels * 8)
+        repeats.values = np.frombuffer(stored, np.float64, channels).tolist()
+        repeats.rows = np.frombuffer(stored, np.int32, channels, channels * 8).tolist()
         return repeats
 
 

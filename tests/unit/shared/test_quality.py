@@ -61,16 +61,16 @@ def test_repeats_count_equal_values_in_a_row_and_survive_being_stored():
     repeats = Repeats(3)
     for values in ([1.0, 5.0, np.nan], [2.0, 5.0, np.nan], [2.0, 5.0, 7.0]):
         repeats = Repeats.from_bytes(repeats.to_bytes())
-        repeats.take(np.array(values))
-    assert repeats.rows.tolist() == [2, 3, 1]
+        repeats.take(values)
+    assert repeats.rows == [2, 3, 1]
     assert len(repeats.to_bytes()) == Repeats.stored_bytes(3)
 
 
 def test_a_missing_value_between_equal_ones_neither_counts_nor_ends_the_count():
     repeats = Repeats(2)
     for values in ([5.0, 5.0], [5.0, np.nan], [np.nan, np.nan], [5.0, 6.0]):
-        repeats.take(np.array(values))
-    assert repeats.rows.tolist() == [3, 1]
+        repeats.take(values)
+    assert repeats.rows == [3, 1]
 
 
 def test_what_is_merely_told_makes_no_channel_unusable():
