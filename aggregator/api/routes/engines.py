@@ -33,7 +33,8 @@ from aggregator.store.reads.ranking import EngineOrder, SortKey, SortValue
 from aggregator.store.registry import Registration, edit_engine, register_engine
 from shared.errors import SpoolwatchError
 
-STATISTICS_ROWS = 1000
+STATISTICS_ROWS = 100
+"""As many as the models look at: over a whole life, or part of one, there are buckets."""
 
 router = APIRouter(prefix="/engines", tags=["engines"])
 

@@ -91,7 +91,8 @@ class EngineDetails(Engine):
     row: TelemetryRow | None = Field(description="Its latest row.")
     prediction: PredictionRecord | None = Field(description="Its latest prediction, with its lineage.")
     statistics_rows: int = Field(
-        description="Over how many of the latest rows `statistics` go; at most 1,000, of the latest installation."
+        description="Over how many of the latest rows `statistics` go; at most 100, of the latest installation. Over "
+        "others: `telemetry/buckets`."
     )
     statistics: dict[str, ChannelSummary] = Field(description="Per channel.")
 
