@@ -89,11 +89,17 @@ class _Instant:
         self.at_s = self.at.timestamp()
 
     @property
-    def key(self) -> tuple[datetime, frozenset[str]]:
-        return self.at, frozenset(self.channels)
+    def key(self) -> int:
+        """By which a repeat is known: other values under the same time are no repeat but a clock that stands still."""
+        values = frozenset((name, None if value != value else value) for name, value in self.channels.items())
+        return hash((self.at, self.cycle, values))
 
     def repeats(self, sample: Sample) -> bool:
-        return sample.observed_at == self.at and sample.channels.keys() <= self.channels.keys()
+        return (
+            sample.observed_at == self.at
+            and sample.cycle in (None, self.cycle)
+            and all(_is_same(value, self.channels.get(name)) for name, value in sample.channels.items())
+        )
 
     def takes(self, sample: Sample, join_s: float) -> bool:
         """Whether a sample is of this instant."""
@@ -106,6 +112,10 @@ class _Instant:
     def add(self, sample: Sample) -> None:
         self.channels |= sample.channels
         self.cycle = sample.cycle if self.cycle is None else self.cycle
+
+
+def _is_same(value: float, other: float | None) -> bool:
+    return value == other or (other is not None and value != value and other != other)
 
 
 @dataclass(slots=True)
@@ -140,7 +150,7 @@ class EngineCycles:
         self._held: _Instant | None = None
         self._open: _Open | None = None
         self._late_in_a_row = 0
-        self._recent: deque[tuple[datetime, frozenset[str]]] = deque(maxlen=REMEMBERED_INSTANTS)
+        self._recent: deque[tuple[datetime, int]] = deque(maxlen=REMEMBERED_INSTANTS)
         self._past: deque[datetime] = deque(maxlen=REMEMBERED_INSTANTS)
         self._told = {name: set(flags) for name, flags in place.told.items()}
         self._ended_s = place.ended_at.timestamp() if place.ended_at else -math.inf
@@ -150,7 +160,8 @@ class EngineCycles:
             if lost:
                 self._tell(CYCLE, PARTIAL)
             values = {name: math.nan if value is None else value for name, value in begun.channels.items()}
-            self._open_with(_Instant(place.sample_id, place.sample_id, begun.at, None, values, begun.cycle))
+            reading = self._reading(begun.cycle)
+            self._open_with(_Instant(place.sample_id, place.sample_id, begun.at, reading, values, begun.cycle))
 
     @property
     def is_idle(self) -> bool:
@@ -185,10 +196,10 @@ class EngineCycles:
     def _settle(self, instant: _Instant) -> list[SensorRow]:
         """Put an instant that is complete into its cycle."""
         self._read_boundary(instant)
-        return [] if instant.key in self._recent else self._put(instant)
+        return [] if (instant.at, instant.key) in self._recent else self._put(instant)
 
     def _put(self, instant: _Instant) -> list[SensorRow]:
-        self._recent.append(instant.key)
+        self._recent.append((instant.at, instant.key))
         self._claim(instant)
         if self._is_late(instant):
             return []
@@ -212,7 +223,9 @@ class EngineCycles:
         return None if self._open is None else self._open.cycle
 
     def _read_boundary(self, instant: _Instant) -> None:
-        """Take the counter or the flag out of the channels; for a flag, ``cycle`` becomes 1, 0 or None."""
+        """Take the counter or the flag out of the channels: ``cycle`` becomes its reading, of a flag 1, 0 or None."""
+        if self._rule.by == "gap":
+            instant.cycle = None
         if self._rule.channel is not None and self._rule.by != "gap":
             value = instant.channels.pop(self._rule.channel, math.nan)
             if self._rule.by == "flag":
@@ -236,6 +249,16 @@ class EngineCycles:
             case "gap":
                 pause_s = 0.0 if self._open is None else instant.at_s - self._open.last.at_s
                 instant.claim = next_cycle if current is None or pause_s > self._rule.gap_s else current
+
+    def _reading(self, cycle: int) -> int | None:
+        """What the counter or flag reads in a cycle."""
+        match self._rule.by:
+            case "counter":
+                return cycle % self._rule.wraps_at if self._rule.wraps_at else cycle
+            case "flag":
+                return 1
+            case "gap":
+                return None
 
     def _unwrapped(self, reading: int) -> int:
         """The cycle nearest to the present one that the counter may mean."""
@@ -305,6 +328,8 @@ class EngineCycles:
         rows = self._end(done_id)
         if self._begin_unseen:
             self._tell(CYCLE, PARTIAL)
+        if instant.at_s < self._ended_s - self._rule.join_s:
+            self._tell(CYCLE, CLOCK)
         channels = {name: None if value != value else value for name, value in instant.channels.items()}
         begun = Begun(instant.claim or 0, instant.at, channels)
         self.place = replace(self.place, sample_id=done_id, begun=begun, told=self._flags())
@@ -314,7 +339,7 @@ class EngineCycles:
     def _open_with(self, instant: _Instant) -> None:
         self._begin_unseen = False
         self._open = _Open(instant.claim or 0, instant.at_s, instant)
-        self._recent.append(instant.key)
+        self._recent.append((instant.at, instant.key))
         self._add(instant)
 
     def _add(self, instant: _Instant) -> None:
@@ -323,7 +348,10 @@ class EngineCycles:
         if work is None:
             return
         pause_s = instant.at_s - work.last.at_s
-        if pause_s < -self._rule.join_s or (pause_s > JUMP_S and self._rule.by != "gap"):
+        stands = (
+            pause_s == 0 and instant is not work.last and not instant.channels.keys().isdisjoint(work.last.channels)
+        )
+        if stands or pause_s < -self._rule.join_s or (pause_s > JUMP_S and self._rule.by != "gap"):
             self._tell(CYCLE, CLOCK)
         work.last = instant
         for name, value in instant.channels.items():

@@ -78,14 +78,40 @@ def rows_of(aggregator, serial):
     return {row["cycle"]: row for row in aggregator.history(serial, "telemetry")}
 
 
+CLOCK_FAULTS = """
+[[clock]]
+kind = "step"
+engine = "E-01"
+from_cycle = 20
+to_cycle = 22
+size = -3000.0
+
+[[clock]]
+kind = "frozen"
+engine = "E-02"
+from_cycle = 30
+to_cycle = 32
+"""
+# A step is seen when time runs back, a clock that stands in every cycle in which it stands.
+CLOCK_FLAGGED = {("E-01", 20), ("E-02", 30), ("E-02", 31), ("E-02", 32)}
+
+
 @pytest.mark.parametrize(
-    ("protocol", "speed", "flight_s", "cycles"),
-    [("modbus", 40, 60, 8), ("opcua", 40, 20, 10), ("mqtt", 200, 20, 15), ("tcp", 400, 10, 180)],
+    ("protocol", "speed", "flight_s", "noise", "cycles", "flagged"),
+    [
+        ("modbus", 40, 60, 0, 8, set()),
+        ("opcua", 40, 20, 0, 10, set()),
+        ("mqtt", 200, 20, 0, 15, set()),
+        ("tcp", 400, 10, 1, 180, CLOCK_FLAGGED),  # the same values under the same time would be a repeat
+    ],
 )
-def test_rows_are_those_of_the_truth_and_so_is_the_remaining_life(
-    registered, make_rig, wait_until, protocol, speed, flight_s, cycles
+def test_rows_are_those_of_the_truth_and_so_is_the_remaining_life_whatever_clocks_show(
+    registered, make_rig, wait_until, tmp_path, protocol, speed, flight_s, noise, cycles, flagged
 ):
-    rig = make_rig("--protocol", protocol, "--speed", speed, "--flight-s", flight_s, "--sample-noise", 0)
+    schedule = tmp_path / "faults.toml"
+    schedule.write_text(CLOCK_FAULTS)
+    flights = ("--flight-s", flight_s, "--sample-noise", noise, "--faults", schedule)
+    rig = make_rig("--protocol", protocol, "--speed", speed, *flights)
     rig.start(wait_until)
     wait_until(
         lambda: all(len(registered.history(serial, "predictions")) >= cycles for serial in ENGINES),
@@ -101,6 +127,8 @@ def test_rows_are_those_of_the_truth_and_so_is_the_remaining_life(
         for cycle, row in rows.items():
             for name, value in truth[serial, cycle].channels.items():
                 assert row["channels"][name] == pytest.approx(value, abs=tolerance[name](value), rel=0), (cycle, name)
+        told = {(serial, cycle) for cycle, row in rows.items() if "clock" in row["flags"].get("cycle", [])}
+        assert told == {key for key in flagged if key[0] == serial}
         predictions = registered.history(serial, "predictions")
         assert fmean(abs(error(item, truth[serial, item["cycle"]])) for item in predictions) < 15
 

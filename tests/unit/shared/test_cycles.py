@@ -226,6 +226,31 @@ def test_a_clock_that_leaps_ahead_within_a_cycle_is_told():
     assert engine.told()[0][2] == ["clock"]
 
 
+def test_a_clock_that_stands_still_is_told_and_costs_no_sample_and_no_cycle():
+    engine = Engine()
+    stands = [(1, 2, 2.0), (1, 2, 6.0), (1, 3, 4.0), (1, 3, 8.0), (1, 3, 8.0)]
+    for at_s, cycle, value in [(0, 2, 1.0), *stands, (9, 4, 5.0)]:
+        engine.take(at_s, cycle, T24=value)
+    engine.close()
+    assert engine.told() == [(2, 3.0, ["clock"]), (3, 6.0, ["clock"]), (4, 5.0, [])]
+
+
+def test_a_clock_that_steps_back_between_two_cycles_is_told_with_the_later_one():
+    engine = Engine()
+    for at_s, cycle in [(5000, 2), (5001, 2), (10, 3), (11, 3), (5004, 4)]:
+        engine.take(at_s, cycle)
+    engine.close()
+    assert [flags for _, _, flags in engine.told()] == [[], ["clock"], []]
+
+
+def test_channels_of_one_moment_that_come_apart_are_no_clock_that_stands_still():
+    engine = Engine()
+    for at_s, channels in [(0, {"T24": 1.0}), (1, {"T30": 1.0}), (1, {"b": 2.0}), (1, {"T24": 3.0})]:
+        engine.take(at_s, 2, **channels)
+    engine.close()
+    assert engine.told() == [(2, 2.0, [])]
+
+
 @pytest.mark.parametrize("by", ["counter", "gap"])
 def test_a_clock_and_counter_that_were_set_back_for_good_are_believed_after_a_while(by):
     engine = Engine(CycleRule(by=by, gap_s=60))
