@@ -15,7 +15,9 @@ SecurityPolicy = Literal["none", "Basic256Sha256", "Aes128Sha256RsaOaep", "Aes25
 class NodeMap(Section):
     """Node ids, the same for every engine but for ``{engine}`` (its serial) and ``{unit}`` in them."""
 
-    channels: dict[str, str] = Field(min_length=1, description="node of each channel, such as ns=2;s={engine}.T24")
+    channels: dict[str, str] = Field(
+        min_length=1, description="node of each channel, such as nsu=urn:maker:plc;s={engine}.T24"
+    )
     cycle: str | None = Field(None, description="node that counts cycles, where there is one")
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import math
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -114,7 +114,7 @@ class OpcUaNodes:
         """See ``SensorSource.batches``; nodes hold only the present, so there is no cursor."""
         async with self._connected() as client:
             with self._told():
-                nodes = self._nodes(client)
+                nodes = self._nodes(client, await client.get_namespace_array())
             read = self._published if self._settings.mode == "subscription" else self._polled
             async for batch in read(client, nodes):
                 yield batch
@@ -122,16 +122,26 @@ class OpcUaNodes:
     def accepted(self, batch: Batch) -> None:
         """Nodes cannot wait for us; there is nothing to acknowledge."""
 
-    def _nodes(self, client: Client) -> dict[Node, tuple[str, str]]:
+    def _nodes(self, client: Client, namespaces: Sequence[str]) -> dict[Node, tuple[str, str]]:
         """Engine and channel by node."""
         names = dict(self._settings.nodes.channels)
         if self._settings.nodes.cycle is not None:
             names[_CYCLE] = self._settings.nodes.cycle
         return {
-            client.get_node(template.format(engine=serial, unit=unit)): (serial, name)
+            client.get_node(self._node_id(template.format(engine=serial, unit=unit), namespaces)): (serial, name)
             for unit, serial in self._engines.items()
             for name, template in names.items()
         }
+
+    def _node_id(self, written: str, namespaces: Sequence[str]) -> ua.NodeId:
+        """A node id with the index of its namespace, where it is written with the URI."""
+        node_id = ua.NodeId.from_string(written)
+        uri = node_id.NamespaceUri if isinstance(node_id, ua.ExpandedNodeId) else None
+        if uri is None:
+            return node_id
+        if uri not in namespaces:
+            raise SourceError(f"{self._settings.url} has no namespace {uri}; it has {', '.join(namespaces)}")
+        return ua.NodeId(node_id.Identifier, namespaces.index(uri), node_id.NodeIdType)
 
     async def _polled(self, client: Client, nodes: Mapping[Node, tuple[str, str]]) -> AsyncGenerator[Batch, None]:
         clock = asyncio.get_running_loop().time

@@ -22,8 +22,8 @@ logging.getLogger("asyncua").setLevel(logging.ERROR)  # that it has no security 
 def node_map() -> NodeMap:
     """The node of each channel and of the cycle counter."""
     return NodeMap(
-        cycle=f"ns={_INDEX};s={{engine}}.{_CYCLE}",
-        channels={name: f"ns={_INDEX};s={{engine}}.{name}" for name in CHANNELS},
+        cycle=f"nsu={NAMESPACE};s={{engine}}.{_CYCLE}",
+        channels={name: f"nsu={NAMESPACE};s={{engine}}.{name}" for name in CHANNELS},
     )
 
 

@@ -155,6 +155,19 @@ async def test_a_node_that_is_not_there_is_named(plc, mode):
         await anext(source(plc.port, mode, phi="ns=2;s={engine}.phi").batches(None))
 
 
+async def test_a_namespace_may_be_named_by_its_uri(plc, mode):
+    batches = await opened(source(plc.port, mode, T24="nsu=urn:test;s={engine}.T24"))
+    plc.write(0, 7.0, T24=642.5, T30=1580.25)
+    sample = await take(batches)
+    await batches.aclose()
+    assert sample.channels == {"T24": 642.5, "T30": 1580.25}
+
+
+async def test_a_namespace_that_is_not_there_is_named_with_those_that_are(plc, mode):
+    with pytest.raises(SourceError, match=r"no namespace urn:other; it has .*urn:test"):
+        await anext(source(plc.port, mode, T24="nsu=urn:other;s={engine}.T24").batches(None))
+
+
 async def test_a_node_id_that_is_none_is_named(plc, mode):
     with pytest.raises(SourceError, match="phi"):
         await anext(source(plc.port, mode, phi="phi").batches(None))
