@@ -156,11 +156,12 @@ class GoldenHistory(_Part, frozen=True, kw_only=True):
     input: bytes
 
 
-class Manifest(_Part, frozen=True, kw_only=True):
+class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
     """The whole manifest.
 
     Attributes:
         head_scale_cycles: the network's outputs are RUL in this unit, one per name in ``HEADS``.
+        ageless_calibration: for rows whose age is unknown; None: the same as for others.
         training_files: sha256 of each file of training rows (uncompressed text).
         figures: by column (``C125``, ``RAW``) the error figures on pseudo-test folds of training engines.
     """
@@ -178,11 +179,16 @@ class Manifest(_Part, frozen=True, kw_only=True):
     head_scale_cycles: Positive
     cap_cycles: Positive
     calibration: Calibration
+    ageless_calibration: Calibration | None = None
     widening: Widening
     golden_tensors: Annotated[list[GoldenTensor], Meta(min_length=1)]
     golden_histories: list[GoldenHistory]
     training_files: dict[str, str]
     figures: dict[str, dict[str, float]]
+
+    def calibration_for(self, *, age_known: bool) -> Calibration:
+        """The calibration of rows whose age is known, or of those whose age is not."""
+        return self.calibration if age_known else self.ageless_calibration or self.calibration
 
 
 def read(folder: Path) -> Manifest:
@@ -217,9 +223,7 @@ def _check(manifest: Manifest, path: Path) -> None:
         )
     spec, names = manifest.features, [channel.name for channel in manifest.channels]
     widths = [len(spec.channels), *(len(part) for regime in spec.regimes for part in (regime.mean, regime.sd))]
-    calibration = manifest.calibration
-    nodes = calibration.nodes
-    by_node = [calibration.mean, calibration.median, calibration.below, calibration.above]
+    calibrations = [manifest.calibration_for(age_known=known) for known in (True, False)]
     problems = {
         "channel names repeat": len(set(names)) != len(names),
         "features use an unknown channel": not {spec.regime_channel, *spec.channels} <= set(names),
@@ -227,8 +231,12 @@ def _check(manifest: Manifest, path: Path) -> None:
         "center and scale differ in length": len(spec.center) != len(spec.scale),
         "a feature window is longer than window_rows": spec.window_rows
         < max([2 * spec.lag_rows, *spec.mean_rows, *spec.slope_rows, *spec.ageless_slope_rows]),
-        "calibration nodes do not ascend": any(first >= second for first, second in pairwise(nodes)),
-        "calibration nodes and values do not fit": {*map(len, by_node)} != {len(nodes)},
+        "calibration nodes do not ascend": any(
+            first >= second for one in calibrations for first, second in pairwise(one.nodes)
+        ),
+        "calibration nodes and values do not fit": any(
+            {len(one.mean), len(one.median), len(one.below), len(one.above)} != {len(one.nodes)} for one in calibrations
+        ),
     }
     for problem, found in problems.items():
         if found:

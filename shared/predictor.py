@@ -219,7 +219,8 @@ class Predictor:
         quantisation, unit = self.manifest.output, self.manifest.head_scale_cycles
         step_cycles = quantisation.scale * unit
         mean, q05, q50, q95 = [(stored - quantisation.zero_point) * step_cycles for stored in output.tolist()]
-        calibrated = calibrate(self.manifest.calibration, RulCycles(mean=mean, q05=q05, q50=q50, q95=q95))
+        calibration = self.manifest.calibration_for(age_known=UNKNOWN_AGE not in flags.get(CYCLE, ()))
+        calibrated = calibrate(calibration, RulCycles(mean=mean, q05=q05, q50=q50, q95=q95))
         if not flags:
             return calibrated
         return widen(self.manifest.widening, len(unusable(flags, self._needed)), flags, calibrated)

@@ -20,7 +20,6 @@ from models.training.specification import FEATURE_CHANNELS
 from shared.interval import calibrate, widen
 from shared.manifest import HEADS, Calibration, Sides, Widening
 from shared.messages import Flags, RulCycles
-from shared.quality import CYCLE, UNKNOWN_AGE
 
 NOT_FLAGGED = ", not flagged"
 ALONE = (SHORT, STARTS_LATE, STARTS_LATE_SHORT)
@@ -56,10 +55,11 @@ class _Judged(NamedTuple):
         ]
 
 
-def fit_calibration(parts: list[HeldOut]) -> Calibration:
-    """Calibration on all the given folds, of the shipped file with the age known."""
+def fit_calibration(parts: list[HeldOut], *, age_known: bool = True) -> Calibration:
+    """Calibration on all the given folds, of the shipped file with the age known or without it."""
     whole = pooled(parts)
-    return calibrating.fit_calibration(_rul(whole.variants[SHIPPED]), _capped(whole.truth))
+    heads = whole.variants[SHIPPED if age_known else SHIPPED + AGE_UNKNOWN]
+    return calibrating.fit_calibration(_rul(heads), _capped(whole.truth))
 
 
 def fit_widening(parts: list[HeldOut], calibration: Calibration) -> Widening:
@@ -70,7 +70,7 @@ def fit_widening(parts: list[HeldOut], calibration: Calibration) -> Widening:
     """
     whole = pooled(parts)
     nothing_yet = dict.fromkeys(FLAGS.values(), Sides(below=0.0, above=0.0))
-    widening = msgspec.structs.replace(UNWIDENED, flags=nothing_yet | {UNKNOWN_AGE: _age_sides(whole, calibration)})
+    widening = msgspec.structs.replace(UNWIDENED, flags=nothing_yet)
     for fault in (*ALONE, *CHANNELS_OUT, *(fault for fault in FLAGS if fault not in ALONE)):
         found = _judged(whole.faults[fault], calibration)
         if fault in CHANNELS_OUT:
@@ -81,23 +81,20 @@ def fit_widening(parts: list[HeldOut], calibration: Calibration) -> Widening:
         else:
             found = found.where(found.has(FLAGS[fault]))
             sides = fit_sides(found.widened(widening), _capped(found.truth))
-            widening = _with_flag(widening, FLAGS[fault], sides)
+            flags = widening.flags | {FLAGS[fault]: sides}
+            widening = msgspec.structs.replace(widening, flags=flags)
     return widening
 
 
 def calibrated(parts: list[HeldOut], variant: str) -> tuple[HeldOut, list[RulCycles]]:
     """All folds as one with their predictions as the agent would make them, each fold calibrated on the others.
 
-    As at the agent, calibration is that of the shipped file with the age known, whatever the variant.
+    As at the agent, calibration is that of the shipped file, with the age known or without it as the variant has it.
     """
     predictions: list[RulCycles] = []
     for part, others in _folds(parts):
-        calibration = fit_calibration(others)
-        found = _calibrated(part.variants[variant], calibration)
-        if AGE_UNKNOWN in variant:
-            widening = _with_flag(UNWIDENED, UNKNOWN_AGE, _age_sides(pooled(others), calibration))
-            found = [widen(widening, 0, {CYCLE: [UNKNOWN_AGE]}, one) for one in found]
-        predictions += found
+        calibration = fit_calibration(others, age_known=AGE_UNKNOWN not in variant)
+        predictions += _calibrated(part.variants[variant], calibration)
     return pooled(parts), predictions
 
 
@@ -161,14 +158,6 @@ def _fault_figures(found: _Judged, wide: list[RulCycles]) -> dict[str, float]:
 def _folds(parts: list[HeldOut]) -> Iterator[tuple[HeldOut, list[HeldOut]]]:
     for part in parts:
         yield part, [other for other in parts if other is not part]
-
-
-def _with_flag(widening: Widening, flag: str, sides: Sides) -> Widening:
-    return msgspec.structs.replace(widening, flags=widening.flags | {flag: sides})
-
-
-def _age_sides(whole: HeldOut, calibration: Calibration) -> Sides:
-    return fit_sides(_calibrated(whole.variants[SHIPPED + AGE_UNKNOWN], calibration), _capped(whole.truth))
 
 
 def _judged(found: FaultHeads, calibration: Calibration) -> _Judged:

@@ -81,8 +81,9 @@ def test_near_failure_the_interval_does_not_fall_onto_the_median(lives):
     assert np.quantile(q95 - q05, 0.02) >= 3
 
 
-def test_a_higher_median_stays_a_higher_one_after_calibration(manifest):
-    calibration = manifest.calibration
+@pytest.mark.parametrize("age_known", [True, False])
+def test_a_higher_median_stays_a_higher_one_after_calibration(manifest, age_known):
+    calibration = manifest.calibration_for(age_known=age_known)
     assert np.all(np.diff(np.add(calibration.nodes, calibration.median)) > 0)
 
 

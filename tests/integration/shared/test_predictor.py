@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from shared import runtimes
+from shared.bundle import read_bundle
 from shared.cmapss import CHANNELS
 from shared.errors import BundleError, RowError
 from shared.features import feature_names
 from shared.manifest import Sides
-from shared.predictor import load_bundle
+from shared.predictor import Predictor, load_bundle
 from shared.rows import SensorRow
 from simulators.engine_model import SimulatedEngine
 
@@ -46,6 +47,17 @@ def test_a_whole_life_is_predicted_with_ordered_quantiles_and_its_lineage(predic
     longest = predictor.manifest.features.window_rows
     assert windows[longest + 9] == (11, longest + 10, longest)
     assert predictor.model_ref.sha256 == predictor.manifest.sha256
+
+
+def test_a_row_of_unknown_age_has_the_calibration_that_the_manifest_keeps_for_it(released, runtime):
+    bundle = read_bundle(released)
+    own = msgspec.structs.replace(bundle.manifest.calibration, mean=[100.0] * len(bundle.manifest.calibration.nodes))
+    manifest = msgspec.structs.replace(bundle.manifest, ageless_calibration=own)
+    predictor = Predictor(replace(bundle, manifest=manifest), runtime)
+    output = np.frombuffer(manifest.golden_tensors[0].output, np.int8)
+    known, unknown = (predictor.interpret(output, flags) for flags in ({}, {"cycle": ["unknown_age"]}))
+    assert unknown.mean > known.mean + 50
+    assert unknown.q50 == known.q50
 
 
 def test_without_the_age_the_prediction_says_so_and_is_less_sure(predictor):

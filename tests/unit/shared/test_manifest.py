@@ -15,6 +15,16 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path, manifest):
     assert manifests.read(tmp_path) == manifest
 
 
+def test_without_a_calibration_of_their_own_rows_of_unknown_age_have_that_of_the_others(tmp_path, manifest):
+    manifests.write(manifest, tmp_path)
+    assert b"ageless_calibration" not in (tmp_path / "manifest.json").read_bytes()
+    assert manifest.calibration_for(age_known=False) == manifest.calibration_for(age_known=True) == manifest.calibration
+    own = calibration([50.0], count=1)
+    manifests.write(msgspec.structs.replace(manifest, ageless_calibration=own), tmp_path)
+    assert manifests.read(tmp_path).calibration_for(age_known=False) == own
+    assert manifests.read(tmp_path).calibration_for(age_known=True) == manifest.calibration
+
+
 def test_a_missing_manifest_says_what_a_bundle_holds(tmp_path):
     with pytest.raises(BundleError, match=r"No such file.*model\.tflite and manifest\.json"):
         manifests.read(tmp_path)
@@ -43,6 +53,8 @@ def test_a_field_of_the_wrong_kind_is_named(tmp_path, manifest):
         ({"channels": lambda m: m.channels[:2]}, "unknown channel"),
         ({"calibration": calibration([0.0, 50.0], count=1)}, "nodes and values do not fit"),
         ({"calibration": calibration([50.0, 50.0], count=2)}, "nodes do not ascend"),
+        ({"ageless_calibration": calibration([0.0, 50.0], count=1)}, "nodes and values do not fit"),
+        ({"ageless_calibration": calibration([50.0, 50.0], count=2)}, "nodes do not ascend"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(tmp_path, manifest, changes, reason):

@@ -3,7 +3,7 @@ import pytest
 
 from models.training import judgement
 from models.training.faults import FAULTS, FLAGS, SHORT
-from models.training.held_out import SHIPPED
+from models.training.held_out import AGE_UNKNOWN, SHIPPED
 from shared.cmapss import SUBSETS
 
 
@@ -30,6 +30,13 @@ def test_each_fold_is_calibrated_on_the_others(parts, make_fold):
     assert np.mean([one.mean for one in own] - np.minimum(odd[3].truth, 125)) < -25
 
 
+def test_where_the_age_is_unknown_predictions_are_worse_and_calibrated_for_themselves(parts):
+    known, unknown = (judgement.fit_calibration(parts, age_known=age_known) for age_known in (True, False))
+    assert np.mean(unknown.below) > 1.2 * np.mean(known.below)
+    table = judgement.subset_tables(parts, SHIPPED + AGE_UNKNOWN)["pooled"]["C125"]
+    assert table["coverage"] == pytest.approx(0.9, abs=0.02)
+
+
 def test_there_is_a_table_for_each_subset_and_one_for_all(parts):
     tables = judgement.subset_tables(parts, SHIPPED)
     assert list(tables) == [*SUBSETS, "pooled"]
@@ -40,11 +47,10 @@ def test_there_is_a_table_for_each_subset_and_one_for_all(parts):
 def test_a_fault_that_is_flagged_widens_the_interval_until_it_covers_again(parts, table):
     calibration = judgement.fit_calibration(parts)
     widening = judgement.fit_widening(parts, calibration)
-    assert widening.flags.keys() == {*FLAGS.values(), "unknown_age"}
+    assert widening.flags.keys() == {*FLAGS.values()}
     sides = widening.flags["late_start"]
     assert sides.below > 5
     assert sides.above > 5
-    assert 0 < widening.flags["unknown_age"].above < sides.above
     for fault in (*FAULTS, SHORT):
         assert table[fault]["coverage_as_is"] < 0.75
         assert table[fault]["coverage_widened"] == pytest.approx(0.9, abs=0.03)

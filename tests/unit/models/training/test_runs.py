@@ -100,6 +100,7 @@ def test_a_finished_seed_is_calibrated_on_its_folds_and_named_as_the_next_versio
     assert (manifest.name, manifest.version) == (version.NAME, version.VERSION)
     # The folds are 10 cycles late.
     assert manifest.calibration.mean[2] == pytest.approx(-10, abs=2)
+    assert np.mean(manifest.ageless_calibration.below) > np.mean(manifest.calibration.below)
     assert manifest.widening.flags["late_start"].below > 0
 
 
