@@ -45,7 +45,11 @@ def box(tmp_path, programs, make_program):
     return agent
 
 
-def test_p8_a_gateway_enrols_by_a_token_and_its_records_arrive(centre, box, wait_until):
+def test_p8_a_gateway_behind_a_firewall_enrols_by_a_token_and_its_records_arrive(
+    centre, secure_mosquitto, box, wait_until
+):
+    with box.config.open("a") as file:
+        file.write(f'broker = {{transport = "websockets", port = {secure_mosquitto.websocket_port}}}\n')
     centre.register("E-1", "gw-1")
     made = centre.api.post("/gateways/gw-1/enrolment-tokens")
     assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
