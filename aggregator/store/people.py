@@ -1,6 +1,6 @@
 """People with an account: added, changed, disabled, never removed; each change is in the audit log."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from aggregator.store.api_keys import revoke_keys_beyond
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
 from aggregator.store.tables import Login, Person
+from aggregator.store.versions import check_version
 from shared.errors import SpoolwatchError
 
 
@@ -70,7 +71,14 @@ def add_person(
         raise PersonError(f"there is a person {name} already; names are never used twice") from error
 
 
-def change_person(store: Store, name: str, wanted: PersonChange, by: Caller, now: datetime) -> None:
+def change_person(
+    store: Store,
+    name: str,
+    wanted: PersonChange,
+    by: Caller,
+    now: datetime,
+    seen: Collection[str] | None = None,
+) -> None:
     """Change a person; a new password and being disabled end their logins.
 
     Keys that they made and could not make any more are revoked: whoever makes a key has seen it.
@@ -78,6 +86,7 @@ def change_person(store: Store, name: str, wanted: PersonChange, by: Caller, now
     Raises:
         NoSuchPersonError: there is none of this name among those that ``by`` looks after.
         PersonError: nobody would be left to look after all sites.
+        ChangedError: they are in no version out of ``seen``.
     """
     with store.session(writes=True) as session:
         # Two admins who disable each other at once must not both find the other one left.
@@ -86,6 +95,7 @@ def change_person(store: Store, name: str, wanted: PersonChange, by: Caller, now
         # Somebody may have given them more since whoever asks was looked at.
         if person is None or not by.administers(grants_of(person.grants)):
             raise NoSuchPersonError(f"there is no person {name} among those that you look after")
+        check_version(person, seen)
         could_look_after = _looks_after_all(person)
         _change(session, person, wanted, by, now)
         session.flush()

@@ -69,7 +69,7 @@ def read_commands(
     response: Response,
 ) -> Page[Command]:
     """What people asked of a gateway, predictions included, newest first."""
-    gateway, _ = _gateway(session, sites, name)
+    gateway, _ = gateway_at(session, sites, name)
     kept, last = take(list_commands(session, gateway, place_of(query.cursor, _PLACE), query.limit + 1), query.limit)
     cursor = None if last is None else cursor_of((last.issued_at, last.id))
     link_next(request, response, cursor)
@@ -87,7 +87,7 @@ def read_command(
     _: Annotated[FieldsQuery[Command], Query()],
 ) -> Command:
     """One command, and what the gateway says that it did."""
-    _gateway(session, sites, name)
+    gateway_at(session, sites, name)
     command = find_command(session, sites, id, name)
     if command is None:
         raise HTTPException(404, f"Gateway {name} was sent no command {id}.")
@@ -96,7 +96,7 @@ def read_command(
 
 def _send(centre: Centre, caller: Caller, name: str, wanted: NewCommand) -> tuple[Gateway, str]:
     with centre.store.session() as session:
-        gateway, last_record_at = _gateway(session, caller.sites(Role.ENGINEER), name)
+        gateway, last_record_at = gateway_at(session, caller.sites(Role.ENGINEER), name)
     reason = centre.gateways.why_unreachable(gateway, last_record_at)
     if reason is not None:
         raise HTTPException(409, f"The command was not sent: {reason}.")
@@ -118,7 +118,12 @@ def _order(gateway: Gateway, wanted: NewCommand) -> SendAgain | RestartSource | 
     return SendAgain(stream_id=wanted.stream_id or gateway.stream_id or "", ranges=wanted.ranges)
 
 
-def _gateway(session: Session, sites: Sites, name: str) -> tuple[Gateway, datetime | None]:
+def gateway_at(session: Session, sites: Sites, name: str) -> tuple[Gateway, datetime | None]:
+    """A gateway of these sites, and when the centre received its latest record.
+
+    Raises:
+        HTTPException: 404, there is none.
+    """
     found = find_gateway_at(session, sites, name)
     if found is None:
         raise HTTPException(404, f"Gateway {name} is not registered; register it with POST /api/v1/gateways.")

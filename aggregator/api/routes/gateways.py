@@ -1,4 +1,4 @@
-"""Gateways: list them with their last status, register one."""
+"""Gateways: list them with their last status, look at one, register one."""
 
 from typing import Annotated
 
@@ -9,8 +9,10 @@ from aggregator.access.roles import Role
 from aggregator.api.deps import CentreDep, EngineerDep, NowDep, SessionDep, VisibleSites
 from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_of, take
 from aggregator.api.problems import edit_problem, not_at, problems
+from aggregator.api.routes.commands import GatewayName, gateway_at
 from aggregator.api.schemas.gateways import Gateway, GatewayRegistration
 from aggregator.api.schemas.names import Name
+from aggregator.api.selection import FieldsQuery
 from aggregator.store.reads.gateways import find_gateway, list_gateways
 from aggregator.store.registry import register_gateway
 from shared.errors import SpoolwatchError
@@ -53,5 +55,18 @@ def register(
     except SpoolwatchError as error:
         raise edit_problem(error) from error
     response.status_code = 201 if new else 200
+    response.headers["Location"] = f"/api/v1/gateways/{registration.name}"
     with centre.store.session() as session:
         return Gateway.of(*find_gateway(session, registration.name), now)
+
+
+@router.get("/{name}", summary="Look at one gateway", responses=problems(404, 422))
+def read_gateway(
+    name: GatewayName,
+    sites: VisibleSites,
+    session: SessionDep,
+    now: NowDep,
+    _: Annotated[FieldsQuery[Gateway], Query()],
+) -> Gateway:
+    """Its last status, and whether it is heard from."""
+    return Gateway.of(*gateway_at(session, sites, name), now)

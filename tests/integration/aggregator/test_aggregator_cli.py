@@ -15,8 +15,10 @@ from aggregator.store.arrivals import ReplyArrival
 from aggregator.store.audit import list_audit
 from aggregator.store.commit import commit
 from aggregator.store.database import open_store
+from aggregator.store.logins import begin_login
 from aggregator.store.missing import UNAVAILABLE
 from aggregator.store.people import find_person
+from aggregator.store.tables import Login
 from shared.enrolment import parse_token
 from shared.messages import Reply
 from shared.topics import GatewayTopic
@@ -190,6 +192,23 @@ def test_a_password_is_read_from_a_file(command, tmp_path):
     (tmp_path / "password").write_text("correct horse battery\n")
     status, output, _ = command(*USER, "--password-file", "password")
     assert (status, output) == (0, "anna may log in, as engineer at all sites\n")
+
+
+def test_a_person_who_forgot_the_password_gets_another_one_and_is_logged_out(command, said, tmp_path):
+    command("migrate")
+    command(*USER, "--draw-password")
+    store = open_store(f"sqlite:///{tmp_path / 'centre' / 'store.db'}")
+    begin_login(store, "anna", "a login", "127.0.0.1", now := datetime.now(UTC), now + timedelta(days=7))
+    status, output, errors = command("user", "password", "anna", "--draw-password")
+    told, _, password = output.partition("\npassword: ")
+    assert (status, told, errors) == (0, "anna has another password, and is logged out everywhere", said)
+    with store.session() as session:
+        assert is_password(password.strip(), find_person(session, "anna").password_hash)
+        assert session.get_one(Login, "a login").ended_at is not None
+        assert [entry.action for entry in list_audit(session, None)] == ["person.change", "login", "person.add"]
+    store.close()
+    status, _, errors = command("user", "password", "ben", "--draw-password")
+    assert (status, "there is no person ben" in errors) == (1, True)
 
 
 def test_a_password_is_asked_for_twice(command, monkeypatch):

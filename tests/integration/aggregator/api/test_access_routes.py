@@ -38,6 +38,20 @@ async def test_a_person_is_added_shown_and_changed(client, logged_in):
     assert (last.status_code, "last admin" in last.json()["detail"]) == (409, True)
 
 
+async def test_nobody_overwrites_a_change_of_a_person_that_they_have_not_seen(client, logged_in):
+    headers = logged_in()
+    added = await client.post("/api/v1/people", json=PERSON, headers=headers)
+    seen = (await client.get("/api/v1/people/anna", headers=headers)).headers["etag"]
+    changed = await client.patch("/api/v1/people/anna", json={"grants": []}, headers=headers | {"If-Match": seen})
+    assert changed.status_code == 200
+    for stale in (seen, added.headers["etag"]):
+        late = {"If-Match": stale}
+        refused = await client.patch("/api/v1/people/anna", json={"disabled": True}, headers=headers | late)
+        assert (refused.status_code, "edited since" in refused.json()["detail"]) == (412, True)
+    last = headers | {"If-Match": changed.headers["etag"]}
+    assert (await client.patch("/api/v1/people/anna", json={"disabled": True}, headers=last)).json()["disabled"]
+
+
 async def test_people_come_in_pages(client, logged_in):
     first = await client.get("/api/v1/people?limit=1", headers=(headers := logged_in()))
     assert first.json()["next"] is None

@@ -66,6 +66,17 @@ async def test_p9_records_after_a_last_will_are_told(client, recorder, clock):
     }
 
 
+async def test_one_gateway_is_shown_as_the_list_shows_it(client, recorder):
+    recorder.engine("E-1")
+    recorder.engine("E-2", gateway="gw-2")
+    recorder.status("heartbeat")
+    gateway = (await client.get("/api/v1/gateways/gw-1")).json()
+    assert gateway["status"]["unacked_records"] == 7
+    assert gateway == (await client.get("/api/v1/gateways")).json()["items"][0]
+    missing = await client.get("/api/v1/gateways/gw-9")
+    assert (missing.status_code, "register it" in missing.json()["detail"]) == (404, True)
+
+
 async def test_gateways_come_by_name_in_pages(client, recorder):
     for number in (2, 3, 1):
         recorder.register(f"E-{number}", gateway=f"gw-{number}")
@@ -81,7 +92,7 @@ async def test_a_gateway_is_registered_once(client):
     first = await client.post("/api/v1/gateways", json=new)
     again = await client.post("/api/v1/gateways", json=new)
     assert (first.status_code, again.status_code) == (201, 200)
-    assert first.json() == again.json() == (await client.get("/api/v1/gateways")).json()["items"][0]
+    assert first.json() == again.json() == (await client.get(first.headers["location"])).json()
     other = await client.post("/api/v1/gateways", json=new | {"site": "kiel"})
     assert other.status_code == 409
     assert "gateway gw-7 is registered at site hamburg" in other.json()["detail"]
