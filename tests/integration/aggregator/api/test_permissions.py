@@ -19,8 +19,6 @@ from aggregator.api.deps import Needs, calls_of
 from aggregator.api.permissions import permissions
 from aggregator.fleet.alarms import Priority, Rule
 from aggregator.fleet.conditions import RulLow
-from aggregator.fleet.notifying import Wishes
-from aggregator.fleet.work_orders import Conclusion, Outcome
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.alarm_rules import add_rule
 from aggregator.store.alarms import OpenAlarms, Subject
@@ -28,11 +26,8 @@ from aggregator.store.arrivals import ReplyArrival
 from aggregator.store.commands import issue
 from aggregator.store.commit import commit
 from aggregator.store.database import Store
-from aggregator.store.notifications import route as route_news
 from aggregator.store.people import add_person
-from aggregator.store.receivers import Address, NewReceiver, add_receiver
 from aggregator.store.tables import Alarm, Engine, Gateway
-from aggregator.store.work_orders import NewWorkOrder, Working, open_work_order
 from shared.messages import FetchSamples, ModelRef, Predict, Reply
 from shared.topics import GatewayTopic
 
@@ -92,30 +87,6 @@ def _rule(site):
     return {"name": f"new-{site}", "site": site, "priority": "low", "condition": LOW}
 
 
-def _receiver(site):
-    wishes = {"events": ["alarm.raised"]}
-    return {"name": f"new-{site}", "site": site, "kind": "cloudevents", "url": "http://[::1]:1/", "wishes": wishes}
-
-
-def _tell(store, site, now):
-    """Have a receiver of a site, that nobody can open, told of alarms; its id."""
-    address = Address("cloudevents", "http://[::1]", "")
-    return {"receiver": add_receiver(store, NewReceiver(f"r-{site}", site, address, Wishes()), now)}
-
-
-def _order(site):
-    return {"engine": f"E-{site}", "reason": "it is old"}
-
-
-def _work(store, site, now):
-    """Work on the engine of a site, which is to be done, and which is done; the ids of both."""
-    to_do, done = (
-        open_work_order(store, NewWorkOrder(f"E-{site}", (), {"reason": "it is old"}), now) for _ in range(2)
-    )
-    Working(store, now).finish(done, Conclusion(Outcome.NO_FAULT_FOUND, now))
-    return {"order": to_do, "done": done}
-
-
 def _raise(store, serial, now):
     """Raise an alarm of an engine, by a rule of its site; the ids of both."""
     with store.session() as session:
@@ -139,8 +110,7 @@ def _ask(store, serial, gateway, now, order=Predict):
 LIST = "not in the list"
 SAME = "the same for all"
 NUMBERS = "not counted"
-ALARM, RULES, ORDERS = "/api/v1/alarms/{alarm}", "/api/v1/alarm-rules", "/api/v1/work-orders"
-ORDER = ORDERS + "/{order}"
+ALARM, RULES = "/api/v1/alarms/{alarm}", "/api/v1/alarm-rules"
 CASES = {
     "GET /api/v1/alarms": Case("/api/v1/alarms", foreign=LIST),
     "GET /api/v1/alarms.csv": Case("/api/v1/alarms.csv", foreign=LIST),
@@ -154,21 +124,6 @@ CASES = {
     "POST /api/v1/alarms/{id}/assignment": Case(f"{ALARM}/assignment", lambda _: {"to": "anna"}),
     "POST /api/v1/alarms/{id}/comments": Case(f"{ALARM}/comments", lambda _: {"text": "seen"}),
     "POST /api/v1/alarms/{id}/resolution": Case(f"{ALARM}/resolution", lambda _: {"reason": "replaced"}),
-    "GET /api/v1/work-orders": Case(ORDERS, foreign=LIST),
-    "GET /api/v1/work-orders.csv": Case(f"{ORDERS}.csv", foreign=LIST),
-    "POST /api/v1/work-orders": Case(ORDERS, _order, 201),
-    "GET /api/v1/work-orders/{id}": Case(ORDER),
-    "PATCH /api/v1/work-orders/{id}": Case(ORDER, lambda _: {"assigned_to": "anna"}),
-    "POST /api/v1/work-orders/{id}/alarms": Case(f"{ORDER}/alarms", lambda site: {"ids": [1 if site == OWN else 2]}),
-    "POST /api/v1/work-orders/{id}/start": Case(f"{ORDER}/start"),
-    "POST /api/v1/work-orders/{id}/comments": Case(f"{ORDER}/comments", lambda _: {"text": "seen"}),
-    "POST /api/v1/work-orders/{id}/outcome": Case(f"{ORDER}/outcome", lambda _: {"outcome": "no_fault_found"}),
-    "PUT /api/v1/work-orders/{id}/outcome": Case(
-        ORDERS + "/{done}/outcome", lambda _: {"outcome": "overhauled", "note": "after all"}
-    ),
-    "POST /api/v1/work-orders/{id}/cancellation": Case(f"{ORDER}/cancellation", lambda _: {"reason": "retired"}),
-    "GET /api/v1/models/outcomes": Case("/api/v1/models/outcomes", foreign=NUMBERS),
-    "GET /api/v1/alarm-rules/outcomes": Case(f"{RULES}/outcomes", foreign=NUMBERS),
     "GET /api/v1/alarm-rules": Case(RULES, foreign=LIST),
     "POST /api/v1/alarm-rules": Case(RULES, _rule, 201, 403),
     "POST /api/v1/alarm-rules/simulations": Case(f"{RULES}/simulations", lambda _: {"condition": LOW}, foreign=NUMBERS),
@@ -244,16 +199,6 @@ CASES = {
     "POST /api/v1/quarantine/redrive": Case("/api/v1/quarantine/redrive", lambda _: {}, foreign=NUMBERS),
     "POST /api/v1/sessions": Case("/api/v1/sessions", lambda _: {"name": "x", "password": "y"}, 401, SAME),
     "DELETE /api/v1/sessions/current": Case("/api/v1/sessions/current", status=204, foreign=SAME),
-    "GET /api/v1/receivers": Case("/api/v1/receivers", foreign=LIST),
-    "POST /api/v1/receivers": Case("/api/v1/receivers", _receiver, 201, 403),
-    "GET /api/v1/receivers/{id}": Case("/api/v1/receivers/{receiver}"),
-    "PUT /api/v1/receivers/{id}": Case("/api/v1/receivers/{receiver}", lambda _: {"enabled": False}),
-    "DELETE /api/v1/receivers/{id}": Case("/api/v1/receivers/{receiver}", status=204),
-    "POST /api/v1/receivers/{id}/test": Case("/api/v1/receivers/{receiver}/test"),
-    "GET /api/v1/notifications": Case("/api/v1/notifications", foreign=LIST),
-    "POST /api/v1/notifications/resends": Case(
-        "/api/v1/notifications/resends", lambda _: {"ids": [1, 2]}, foreign=NUMBERS
-    ),
     "GET /api/v1/sessions/current": Case("/api/v1/sessions/current", foreign=SAME),
     "PUT /api/v1/sessions/current/password": Case(
         "/api/v1/sessions/current/password", lambda _: {"old": "x", "new": "another long one"}, 403, SAME
@@ -281,25 +226,18 @@ async def sites(app, client, recorder, store, clock, bearer, logged_in):
         made = await client.post("/api/v1/api-keys", json=_key(site), headers=admin)
         (message,) = (await client.get("/api/v1/quarantine", headers=bearer(f"viewer@{site}"))).json()["items"]
         engine = (await client.get(f"/api/v1/engines/E-{site}", headers=admin)).json()
-        told = _tell(store, site, clock())
-        ids[site] = (
-            _raise(store, f"E-{site}", clock())
-            | told
-            | _work(store, site, clock())
-            | {
-                "key": made.json()["id"],
-                "message": message["id"],
-                "installation": engine["installation"]["id"],
-                "epoch": store.epoch().partition("-")[0],
-                "prediction": engine["prediction"]["id"],
-                "command": _ask(store, f"E-{site}", f"gw-{site}", clock()),
-                "fetch": _ask(
-                    store, f"E-{site}", f"gw-{site}", clock(), partial(FetchSamples, since=clock(), until=clock())
-                ),
-            }
-        )
+        ids[site] = _raise(store, f"E-{site}", clock()) | {
+            "key": made.json()["id"],
+            "message": message["id"],
+            "installation": engine["installation"]["id"],
+            "epoch": store.epoch().partition("-")[0],
+            "prediction": engine["prediction"]["id"],
+            "command": _ask(store, f"E-{site}", f"gw-{site}", clock()),
+            "fetch": _ask(
+                store, f"E-{site}", f"gw-{site}", clock(), partial(FetchSamples, since=clock(), until=clock())
+            ),
+        }
         add_person(store, f"p-{site}", "no hash", (Grant(Role.VIEWER, site),), ROOT, clock())
-    route_news(store, clock(), lambda _: {})
     return ids
 
 
