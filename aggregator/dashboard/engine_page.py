@@ -1,6 +1,6 @@
 """The page of one engine: its RUL curve, its channels, and where its latest prediction comes from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +10,7 @@ from nicegui.elements.mixins.text_element import TextElement
 from aggregator.access.roles import Caller, Sites
 from aggregator.dashboard import rul_chart, wording
 from aggregator.dashboard.elements import ChannelGrid
+from aggregator.dashboard.facts import Fact, Terms
 from aggregator.dashboard.frame import Source, notice, open_page
 from aggregator.fleet.bands import Thresholds
 from aggregator.fleet.durations import in_words
@@ -83,10 +84,10 @@ class _EnginePage:
             self._place = TextElement(tag="small", text="")
         self._refusal = ui.label().classes("sw-trouble")
         with ui.element("section").classes("sw-facts"):
-            self._rul = _Fact("Remaining life, cycles")
-            self._cycle = _Fact("Cycle")
-            self._link = _Fact("Link")
-            self._age = _Fact("Last record")
+            self._rul = Fact("Remaining life, cycles")
+            self._cycle = Fact("Cycle")
+            self._link = Fact("Link")
+            self._age = Fact("Last record")
         with ui.element("div").classes("sw-grid"):
             with ui.element("section").classes("sw-panel"):
                 TextElement(tag="h2", text="Remaining life over the cycles")
@@ -95,7 +96,7 @@ class _EnginePage:
                 self._chart = ui.echart(rul_chart.options(self._points, state.thresholds)).classes("sw-chart")
             with ui.element("section").classes("sw-panel"):
                 TextElement(tag="h2", text="Where the latest prediction comes from")
-                self._lineage = _Terms(_lineage(state))
+                self._lineage = Terms(_lineage(state))
         self._channels = ui.element("section").classes("sw-panel")
         with self._channels:
             TextElement(tag="h2", text="Channels")
@@ -145,37 +146,6 @@ class _EnginePage:
         self._grid.show(state.rows)
 
 
-class _Fact:
-    """A card with one value and a note to it."""
-
-    def __init__(self, label: str) -> None:
-        with ui.element("div").classes("sw-card is-plain"):
-            ui.label(label).classes("sw-card-label")
-            self._value = ui.label("–").classes("sw-card-value")
-            self._note = ui.label().classes("sw-card-note")
-
-    def show(self, value: str, note: str) -> None:
-        """Show another value."""
-        self._value.set_text(value)
-        self._note.set_text(note)
-
-
-class _Terms:
-    """A list of terms whose texts change."""
-
-    def __init__(self, terms: Mapping[str, str]) -> None:
-        self._texts: dict[str, TextElement] = {}
-        with ui.element("dl").classes("sw-lineage"):
-            for term, text in terms.items():
-                TextElement(tag="dt", text=term)
-                self._texts[term] = TextElement(tag="dd", text=text)
-
-    def show(self, terms: Mapping[str, str]) -> None:
-        """Show other texts to the same terms."""
-        for term, text in terms.items():
-            self._texts[term].set_text(text)
-
-
 def _place(detail: EngineDetail) -> str:
     row = detail.row
     if detail.installation is None:
@@ -184,17 +154,17 @@ def _place(detail: EngineDetail) -> str:
     return f"{row.type} · {row.site} · position {row.position} of {row.gateway} since {since}"
 
 
-def _lineage(state: EngineState) -> dict[str, str]:
+def _lineage(state: EngineState) -> dict[str, str | datetime | None]:
     """Terms and texts; the terms are always the same."""
     if state.detail.prediction is None:
-        return dict.fromkeys(_TERMS, "–")
+        return dict.fromkeys(_TERMS)
     prediction, model = state.detail.prediction
     texts = (
         f"{model.name} {model.version}",
         f"{model.sha256[:12]}…",
         prediction.runtime,
         f"cycles {prediction.window_first_cycle} to {prediction.window_last_cycle}, {prediction.window_rows} rows",
-        f"{prediction.predicted_at:%Y-%m-%d %H:%M:%S} UTC",
+        prediction.predicted_at,
         prediction.origin,
         ", ".join(f"{channel}: {' '.join(flags)}" for channel, flags in prediction.flags.items()) or "none",
     )

@@ -23,12 +23,31 @@ from aggregator.dashboard.login import STYLE, visitor_of
 from aggregator.store.reads import DatabaseError, Session
 
 REFRESH_S = 1.0
+PAGES = (
+    ("/", "Fleet", Role.VIEWER),
+    ("/alarms", "Alarms", Role.VIEWER),
+    ("/gateways", "Gateways", Role.VIEWER),
+    ("/audit", "Audit", Role.ADMIN),
+    ("/api/docs", "API", Role.VIEWER),
+)
+"""Where the bar leads, and who is led there."""
 LOGO = """
 <svg width="24" height="24" viewBox="0 0 24 24" fill="none" stroke="#2f7cf0" stroke-width="2" aria-hidden="true">
   <circle cx="12" cy="12" r="10"/><circle cx="12" cy="12" r="2.4" fill="#2f7cf0"/>
   <path d="M12 9.6C12 6 14.5 4 18 4.6M14.1 13.2c3.1 1.8 3.6 5 1.3 7.7M9.9 13.2C6.8 15 3.8 13.9 2.6 10.6"/>
 </svg>
 """
+
+# Spells what `facts.local_time` has written.
+LOCAL_TIMES = """<script>
+customElements.define("sw-time", class extends HTMLElement {
+  connectedCallback() {
+    const at = new Date(this.getAttribute("at"));
+    this.title = at.toISOString();
+    this.textContent = at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  }
+});
+</script>"""
 
 State = TypeVar("State")
 
@@ -76,13 +95,15 @@ class Source:
         sites = (await self.visitor()).sites(Role.VIEWER)
         return await asyncio.to_thread(self._ask, question, sites)
 
-    async def shared(self, key: Hashable, question: Callable[[Session, Sites], State]) -> State:
+    async def shared(
+        self, key: Hashable, question: Callable[[Session, Sites], State], role: Role = Role.VIEWER
+    ) -> State:
         """Ask as ``read`` does, once for all pages with this key and the same sites; a second old at most.
 
         Raises:
             CredentialsError: their login is over.
         """
-        sites = (await self.visitor()).sites(Role.VIEWER)
+        sites = (await self.visitor()).sites(role)
         answer: State = await self.recent.answer((key, sites), lambda: self._ask(question, sites))
         return answer
 
@@ -96,20 +117,28 @@ class Source:
 
 
 @contextmanager
-def frame(visitor: str | None = None) -> Iterator[None]:
-    """Lay out a page: the bar on top, with who looks at it, and below it what the caller adds."""
-    ui.add_head_html(f"<style>{STYLE}</style>")
+def frame(visitor: Caller | None = None) -> Iterator[None]:
+    """Lay out a page: the bar on top, with what the visitor may open, and below it what the caller adds."""
+    ui.add_head_html(f"<style>{STYLE}</style>{LOCAL_TIMES}")
     with ui.element("header").classes("sw-top"):
         ui.html(f'<a class="sw-brand" href="/">{LOGO}<span>Spoolwatch</span></a>', sanitize=False)
-        ui.html(f'<nav><a href="/">Fleet</a><a href="/api/docs">API</a>{_way_out(visitor)}</nav>', sanitize=False)
+        ui.html(f"<nav>{_ways(visitor)}{_way_out(visitor)}</nav>", sanitize=False)
     with ui.element("main").classes("sw-page"):
         yield
 
 
-def _way_out(visitor: str | None) -> str:
-    if visitor is None:
+def _ways(visitor: Caller | None) -> str:
+    here = ui.context.client.request.url.path
+    open_to = [(path, name) for path, name, role in PAGES if visitor is None or visitor.sites(role) != frozenset()]
+    return "".join(
+        f'<a href="{path}"{" aria-current=page" if path == here else ""}>{name}</a>' for path, name in open_to
+    )
+
+
+def _way_out(visitor: Caller | None) -> str:
+    if visitor is None or visitor.name == ANYONE:
         return ""
-    return f'<form method="post" action="/logout"><button title="{escape(visitor)}">Log out</button></form>'
+    return f'<form method="post" action="/logout"><button title="{escape(visitor.name)}">Log out</button></form>'
 
 
 @contextmanager
@@ -139,7 +168,7 @@ async def open_page(
         log.warning("page_read_failed", error=str(error))
         _show_no_store()
         return
-    with frame(None if visitor.name == ANYONE else visitor.name):
+    with frame(visitor):
         show = build(state, visitor)
         if show is not None:
             _follow(ask, show)

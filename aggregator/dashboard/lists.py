@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from aggregator.access.roles import Caller, Sites
+from aggregator.access.roles import Caller, Role, Sites
 from aggregator.dashboard.elements import ListView
 from aggregator.dashboard.frame import Source, open_page
 from aggregator.dashboard.view import Choices, View
@@ -92,6 +92,7 @@ class Layout:
     Attributes:
         searches: what the search says that it looks for, if there is one.
         sorts: the keys by which it can be sorted, the first one at first; those of ``falling`` falling.
+        at_first: the filters that it begins with.
         csv: where the same is to be had as a file.
     """
 
@@ -103,6 +104,7 @@ class Layout:
     falling: Sequence[str] = ()
     searches: str | None = None
     filters: Sequence[Filter] = ()
+    at_first: Mapping[str, str] = field(default_factory=dict)
     actions: Sequence[Action] = ()
     csv: str | None = None
     hides_title: bool = False
@@ -111,7 +113,7 @@ class Layout:
     def choices(self) -> Choices:
         """What there is to choose from."""
         values = {one.key: [value for value, _ in one.options] for one in self.filters}
-        return Choices(self.sorts, values, self.falling)
+        return Choices(self.sorts, values, self.falling, self.at_first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,9 @@ class Numbers:
 
 
 class Listing(ABC):
-    """One list."""
+    """One list; it has what is at the sites where a visitor has its role."""
+
+    role: ClassVar = Role.VIEWER
 
     @abstractmethod
     def layout(self, source: Source, visitor: Caller) -> Layout:
@@ -206,8 +210,9 @@ async def show_list(source: Source, listing: Listing) -> None:
 
 async def _ask(source: Source, listing: Listing, layout: Layout, place: _Place) -> Shown:
     view, name, now = place.view, type(listing).__name__, source.now()
-    numbers = await source.shared(name, lambda session, sites: listing.numbers(session, sites, now))
-    portion = await source.shared((name, view), lambda session, sites: listing.portion(session, sites, view, now))
+    role = listing.role
+    numbers = await source.shared(name, lambda session, sites: listing.numbers(session, sites, now), role)
+    portion = await source.shared((name, view), lambda session, sites: listing.portion(session, sites, view, now), role)
     if place.view is view:
         place.next_place = portion.next_place
     first = len(view.places) * ROWS_PER_PAGE

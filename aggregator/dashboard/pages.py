@@ -13,9 +13,13 @@ from aggregator.api.deps import Centre
 from aggregator.api.problems import problem_response
 from aggregator.api.recent import RecentAnswers
 from aggregator.dashboard import login
+from aggregator.dashboard.alarm_page import show_alarm
+from aggregator.dashboard.alarms_page import AlarmListing
+from aggregator.dashboard.audit_page import AuditListing
 from aggregator.dashboard.engine_page import show_engine
 from aggregator.dashboard.fleet_page import FleetListing
 from aggregator.dashboard.frame import Source, frame, notice
+from aggregator.dashboard.gateways_page import GatewayListing
 from aggregator.dashboard.lists import Listing, show_list
 
 QUESTIONS_KEPT = 200
@@ -62,10 +66,17 @@ def mount(app: FastAPI, store_flag: str) -> None:
     source = partial(Source, centre, store_flag, recent)
 
     _list_at("/", "Fleet", FleetListing(centre.thresholds), source)
+    _list_at("/alarms", "Alarms", AlarmListing(), source)
+    _list_at("/gateways", "Gateways", GatewayListing(), source)
+    _list_at("/audit", "Audit", AuditListing(), source)
 
     @ui.page("/engines/{serial}")
     async def engine(serial: str, request: Request) -> None:
         await show_engine(source(request), serial)
+
+    @ui.page("/alarms/{alarm_id}")
+    async def alarm(alarm_id: str, request: Request) -> None:
+        await show_alarm(source(request), alarm_id)
 
     app.include_router(login.router)
 

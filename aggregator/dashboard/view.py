@@ -1,7 +1,7 @@
 """What somebody has chosen to see of a list: its order, its filters, and which page of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -19,11 +19,13 @@ class Choices:
         sorts: the keys by which it can be sorted; the first one is what it begins with.
         falling: those that are shown falling at first.
         filters: the values that there are by the key of each filter.
+        at_first: the values that are chosen at first.
     """
 
     sorts: Sequence[str]
     filters: Mapping[str, Sequence[str]]
     falling: Sequence[str] = ()
+    at_first: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class View:
     def first(cls, choices: Choices) -> Self:
         """What is shown at first."""
         sort = choices.sorts[0]
-        return cls(sort, sort in choices.falling)
+        return cls(sort, sort in choices.falling, filters=tuple(sorted(choices.at_first.items())))
 
     @classmethod
     def from_query(cls, query: Mapping[str, str], choices: Choices) -> Self:
@@ -56,8 +58,8 @@ class View:
         if asked.removeprefix("-") in choices.sorts:
             view = replace(view, sort=asked.removeprefix("-"), is_falling=asked.startswith("-"))
         view = replace(view, search=query.get("q", "")[:SEARCH_MAX_CHARS])
-        for key in choices.filters:
-            view = view.filtered(key, query.get(key, ""), choices)
+        for key in choices.filters.keys() & query.keys():
+            view = view.filtered(key, query[key], choices)
         return view
 
     def query(self, choices: Choices) -> dict[str, str]:
@@ -66,7 +68,9 @@ class View:
         said: dict[str, str] = {}
         if (self.sort, self.is_falling) != (first.sort, first.is_falling):
             said["sort"] = f"-{self.sort}" if self.is_falling else self.sort
-        return said | ({"q": self.search} if self.search else {}) | dict(self.filters)
+        given_up = {key: "" for key in choices.at_first if self.chosen(key) is None}
+        chosen = {key: value for key, value in self.filters if choices.at_first.get(key) != value}
+        return said | ({"q": self.search} if self.search else {}) | chosen | given_up
 
     def url_query(self, choices: Choices) -> str:
         """The same as it stands in the URL."""

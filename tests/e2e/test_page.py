@@ -287,7 +287,7 @@ class TestWhoeverElseIsThere:
         channel = page.locator('[data-channel="T50"] path')
         expect(page.locator(".sw-badge")).to_have_text("warning")
         expect(page.locator(".sw-facts")).to_contain_text("has just started, heartbeat promised every 60 s")
-        expect(page.locator(".sw-lineage")).to_contain_text("turbofan 1.0.0")
+        expect(page.locator(".sw-terms")).to_contain_text("turbofan 1.0.0")
         expect(page.locator("[data-channel]")).to_have_count(len(CHANNELS))
         page.wait_for_function(CURVE_IS_DRAWN)
         before = channel.get_attribute("d")
@@ -345,12 +345,72 @@ class TestWhoeverElseIsThere:
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_on_a_phone_nothing_is_wider_than_the_screen(self, browse, gateway, scheme):
         gateway.send(87.0, 86.0)
-        for path, name in (("/", "fleet"), (f"/engines/{gateway.serial}", "engine")):
+        gateway.send(15.0, 15.0, 15.0)
+        name_of_gateway = gateway.serial.replace("E", "gw")
+        for path, name, shown in (
+            ("/", "fleet", gateway.serial),
+            (f"/engines/{gateway.serial}", "engine", gateway.serial),
+            ("/alarms", "alarms", gateway.serial),
+            ("/gateways", "gateways", name_of_gateway),
+        ):
             page = browse(path, viewport={"width": 390, "height": 844}, color_scheme=scheme)
-            expect(page.get_by_text(gateway.serial, exact=True).first).to_be_visible()
+            expect(page.get_by_text(shown, exact=True).first).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
             shoot(page, f"{name}-phone-{scheme}")
             assert page.wrong == []
+
+    def test_an_alarm_appears_is_dealt_with_by_keyboard_and_tells_what_became_of_it(self, browse, gateway, aggregator):
+        serial = gateway.serial
+        page = browse("/alarms")
+        gateway.send(15.0, 15.0, 15.0)
+        critical = page.locator("tr", has_text="rul-critical").filter(has_text=serial)
+        expect(critical).to_contain_text("urgent")
+        expect(page.locator("tbody tr").first).to_contain_text("urgent")
+        critical.focus()
+        page.keyboard.press("x")
+        page.keyboard.press("g")
+        page.get_by_label("To whom").fill("line 3")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("status")).to_have_text("Done for 1.")
+        expect(critical).to_contain_text("for line 3")
+        critical.focus()
+        page.keyboard.press("a")
+        expect(page.get_by_role("status")).to_have_text("1 acknowledged.")
+        expect(critical).to_contain_text("seen by")
+        shoot(page, "alarms")
+        page.get_by_label("Seen").select_option("no")
+        expect(critical).to_have_count(0)
+        assert page.url.endswith("/alarms?seen=no")
+        with page.expect_download() as download:
+            page.get_by_role("link", name="CSV").click()
+        lines = Path(download.value.path()).read_text().splitlines()
+        assert [line for line in lines if serial in line and "rul-low" in line]
+        assert not [line for line in lines if serial in line and "rul-critical" in line]
+        page.reload()
+        page.locator("tr", has_text="rul-low").filter(has_text=serial).click()
+        expect(page.get_by_role("heading", name=f"rul-low: {serial}")).to_be_visible()
+        page.get_by_label("To whom, for how many days").fill("nonsense")
+        page.get_by_role("button", name="Shelve").click()
+        expect(page.get_by_text("Nothing was done: 'nonsense' is no number of days")).to_be_visible()
+        page.get_by_label("To whom, for how many days").fill("parts <b>ordered</b>")
+        page.get_by_role("button", name="Comment").click()
+        expect(page.locator(".sw-changes li").last).to_contain_text("commented by anyone: parts <b>ordered</b>")
+        shoot(page, "alarm")
+        page.goto(f"{aggregator.url}/audit")
+        expect(page.locator("tr", has_text="alarm.assigned").filter(has_text=serial)).to_contain_text("line 3")
+        shoot(page, "audit")
+        assert page.wrong == []
+
+    def test_gateways_show_link_outbox_and_what_went_wrong(self, browse, gateway):
+        page = browse("/gateways")
+        expect(page.locator("tr", has_text=gateway.serial.replace("E", "gw"))).to_contain_text("file: reading")
+        page.get_by_role("searchbox").fill("nowhere")
+        expect(page.get_by_text("Nothing matches.")).to_be_visible()
+        page.get_by_text("Show all").click()
+        gateway.say("stopped")
+        expect(page.locator("tr", has_text=gateway.serial.replace("E", "gw"))).to_contain_text("offline")
+        shoot(page, "gateways")
+        assert page.wrong == []
 
     def test_the_documentation_of_the_api_needs_no_other_host(self, browse):
         page = browse("/api/docs")

@@ -33,12 +33,12 @@ from aggregator.api.schemas.alarms import (
 from aggregator.api.selection import FieldsQuery
 from aggregator.store.alarm_actions import Acting
 from aggregator.store.reads import Session
-from aggregator.store.reads.alarms import AlarmFilter, find_alarm, list_alarm_changes, list_alarms
+from aggregator.store.reads.alarms import AlarmFilter, find_alarm, list_alarm_changes, list_alarms, place_of_alarm
 from shared.errors import SpoolwatchError
 
 CHANGES_MAX = 1000
 PORTION = 1000
-_PLACE: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
+_PLACE: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[int, Annotated[int, Field(ge=0, lt=2**63)]])
 
 Id = Annotated[int, Path(ge=1, lt=2**63, description="The `id` of an alarm.")]
 
@@ -57,7 +57,7 @@ def read_alarms(
     """Alarms of the engines and gateways that one may see, the latest first; `state=open` leaves out what is done."""
     rows = list_alarms(session, sites, _wanted(query, now), place_of(query.cursor, _PLACE), query.limit + 1)
     kept, last = take(rows, query.limit)
-    cursor = None if last is None else cursor_of(last.alarm.id)
+    cursor = None if last is None else cursor_of(place_of_alarm(last.alarm))
     link_next(request, response, cursor)
     return Page(items=[Alarm.of(row) for row in kept], next=cursor)
 
@@ -72,14 +72,14 @@ def read_alarm_file(
 
     def lines() -> Iterator[list[Line]]:
         yield [columns]
-        after: int | None = None
+        after: tuple[int, int] | None = None
         while True:
             with centre.store.session() as session:  # each its own: a slow reader holds no transaction open
                 rows = list_alarms(session, sites, wanted, after, PORTION)
                 shown = [Alarm.of(row) for row in rows]
+                after = place_of_alarm(rows[-1].alarm) if rows else None
             if shown:
                 yield [[harmless(v) if isinstance(v, str) else v for v in values_of(one, columns)] for one in shown]
-                after = shown[-1].id
             if len(shown) < PORTION:
                 return
 

@@ -29,7 +29,7 @@ export default {
         <select v-for="filter in filters" :key="filter.key" :value="head.filters[filter.key] ?? ''" :aria-label="filter.label"
                 @change="choose(filter.key, $event.target.value)">
           <option value="">{{ filter.label }}: any</option>
-          <option v-for="[value, label] in filter.options" :key="value" :value="value">{{ label }}</option>
+          <option v-for="[value, label] in filter.options" :key="value" :value="value">{{ filter.label }}: {{ label }}</option>
         </select>
         <a v-if="head.csv" class="sw-csv" :href="head.csv" download>CSV</a>
       </div>
@@ -64,7 +64,7 @@ export default {
               <svg v-else-if="column.kind === 'spark'" class="sw-spark" viewBox="0 0 ${SPARK.width} ${SPARK.height}" aria-hidden="true"><path :d="spark(row[column.key])" /></svg>
               <time v-else-if="column.kind === 'when'" :datetime="iso(row[column.key])" :title="local(row[column.key])">{{ ago(row[column.key]) }}</time>
               <template v-else>
-                <a v-if="column.isName && row.href" :href="row.href" tabindex="-1">{{ row[column.key] }}</a><template v-else>{{ row[column.key] }}</template>
+                <a v-if="column.isName && row.href" class="sw-name" :href="row.href" tabindex="-1">{{ row[column.key] }}</a><template v-else>{{ row[column.key] }}</template>
               </template>
               <small v-if="row.notes?.[column.key]" :class="{'is-odd': row.odd?.includes(column.key)}" :title="row.titles?.[column.key]">{{ row.notes[column.key] }}</small>
             </td>
