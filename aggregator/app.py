@@ -15,6 +15,7 @@ from sdnotify import SystemdNotifier
 
 from aggregator.access.authority import open_authority
 from aggregator.access.issuer import Issuer
+from aggregator.access.sealing import RECEIVERS, Seal
 from aggregator.access.tokens import TokenKey
 from aggregator.alarm_watch import AlarmWatch
 from aggregator.api.app import create_app
@@ -26,6 +27,8 @@ from aggregator.ingest.connection import Identity
 from aggregator.ingest.encryption import broker_tls
 from aggregator.ingest.pipeline import Ingest
 from aggregator.listener import listen
+from aggregator.notify.courier import Courier
+from aggregator.notify.sender import Sender
 from aggregator.settings import AggregatorSettings, ApiSettings
 from aggregator.signing import open_command_key
 from aggregator.store.backup import in_use
@@ -80,6 +83,8 @@ async def serve(settings: AggregatorSettings) -> None:
         upkeep = Upkeep(store, Retention(**settings.retention.model_dump()))
         token_key = TokenKey.open(settings.token_key_path())
         thresholds = settings.fleet.thresholds()
+        seal = Seal(token_key.derive(RECEIVERS))
+        courier = Courier(seal, f"urn:uuid:{store.epoch()}", settings.api.public_url, _utc_now)
         api = create_app(
             store,
             ingest.status,
@@ -90,6 +95,7 @@ async def serve(settings: AggregatorSettings) -> None:
             orders=ingest.orders,
             inference=Inference(settings.data_dir / "trusted-models.txt"),
             enrolling=Enrolment(store, authority, welcome, _utc_now),
+            courier=courier,
         )
         mount(api, _store_flag(settings, store))
         server = _Server(
@@ -108,7 +114,8 @@ async def serve(settings: AggregatorSettings) -> None:
         )
         _say_where(listener, settings.api, has_accounts=has_accounts)
         async with asyncio.TaskGroup() as tasks:
-            runs = (ingest.run(), upkeep.run(), AlarmWatch(store).run(), _watch(server, ingest))
+            watch, sender = AlarmWatch(store), Sender(store, courier)
+            runs = (ingest.run(), upkeep.run(), watch.run(), sender.run(), _watch(server, ingest))
             loops = [tasks.create_task(run) for run in runs]
             tasks.create_task(_serve_api(server, listener, stop))
             await stop.wait()

@@ -25,6 +25,16 @@ def _rate(text: str) -> str:
 Rate = Annotated[str, AfterValidator(_rate)]
 
 
+def _public_url(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in ("https", "http") or not url.hostname or url.query or url.fragment:
+        raise ValueError(f"{text!r} is no address of pages; write it like https://spoolwatch.example.org")
+    return text.rstrip("/")
+
+
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+
+
 class ApiSettings(Section):
     """Where the API and the page are served, and to how much."""
 
@@ -36,6 +46,10 @@ class ApiSettings(Section):
     cors_origins: tuple[str, ...] = Field((), description="origins whose pages may use the API with a token")
     tls_cert_file: Path | None = Field(None, description="certificate to serve https with, in PEM; without it http")
     tls_key_file: Path | None = Field(None, description="key of that certificate; without it, tls_cert_file holds both")
+    public_url: PublicUrl | None = Field(
+        None,
+        description="where people reach the pages, for links in what they are told: https://spoolwatch.example.org",
+    )
     trusted_proxies: tuple[str, ...] = Field(
         (),
         description="addresses of reverse proxies whose X-Forwarded-For and -Proto count, once there are accounts",

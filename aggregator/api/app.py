@@ -9,6 +9,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from aggregator.access.authority import Authority
 from aggregator.access.issuer import Issuer
+from aggregator.access.sealing import RECEIVERS, Seal
 from aggregator.access.tokens import TokenKey
 from aggregator.api import docs, problems
 from aggregator.api.authentication import Authenticator
@@ -42,6 +43,7 @@ from aggregator.api.routes import (
     people,
     predict,
     quarantine,
+    receivers,
     samples,
     sessions,
     why,
@@ -53,6 +55,7 @@ from aggregator.fleet.bands import THRESHOLDS, Thresholds
 from aggregator.gateways import Gateways, Orders
 from aggregator.inference import Inference
 from aggregator.ingest.status import IngestStatus
+from aggregator.notify.courier import Courier
 from aggregator.predicting import Predicting
 from aggregator.settings import ApiSettings
 from aggregator.store.database import Store
@@ -75,7 +78,7 @@ ASKED_WITH = ("If-None-Match", HEADER, "Last-Event-ID", REQUEST_ID, "traceparent
 ROUTERS = (
     *(fleet, engines, overhauls, why, history, buckets, files, lineage, predict),
     *(installations, gateways, enrolment, commands, samples, missing, quarantine),
-    *(alarms, alarm_rules),
+    *(alarms, alarm_rules, receivers),
     *(events, sessions, people, api_keys, audit),
 )
 
@@ -96,6 +99,7 @@ def create_app(
     inference: Inference | None = None,
     enrolling: Enrolment | None = None,
     orders: Orders | None = None,
+    courier: Courier | None = None,
 ) -> FastAPI:
     """Build the API over a migrated store; whoever gives the store closes it.
 
@@ -110,6 +114,7 @@ def create_app(
         inference: runs the models; without it one that proves each anew.
         enrolling: lets gateways in; without it nobody.
         orders: publishes commands to gateways; without it none can be asked for anything.
+        courier: sends what receivers are told; without it one that gives no links.
     """
     key = key or TokenKey.draw()
     line = Gateways(store, ingest, orders, now)
@@ -135,6 +140,7 @@ def create_app(
         Predicting(store, inference or Inference(), line, now),
         Feed(store, now, thresholds),
         enrolling or Enrolment(store, Authority.draw(now()), None, now),
+        courier or Courier(Seal(key.derive(RECEIVERS)), "urn:spoolwatch", None, now),
     )
     for resource in ROUTERS:
         app.include_router(resource.router, prefix="/api/v1")

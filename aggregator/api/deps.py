@@ -26,6 +26,7 @@ from aggregator.fleet.bands import Thresholds
 from aggregator.fleet.lives import Lives
 from aggregator.gateways import Gateways
 from aggregator.ingest.status import IngestStatus
+from aggregator.notify.courier import Courier
 from aggregator.predicting import Predicting
 from aggregator.store.database import Store
 from aggregator.store.reads import Session
@@ -57,6 +58,7 @@ class Centre:
     predicting: Predicting
     feed: Feed
     enrolment: Enrolment
+    courier: Courier
     enrolments: RateLimit = field(default_factory=lambda: RateLimit(ENROLMENT_RATE))
     readers: asyncio.Semaphore = field(init=False)
 

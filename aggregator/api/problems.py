@@ -23,6 +23,7 @@ from aggregator.api.selection import describe_selection
 from aggregator.store.alarm_actions import NoSuchAlarmError
 from aggregator.store.alarm_rules import NoSuchRuleError
 from aggregator.store.installations import NoSuchInstallationError
+from aggregator.store.receivers import NoSuchReceiverError
 from aggregator.store.registry import NoSuchEngineError, NotAtSiteError
 from aggregator.store.versions import ChangedError
 from shared.errors import SpoolwatchError, TopicError
@@ -61,7 +62,13 @@ def edit_problem(error: SpoolwatchError) -> HTTPException | RequestValidationErr
     match error:
         case TopicError():
             return invalid("body", str(error))
-        case NoSuchEngineError() | NoSuchInstallationError() | NoSuchAlarmError() | NoSuchRuleError():
+        case (
+            NoSuchEngineError()
+            | NoSuchInstallationError()
+            | NoSuchAlarmError()
+            | NoSuchRuleError()
+            | NoSuchReceiverError()
+        ):
             return HTTPException(404, str(error))
         case NotAtSiteError(site=site):
             return not_at(site, "engineer")

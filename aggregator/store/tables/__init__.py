@@ -7,6 +7,7 @@ from aggregator.store.tables.delivery import GapRecord, MissingRange, Quarantine
 from aggregator.store.tables.desired import GatewayDesired, Overhaul
 from aggregator.store.tables.enrolment import EnrolmentToken, GatewayCertificate
 from aggregator.store.tables.fleet import Engine, EngineStatus, Gateway, Installation
+from aggregator.store.tables.notifications import Notification, Receiver
 from aggregator.store.tables.people import ApiKey, AuditEntry, Login, Person
 from aggregator.store.tables.records import CurrentState, Model, Prediction, Telemetry
 from aggregator.store.tables.repeats import KeyedRequest
@@ -38,12 +39,14 @@ __all__ = [
     "Login",
     "MissingRange",
     "Model",
+    "Notification",
     "NullableJson",
     "Overhaul",
     "Person",
     "Prediction",
     "Quarantine",
     "Receipt",
+    "Receiver",
     "StoreFact",
     "Stream",
     "Table",

@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, UniqueConstraint, text
+from sqlalchemy import JSON, Index, UniqueConstraint, false, text
 from sqlmodel import Field
 
 from aggregator.store.tables.base import BigInt, Changing, Table, UtcDateTime
 
 _OPEN = text("closed_at IS NULL")
+_UNROUTED = text("NOT is_routed")
 _WHERE_OPEN: dict[str, Any] = {"sqlite_where": _OPEN, "postgresql_where": _OPEN}
 
 
@@ -64,10 +65,13 @@ class Alarm(Changing, table=True):
 
 
 class AlarmChange(Table, table=True):
-    """What became of an alarm, and by whom; never edited."""
+    """What became of an alarm, and by whom; never edited, but for whether it was decided who is told of it."""
 
     __tablename__ = "alarm_change"
-    __table_args__ = (Index(None, "alarm_id", "id"),)
+    __table_args__ = (
+        Index(None, "alarm_id", "id"),
+        Index("ix_alarm_change_id_unrouted", "id", sqlite_where=_UNROUTED, postgresql_where=_UNROUTED),
+    )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BigInt)
     alarm_id: int = Field(foreign_key="alarm.id", sa_type=BigInt)
@@ -75,3 +79,4 @@ class AlarmChange(Table, table=True):
     who: str
     action: str
     note: str | None = None
+    is_routed: bool = Field(default=False, exclude=True, sa_column_kwargs={"server_default": false()})

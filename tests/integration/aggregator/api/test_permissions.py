@@ -19,6 +19,7 @@ from aggregator.api.deps import Needs, calls_of
 from aggregator.api.permissions import permissions
 from aggregator.fleet.alarms import Priority, Rule
 from aggregator.fleet.conditions import RulLow
+from aggregator.fleet.notifying import Wishes
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.alarm_rules import add_rule
 from aggregator.store.alarms import OpenAlarms, Subject
@@ -26,7 +27,9 @@ from aggregator.store.arrivals import ReplyArrival
 from aggregator.store.commands import issue
 from aggregator.store.commit import commit
 from aggregator.store.database import Store
+from aggregator.store.notifications import route as route_news
 from aggregator.store.people import add_person
+from aggregator.store.receivers import Address, NewReceiver, add_receiver
 from aggregator.store.tables import Alarm, Engine, Gateway
 from shared.messages import FetchSamples, ModelRef, Predict, Reply
 from shared.topics import GatewayTopic
@@ -85,6 +88,17 @@ LOW = {"kind": "rul_low", "below_cycles": 20, "probability": 0.05}
 
 def _rule(site):
     return {"name": f"new-{site}", "site": site, "priority": "low", "condition": LOW}
+
+
+def _receiver(site):
+    wishes = {"events": ["alarm.raised"]}
+    return {"name": f"new-{site}", "site": site, "kind": "cloudevents", "url": "http://[::1]:1/", "wishes": wishes}
+
+
+def _tell(store, site, now):
+    """Have a receiver of a site, that nobody can open, told of alarms; its id."""
+    address = Address("cloudevents", "http://[::1]", "")
+    return {"receiver": add_receiver(store, NewReceiver(f"r-{site}", site, address, Wishes()), now)}
 
 
 def _raise(store, serial, now):
@@ -199,6 +213,16 @@ CASES = {
     "POST /api/v1/quarantine/redrive": Case("/api/v1/quarantine/redrive", lambda _: {}, foreign=NUMBERS),
     "POST /api/v1/sessions": Case("/api/v1/sessions", lambda _: {"name": "x", "password": "y"}, 401, SAME),
     "DELETE /api/v1/sessions/current": Case("/api/v1/sessions/current", status=204, foreign=SAME),
+    "GET /api/v1/receivers": Case("/api/v1/receivers", foreign=LIST),
+    "POST /api/v1/receivers": Case("/api/v1/receivers", _receiver, 201, 403),
+    "GET /api/v1/receivers/{id}": Case("/api/v1/receivers/{receiver}"),
+    "PUT /api/v1/receivers/{id}": Case("/api/v1/receivers/{receiver}", lambda _: {"enabled": False}),
+    "DELETE /api/v1/receivers/{id}": Case("/api/v1/receivers/{receiver}", status=204),
+    "POST /api/v1/receivers/{id}/test": Case("/api/v1/receivers/{receiver}/test"),
+    "GET /api/v1/notifications": Case("/api/v1/notifications", foreign=LIST),
+    "POST /api/v1/notifications/resends": Case(
+        "/api/v1/notifications/resends", lambda _: {"ids": [1, 2]}, foreign=NUMBERS
+    ),
     "GET /api/v1/sessions/current": Case("/api/v1/sessions/current", foreign=SAME),
     "PUT /api/v1/sessions/current/password": Case(
         "/api/v1/sessions/current/password", lambda _: {"old": "x", "new": "another long one"}, 403, SAME
@@ -226,7 +250,8 @@ async def sites(app, client, recorder, store, clock, bearer, logged_in):
         made = await client.post("/api/v1/api-keys", json=_key(site), headers=admin)
         (message,) = (await client.get("/api/v1/quarantine", headers=bearer(f"viewer@{site}"))).json()["items"]
         engine = (await client.get(f"/api/v1/engines/E-{site}", headers=admin)).json()
-        ids[site] = _raise(store, f"E-{site}", clock()) | {
+        told = _tell(store, site, clock())
+        ids[site] = _raise(store, f"E-{site}", clock()) | told | {
             "key": made.json()["id"],
             "message": message["id"],
             "installation": engine["installation"]["id"],
@@ -238,6 +263,7 @@ async def sites(app, client, recorder, store, clock, bearer, logged_in):
             ),
         }
         add_person(store, f"p-{site}", "no hash", (Grant(Role.VIEWER, site),), ROOT, clock())
+    route_news(store, clock(), lambda _: {})
     return ids
 
 

@@ -1,0 +1,104 @@
+"""Takes notifications to their receivers, each by its kind."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import msgspec
+
+from aggregator.access.sealing import Seal, SealError
+from aggregator.notify import apprise, cloudevents
+from aggregator.notify.outcome import Outcome
+from aggregator.notify.wording import message
+from aggregator.store.notifications import Due
+from aggregator.store.receivers import Address
+from aggregator.store.tables import Receiver
+
+PROCESSES_MAX = 4
+"""Of Apprise at once; each takes a second of a processor and 50 MB."""
+
+
+class _Secrets(msgspec.Struct):
+    url: str
+    secret: str | None = None
+
+
+class Drawn(NamedTuple):
+    """An address, and the secret that its owner is shown once; None where there is none."""
+
+    address: Address
+    secret: str | None
+
+
+class Courier:
+    """Sends, and keeps what it takes to send sealed.
+
+    Args:
+        seal: opens what only the centre may read.
+        source: names this centre in events.
+        public_url: where its pages are; None where nobody said.
+        now: the clock, aware UTC.
+    """
+
+    def __init__(self, seal: Seal, source: str, public_url: str | None, now: Callable[[], datetime]) -> None:
+        self._seal, self._source, self._public_url, self._now = seal, source, public_url, now
+        self._processes = asyncio.Semaphore(PROCESSES_MAX)
+
+    async def address(self, name: str, kind: str, url: str, old: Address | None = None) -> Drawn:
+        """Make the address of a receiver of this name, with the secret of the old one, if there is one.
+
+        Raises:
+            AddressError: nothing can be sent to that URL.
+            SealError: the old one cannot be opened.
+        """
+        secret = None
+        if kind == "cloudevents":
+            via = cloudevents.check_url(url)
+            secret = cloudevents.draw_secret() if old is None else self._open(name, old.sealed).secret
+        else:
+            async with self._processes:
+                via = await apprise.check_url(url)
+        sealed = self._seal.close(msgspec.json.encode(_Secrets(url, secret)), name)
+        return Drawn(Address(kind, via, sealed), secret if old is None else None)
+
+    async def deliver(self, due: Due) -> Outcome:
+        """Send what is due to a receiver."""
+        if due.receiver.kind == "apprise":
+            text = message([row.content for row in due.notifications], self._public_url)
+            return await self._tell_people(due.receiver, text.title, text.body)
+        (row,) = due.notifications
+        alarm = row.content["alarm"]
+        subject = f"engines/{alarm['engine']}" if alarm["engine"] else f"gateways/{alarm['gateway']}"
+        at = datetime.fromisoformat(row.content["change"]["at"])
+        return await self._tell_machine(due.receiver, row.event_id, row.event, subject, at, row.content)
+
+    async def test(self, receiver: Receiver) -> Outcome:
+        """Send a message that says that it is a test."""
+        if receiver.kind == "apprise":
+            body = f"This is a test of receiver {receiver.name}. Nothing has happened to any engine."
+            return await self._tell_people(receiver, "Test of Spoolwatch", body)
+        said = {"receiver": receiver.name}
+        return await self._tell_machine(receiver, str(uuid4()), "test", f"receivers/{receiver.id}", self._now(), said)
+
+    async def _tell_people(self, receiver: Receiver, title: str, body: str) -> Outcome:
+        try:
+            url = self._open(receiver.name, receiver.sealed).url
+        except SealError as error:
+            return Outcome("failed", str(error))
+        async with self._processes:
+            return await apprise.send(url, title, body)
+
+    async def _tell_machine(
+        self, receiver: Receiver, event_id: str, kind: str, subject: str, at: datetime, data: Mapping[str, Any]
+    ) -> Outcome:
+        try:
+            kept = self._open(receiver.name, receiver.sealed)
+        except SealError as error:
+            return Outcome("failed", str(error))
+        told = cloudevents.event(event_id, self._source, kind, subject, at, data)
+        return await cloudevents.post(kept.url, kept.secret or "", told, self._now())
+
+    def _open(self, name: str, sealed: str) -> _Secrets:
+        return msgspec.json.decode(self._seal.open(sealed, name), type=_Secrets)

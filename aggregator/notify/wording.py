@@ -1,0 +1,96 @@
+"""What people are told of alarms: a subject line and a body of plain text."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from aggregator.fleet.alarms import Priority
+
+LINES_MAX = 50
+"""Alarms that a digest tells one by one."""
+_HEADLINES = {
+    "rul_low": "few cycles are left",
+    "sensor_bad": "a sensor cannot be used",
+    "prediction_stale": "no predictions come",
+    "due_inside_lead_time": "due before parts can be there",
+    "gateway_offline": "nothing is heard of it",
+    "outbox_nearly_full": "its outbox is nearly full",
+}
+_ACTIONS = {"cleared": "over", "raised": None}
+
+
+class Message(NamedTuple):
+    """What is sent to people."""
+
+    title: str
+    body: str
+
+
+def message(told: Sequence[Mapping[str, Any]], public_url: str | None) -> Message:
+    """Tell of what became of one alarm, or of many.
+
+    Args:
+        told: what each notification has as its ``content``.
+        public_url: where the centre's pages are, for links; None for none.
+    """
+    if len(told) == 1:
+        return Message(headline(told[0]), _in_full(told[0], public_url))
+    raised = Counter(each["alarm"]["priority"] for each in told if each["change"]["action"] == "raised")
+    counts = [f"{raised[priority]} {priority}" for priority in reversed(Priority) if raised[priority]]
+    others = len(told) - raised.total()
+    counts += [f"{others} other changes" if others > 1 else "1 other change"] if others else []
+    urgent_first = sorted(told, key=lambda each: -list(Priority).index(Priority(each["alarm"]["priority"])))
+    lines = [
+        f"- {headline(each)} ({_at(each['change']['at'])}): {each['change']['note'] or ''}" for each in urgent_first
+    ]
+    if len(lines) > LINES_MAX:
+        lines = [*lines[:LINES_MAX], f"and {len(lines) - LINES_MAX} more"]
+    if public_url is not None:
+        lines += ["", public_url]
+    return Message(f"{len(told)} changes of alarms: {', '.join(counts)}", "\n".join(lines))
+
+
+def headline(told: Mapping[str, Any]) -> str:
+    """One line.
+
+    >>> alarm = {"priority": "urgent", "engine": "ESN-1001", "site": "hamburg", "kind": "rul_low"}
+    >>> headline({"alarm": alarm, "change": {"action": "raised", "who": "the centre"}})
+    'urgent: ESN-1001 (hamburg): few cycles are left'
+    >>> headline({"alarm": alarm, "change": {"action": "acknowledged", "who": "person anna"}})
+    'acknowledged by person anna: ESN-1001 (hamburg): few cycles are left'
+    """
+    alarm, change = told["alarm"], told["change"]
+    what = f"{alarm['engine'] or alarm['gateway']} ({alarm['site']}): {_HEADLINES.get(alarm['kind'], alarm['kind'])}"
+    if change["action"] == "raised":
+        return f"{alarm['priority']}: {what}"
+    if change["action"] == "cleared":
+        return f"over: {what}"
+    return f"{change['action']} by {change['who']}: {what}"
+
+
+def _in_full(told: Mapping[str, Any], public_url: str | None) -> str:
+    alarm, change = told["alarm"], told["change"]
+    subject = f"Engine {alarm['engine']}" if alarm["engine"] else f"Gateway {alarm['gateway']}"
+    lines = [
+        *([change["note"]] if change["note"] else []),
+        "",
+        f"{subject} at site {alarm['site']}",
+        f"{change['action'].capitalize()} at {_at(change['at'])}",
+        f"Alarm {alarm['id']} by rule {alarm['rule']}, priority {alarm['priority']}",
+        *([f"Seen in cycle {alarm['cycle']}"] if alarm["cycle"] is not None else []),
+        *(
+            [f"Raised {alarm['times_raised']} times since {_at(alarm['raised_at'])}"]
+            if alarm["times_raised"] > 1
+            else []
+        ),
+        *([f"Due on {told['due']}"] if told.get("due") else []),
+    ]
+    if public_url is not None:
+        lines += ["", f"{public_url}/engines/{quote(alarm['engine'])}" if alarm["engine"] else public_url]
+    return "\n".join(lines).strip("\n")
+
+
+def _at(text: str) -> str:
+    return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M} UTC"
