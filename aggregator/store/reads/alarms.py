@@ -1,11 +1,12 @@
 """Reads alarms with what they are about, and what became of each."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, case, literal, tuple_
 from sqlmodel import Session, col, func, or_, select
 from sqlmodel.sql.expression import Select
 
@@ -15,6 +16,7 @@ from aggregator.fleet.conditions import Kind
 from aggregator.store.tables import Alarm, AlarmChange, Engine, Gateway
 
 State = Literal["active", "cleared", "closed"]
+AlarmOrder = Literal["latest", "priority"]
 
 
 class AlarmRow(NamedTuple):
@@ -45,7 +47,16 @@ class AlarmFilter:
     is_shelved_at: tuple[bool, datetime] | None = None
 
 
+class OpenAlarms(NamedTuple):
+    """How many alarms are open by priority, and of those how many nobody has acknowledged."""
+
+    by_priority: Counter[Priority]
+    unseen: Counter[Priority]
+
+
 EVERY_ALARM = AlarmFilter()
+_RANKS = {priority.value: rank for rank, priority in enumerate(Priority)}
+_RANK: ColumnElement[int] = case(_RANKS, value=col(Alarm.priority), else_=-1)
 _SITE: ColumnElement[str] = func.coalesce(col(Engine.site), col(Gateway.site))
 
 
@@ -53,14 +64,47 @@ def list_alarms(
     session: Session,
     sites: Sites,
     wanted: AlarmFilter = EVERY_ALARM,
-    after: int | None = None,
+    after: tuple[int, int] | None = None,
     limit: int | None = None,
+    order: AlarmOrder = "latest",
+    *,
+    turned: bool = False,
 ) -> list[AlarmRow]:
-    """Read alarms of what is at these sites now, the latest first; ``after`` is the id to go on behind."""
-    query = _every().where(*_conditions(sites, wanted)).order_by(col(Alarm.id).desc()).limit(limit)
+    """Read alarms of what is at these sites now, the latest first.
+
+    Args:
+        session: of the store.
+        sites: the sites that may be seen.
+        wanted: which ones.
+        after: ``place_of_alarm`` of the one to go on behind.
+        limit: how many at most.
+        order: by ``priority`` the most urgent ones are first, and of those the latest.
+        turned: whether the order is turned around.
+    """
+    by: list[Any] = [col(Alarm.id)] if order == "latest" else [_RANK, col(Alarm.id)]
+    query = _every().where(*_conditions(sites, wanted)).limit(limit)
+    query = query.order_by(*(column if turned else column.desc() for column in by))
     if after is not None:
-        query = query.where(col(Alarm.id) < after)
+        place: Any = by[0] if len(by) == 1 else tuple_(*by)
+        reached: Any = after[1] if len(by) == 1 else tuple_(*(literal(value) for value in after))
+        query = query.where(place > reached if turned else place < reached)
     return [AlarmRow(*row) for row in session.exec(query)]
+
+
+def place_of_alarm(alarm: Alarm) -> tuple[int, int]:
+    """What orders compare of an alarm."""
+    return _RANKS.get(alarm.priority, -1), alarm.id or 0
+
+
+def count_open(session: Session, sites: Sites) -> OpenAlarms:
+    """Count the alarms that are open, of what is at these sites now."""
+    columns: Any = (Alarm.priority, col(Alarm.acknowledged_at).is_(None), func.count())
+    query = _joined(select(*columns)).where(*_conditions(sites, AlarmFilter(state="open")))
+    every, unseen = Counter[Priority](), Counter[Priority]()
+    for priority, is_unseen, count in session.exec(query.group_by(columns[0], columns[1])):
+        every[Priority(priority)] += count
+        unseen[Priority(priority)] += count if is_unseen else 0
+    return OpenAlarms(every, unseen)
 
 
 def find_alarm(session: Session, sites: Sites, alarm_id: int) -> AlarmRow | None:
@@ -89,7 +133,11 @@ def alarms_written(session: Session, since: int, until: int) -> list[AlarmRow]:
 
 def _every() -> Select[Alarm, str | None, str | None, str]:
     columns: Any = (Alarm, col(Engine.serial), col(Gateway.name), _SITE)
-    query: Select[Alarm, str | None, str | None, str] = select(*columns)
+    query: Select[Alarm, str | None, str | None, str] = _joined(select(*columns))
+    return query
+
+
+def _joined(query: Any) -> Any:
     return query.outerjoin(Engine, col(Engine.id) == Alarm.engine_id).outerjoin(
         Gateway, col(Gateway.id) == Alarm.gateway_id
     )
