@@ -62,6 +62,20 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="P",
         help="probability, per cycle and engine, that a sensor fails for a while (default 0)",
     )
+    command.add_argument(
+        "--clock-fault-rate",
+        type=_share,
+        default=0.0,
+        metavar="P",
+        help="the same of the clock of the engine's device (default 0)",
+    )
+    command.add_argument(
+        "--link-fault-rate",
+        type=_share,
+        default=0.0,
+        metavar="P",
+        help="probability, per minute, that the line fails for 1 to 30 s (default 0)",
+    )
     command.add_argument("--port", type=_port, help="port of the server (default by protocol)")
     command.add_argument(
         "--broker-port", type=_port, default=1883, metavar="PORT", help="MQTT: the broker's port (default 1883)"
@@ -76,18 +90,24 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> bool:
     """Play until stopped."""
+    import msgspec
+    import numpy as np
+
     from simulators.hardware.engine import HardwareOptions
-    from simulators.hardware.faults import FaultPlan, read_plan
+    from simulators.hardware.faults import FaultPlan, drawn_link_faults, read_plan
     from simulators.hardware.play import PlayOptions, play
     from simulators.signals import stop_wish
 
+    plan = read_plan(arguments.faults) if arguments.faults else FaultPlan()
+    link = drawn_link_faults(arguments.link_fault_rate, np.random.default_rng(arguments.seed))
     hardware = HardwareOptions(
         seed=arguments.seed,
         subset=arguments.subset,
         flight_s=arguments.flight_s,
         sample_noise=arguments.sample_noise,
         fault_rate=arguments.fault_rate,
-        plan=read_plan(arguments.faults) if arguments.faults else FaultPlan(),
+        clock_fault_rate=arguments.clock_fault_rate,
+        plan=msgspec.structs.replace(plan, link=[*plan.link, *link]),
     )
     options = PlayOptions(
         protocol=arguments.protocol,

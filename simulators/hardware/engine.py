@@ -8,11 +8,18 @@ import numpy as np
 
 from shared.cmapss import CHANNELS
 from simulators.engine_model import SimulatedEngine, frozen_constants
-from simulators.hardware.faults import ClockFault, FaultPlan, SensorFaults, clock_offset_s, drawn_faults
+from simulators.hardware.faults import (
+    ClockFault,
+    FaultPlan,
+    SensorFaults,
+    clock_offset_s,
+    drawn_clock_faults,
+    drawn_faults,
+)
 from simulators.hardware.flight import STILL, Profile
 from simulators.hardware.truth import CycleTruth
 
-_FLIGHTS, _CHANCE, _SPIKES = range(3)
+_FLIGHTS, _CHANCE, _SPIKES, _CLOCK = range(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,7 @@ class HardwareOptions:
         flight_s: how long a flight is.
         sample_noise: noise from sample to sample, in units of that from row to row.
         fault_rate: probability that in a cycle a sensor fault begins.
+        clock_fault_rate: probability that in a cycle a fault of the device's clock begins.
         plan: faults by schedule.
     """
 
@@ -58,6 +66,7 @@ class HardwareOptions:
     flight_s: int = 60
     sample_noise: float = 1.0
     fault_rate: float = 0.0
+    clock_fault_rate: float = 0.0
     plan: FaultPlan = field(default_factory=FaultPlan)
 
 
@@ -80,8 +89,9 @@ class EngineHardware:
         self.serial = serial
         self._engine = SimulatedEngine(serial, options.seed, subset=options.subset)
         row_noise = np.max([condition.noise for condition in frozen_constants(options.subset).conditions], axis=0)
-        self._flights, chance, spikes = (
-            np.random.default_rng([options.seed, stream, *serial.encode()]) for stream in (_FLIGHTS, _CHANCE, _SPIKES)
+        self._flights, chance, spikes, clock = (
+            np.random.default_rng([options.seed, stream, *serial.encode()])
+            for stream in (_FLIGHTS, _CHANCE, _SPIKES, _CLOCK)
         )
         sample_noise = (options.sample_noise * row_noise).tolist()
         self._profile = Profile(options.flight_s, sample_noise)
@@ -91,7 +101,7 @@ class EngineHardware:
         plan = options.plan.of(serial)
         drawn = drawn_faults(self._engine.life_cycles, options.fault_rate, row_noise.tolist(), chance)
         self._sensors = SensorFaults([*plan.sensor, *drawn], row_noise.tolist(), spikes)
-        self._clock = plan.clock
+        self._clock = [*plan.clock, *drawn_clock_faults(self._engine.life_cycles, options.clock_fault_rate, clock)]
         self._clock_faulty_since: datetime | None = None
 
     def samples(self) -> Iterator[Sampled]:

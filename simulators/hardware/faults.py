@@ -21,7 +21,7 @@ A schedule is a TOML file::
     size = -3600.0              # seconds; of a drift seconds per second
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,6 +37,9 @@ from simulators.hardware.flight import STILL
 LONGEST_CYCLES = 10
 SPIKE_SHARE = 0.05
 SIZES_SD = {"drift": 5.0, "spike": 100.0}
+# At most, of faults by chance: seconds of a step, seconds a second of a drift.
+CLOCK_SIZES = {"step": 7200.0, "drift": 0.5, "frozen": 0.0}
+MINUTES_OF_A_DAY = 24 * 60
 _FROM = Annotated[int, Meta(ge=1)]
 _Moment = Annotated[float, Meta(ge=0)]
 
@@ -125,16 +128,44 @@ def drawn_faults(
     kinds: tuple[Literal["stuck", "drift", "spike", "dropout"], ...] = ("stuck", "drift", "spike", "dropout")
     alive = [name for name, sd in zip(CHANNELS, noise, strict=True) if sd > 0 and name not in STILL]
     faults: list[SensorFault] = []
+    for first, last in _drawn_spans(life_cycles, rate, generator):
+        kind, channel = kinds[generator.integers(len(kinds))], alive[generator.integers(len(alive))]
+        faults.append(SensorFault(kind=kind, channel=channel, from_cycle=first, to_cycle=last))
+    return faults
+
+
+def drawn_clock_faults(life_cycles: int, rate: float, generator: np.random.Generator) -> list[ClockFault]:
+    """Draw faults of the clock of a device: in each cycle one begins with this probability, unless one lasts."""
+    kinds: tuple[Literal["step", "drift", "frozen"], ...] = ("step", "drift", "frozen")
+    faults: list[ClockFault] = []
+    for first, last in _drawn_spans(life_cycles, rate, generator):
+        kind = kinds[generator.integers(len(kinds))]
+        size = round(float(generator.uniform(-1, 1)) * CLOCK_SIZES[kind], 3)
+        faults.append(ClockFault(kind=kind, from_cycle=first, to_cycle=last, size=size))
+    return faults
+
+
+def drawn_link_faults(rate: float, generator: np.random.Generator) -> list[LinkFault]:
+    """Draw faults of the line for a day: in each minute there is one with this probability, for 1 to 30 s."""
+    kinds: tuple[Literal["refused", "cut", "silent", "slow"], ...] = ("refused", "cut", "silent", "slow")
+    faults: list[LinkFault] = []
+    for minute in range(MINUTES_OF_A_DAY):
+        if generator.random() < rate:
+            kind, from_s = kinds[generator.integers(len(kinds))], 60.0 * minute
+            faults.append(LinkFault(kind=kind, from_s=from_s, to_s=from_s + float(generator.integers(1, 31))))
+    return faults
+
+
+def _drawn_spans(cycles: int, rate: float, generator: np.random.Generator) -> Iterator[tuple[int, int]]:
+    """First and last cycle of faults that begin in each cycle with this probability, unless one lasts."""
     cycle = 1
-    while cycle <= life_cycles:
+    while cycle <= cycles:
         if generator.random() >= rate:
             cycle += 1
             continue
-        last = min(life_cycles, cycle + int(generator.integers(LONGEST_CYCLES)))
-        kind, channel = kinds[generator.integers(len(kinds))], alive[generator.integers(len(alive))]
-        faults.append(SensorFault(kind=kind, channel=channel, from_cycle=cycle, to_cycle=last))
+        last = min(cycles, cycle + int(generator.integers(LONGEST_CYCLES)))
+        yield cycle, last
         cycle = last + 1
-    return faults
 
 
 class SensorFaults:

@@ -41,10 +41,10 @@ def test_the_same_seed_gives_the_same_samples_and_faults_change_only_their_chann
 
 
 def test_the_truth_names_the_faults_of_a_cycle_also_those_drawn_by_chance():
-    engine = hardware(fault_rate=1.0)
-    faults = engine.truth(1, 20, NOW).sensor
-    assert len(faults) == 1
-    assert hardware().truth(1, 20, NOW).sensor == []
+    truth = hardware(fault_rate=1.0, clock_fault_rate=1.0).truth(1, 20, NOW)
+    assert (len(truth.sensor), len(truth.clock)) == (1, 1)
+    truth = hardware().truth(1, 20, NOW)
+    assert (truth.sensor, truth.clock) == ([], [])
 
 
 def test_a_frozen_clock_stands_and_then_shows_the_time_again():

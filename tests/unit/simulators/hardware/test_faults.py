@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,9 @@ from simulators.hardware.faults import (
     SensorFault,
     SensorFaults,
     clock_offset_s,
+    drawn_clock_faults,
     drawn_faults,
+    drawn_link_faults,
     read_plan,
 )
 
@@ -72,6 +76,15 @@ def test_drawn_faults_never_overlap_and_are_the_same_for_the_same_seed():
     assert not {"T2", "altitude", "TRA"} & {fault.channel for fault in faults}
     ends = [0] + [fault.to_cycle for fault in faults]
     assert all(end < fault.from_cycle <= fault.to_cycle <= 300 for end, fault in zip(ends, faults, strict=False))
+
+
+def test_drawn_faults_of_clock_and_line_are_of_every_kind_and_never_overlap():
+    clock, line = drawn_clock_faults(300, 0.2, generator()), drawn_link_faults(0.2, generator())
+    assert {fault.kind for fault in clock} == {"step", "drift", "frozen"}
+    assert {fault.kind for fault in line} == {"refused", "cut", "silent", "slow"}
+    assert all(one.to_cycle < other.from_cycle for one, other in pairwise(clock))
+    assert all(one.from_s < one.to_s < other.from_s for one, other in pairwise(line))
+    assert drawn_clock_faults(300, 0.0, generator()) == drawn_link_faults(0.0, generator()) == []
 
 
 @pytest.mark.parametrize(
