@@ -39,6 +39,7 @@ from aggregator.api.routes import (
     installations,
     lineage,
     missing,
+    outcomes,
     overhauls,
     people,
     predict,
@@ -47,6 +48,7 @@ from aggregator.api.routes import (
     samples,
     sessions,
     why,
+    work_orders,
 )
 from aggregator.api.schemas.idempotency import HEADER
 from aggregator.api.sign_in import SignIn
@@ -78,7 +80,7 @@ ASKED_WITH = ("If-None-Match", HEADER, "Last-Event-ID", REQUEST_ID, "traceparent
 ROUTERS = (
     *(fleet, engines, overhauls, why, history, buckets, files, lineage, predict),
     *(installations, gateways, enrolment, commands, samples, missing, quarantine),
-    *(alarms, alarm_rules, receivers),
+    *(alarms, outcomes, alarm_rules, receivers, work_orders),
     *(events, sessions, people, api_keys, audit),
 )
 

@@ -13,6 +13,7 @@ from aggregator.api.schemas.alarms import Alarm
 from aggregator.api.schemas.engines import Engine
 from aggregator.api.schemas.events import EventKind, QuarantineNews
 from aggregator.api.schemas.gateways import Gateway
+from aggregator.api.schemas.work_orders import WorkOrder
 from aggregator.store.reads.changes import Changes, GatewayChange
 
 
@@ -114,3 +115,5 @@ def events_of(changes: Changes, silent: list[GatewayChange], now: datetime) -> I
     for alarm in changes.alarms:
         serials = frozenset() if alarm.serial is None else frozenset({alarm.serial})
         yield Event(alarm.site, serials, "alarm", spell("alarm", Alarm.of(alarm)))
+    for order in changes.work_orders:
+        yield Event(order.site, frozenset({order.serial}), "work_order", spell("work_order", WorkOrder.of(order)))

@@ -26,6 +26,7 @@ from aggregator.store.installations import NoSuchInstallationError
 from aggregator.store.receivers import NoSuchReceiverError
 from aggregator.store.registry import NoSuchEngineError, NotAtSiteError
 from aggregator.store.versions import ChangedError
+from aggregator.store.work_orders import NoSuchWorkOrderError
 from shared.errors import SpoolwatchError, TopicError
 
 PREFIXES = ("/api", "/health")
@@ -68,6 +69,7 @@ def edit_problem(error: SpoolwatchError) -> HTTPException | RequestValidationErr
             | NoSuchAlarmError()
             | NoSuchRuleError()
             | NoSuchReceiverError()
+            | NoSuchWorkOrderError()
         ):
             return HTTPException(404, str(error))
         case NotAtSiteError(site=site):

@@ -13,7 +13,10 @@ from aggregator.store.registry import RegistryError
 from aggregator.store.tables import Alarm, AlarmChange, Engine, Gateway
 from aggregator.store.versions import check_version
 
-_SHOWN = {"acknowledged_at", "acknowledged_by", "assigned_to", "shelved_until", "closed_at", "resolution"}
+_SHOWN = {
+    *("acknowledged_at", "acknowledged_by", "assigned_to", "shelved_until", "closed_at", "resolution"),
+    "work_order_id",
+}
 
 
 class NoSuchAlarmError(RegistryError):
@@ -77,7 +80,24 @@ class Acting:
 
     def resolve(self, alarm_id: int, reason: str) -> None:
         """Close it for a reason; if that for which it was raised lasts, another one is raised like the first."""
-        self._act(alarm_id, "resolved", reason, lambda alarm: _set(alarm, closed_at=self._now, resolution=reason))
+        self._act(alarm_id, "resolved", reason, lambda alarm: self._resolve(alarm, reason))
+
+    def take_up(self, session: Session, alarm_id: int, work_order_id: int) -> None:
+        """Have a work order see to it, in the transaction of that; whoever does has seen it."""
+
+        def change(alarm: Alarm) -> bool:
+            self._acknowledge(alarm)
+            return _set(alarm, work_order_id=work_order_id)
+
+        self._do(session, alarm_id, "taken_up", f"by work order {work_order_id}", change)
+
+    def let_go(self, session: Session, alarm_id: int, note: str) -> None:
+        """Have no work order see to it any more, in the transaction that cancels that."""
+        self._do(session, alarm_id, "let_go", note, lambda alarm: _set(alarm, work_order_id=None))
+
+    def resolve_within(self, session: Session, alarm_id: int, reason: str) -> None:
+        """Close it for a reason, in the transaction of what that is."""
+        self._do(session, alarm_id, "resolved", reason, lambda alarm: self._resolve(alarm, reason))
 
     def _act(self, alarm_id: int, action: str, note: str | None, change: Callable[[Alarm], bool]) -> None:
         with self._store.session(writes=True) as session:
@@ -105,6 +125,9 @@ class Acting:
             return False
         closed_at = None if alarm.cleared_at is None else self._now
         return _set(alarm, acknowledged_at=self._now, acknowledged_by=self._by.name, closed_at=closed_at)
+
+    def _resolve(self, alarm: Alarm, reason: str) -> bool:
+        return _set(alarm, closed_at=self._now, resolution=reason)
 
     def _find(self, session: Session, alarm_id: int) -> tuple[Alarm, str, str]:
         """An alarm that nobody else changes until this transaction ends, what it is about, and where that is."""

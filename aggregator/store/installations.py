@@ -7,14 +7,14 @@ from typing import TypedDict
 from uuid import uuid4
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col, or_, select
+from sqlmodel import Session, col, func, or_, select
 
 from aggregator.access.roles import THIS_MACHINE, Caller, Role
-from aggregator.store.audit import Change, audit_move
+from aggregator.store.audit import Change, audit, audit_move
 from aggregator.store.database import Store
 from aggregator.store.desired import mark_stale
 from aggregator.store.registry import RegistryError, key_of, lock_engine, lock_gateway, shown
-from aggregator.store.tables import Engine, Gateway, Installation
+from aggregator.store.tables import Engine, Gateway, Installation, Telemetry
 from aggregator.store.versions import check_version
 
 CLOCK_LEEWAY = timedelta(minutes=5)  # the clock of whoever enters a time may be ahead of the centre's
@@ -85,19 +85,38 @@ def amend(
         gateway = None if one is None else session.get_one(Gateway, one.gateway_id)
         if one is None or gateway is None or not by.may(Role.ENGINEER, gateway.site):
             raise NoSuchInstallationError(f"there is no installation {installation_id}")
-        engine = session.get_one(Engine, one.engine_id)
-        lock_engine(session, engine.serial, by)
-        lock_gateway(session, gateway.name, by)
-        session.refresh(one)
-        check_version(one, seen)
-        before, old_site = shown(one), engine.site
-        one.sqlmodel_update(dict(change))
-        _hang(session, one, engine, gateway, now, by)
-        mark_stale(session, [one.engine_id], [one.gateway_id])
-        subject = f"engine {engine.serial} at gateway {gateway.name}"
-        amended = Change("installation.amend", subject, gateway.site, before, shown(one))
-        audit_move(session, by, now, amended, old_site)
+        engine = lock_engine(session, session.get_one(Engine, one.engine_id).serial, by)
+        amend_within(session, one, engine, change, now, seen, by=by)
         session.commit()
+
+
+def amend_within(
+    session: Session,
+    one: Installation,
+    engine: Engine,
+    change: InstallationChange,
+    now: datetime,
+    seen: Collection[str] | None = None,
+    *,
+    by: Caller,
+) -> None:
+    """Correct an installation of an engine that is locked, in the transaction of what it is part of.
+
+    Raises:
+        NoSuchGatewayError: whoever asks is no engineer where it was.
+        RegistryError: it would contradict another one, or last while its engine is retired.
+        ChangedError: it is in no version out of ``seen``.
+    """
+    gateway = lock_gateway(session, session.get_one(Gateway, one.gateway_id).name, by)
+    session.refresh(one)
+    check_version(one, seen)
+    before, old_site = shown(one), engine.site
+    one.sqlmodel_update(dict(change))
+    _hang(session, one, engine, gateway, now, by)
+    mark_stale(session, [one.engine_id], [one.gateway_id])
+    subject = f"engine {engine.serial} at gateway {gateway.name}"
+    amended = Change("installation.amend", subject, gateway.site, before, shown(one))
+    audit_move(session, by, now, amended, old_site)
 
 
 def remove(store: Store, serial: str, at: datetime, now: datetime, *, by: Caller = THIS_MACHINE) -> None:
@@ -113,6 +132,38 @@ def remove(store: Store, serial: str, at: datetime, now: datetime, *, by: Caller
     if found is None:
         raise RegistryError(f"engine {serial} is installed nowhere")
     amend(store, found, {"installed_to": at}, now, by=by)
+
+
+def end(session: Session, one: Installation, engine: Engine, at: datetime, now: datetime, *, by: Caller) -> None:
+    """End an installation that lasts, of an engine that is locked, in the transaction of what it is part of.
+
+    Raises:
+        RegistryError: it was hung there later, or that is ahead.
+    """
+    before = shown(one)
+    one.installed_to = at
+    _check_times(one, now)
+    mark_stale(session, [one.engine_id], [one.gateway_id])
+    gateway = session.get_one(Gateway, one.gateway_id)
+    subject = f"engine {engine.serial} at gateway {gateway.name}"
+    audit(session, by, now, Change("installation.amend", subject, gateway.site, before, shown(one)))
+
+
+def installation_at(session: Session, engine_id: int, at: datetime) -> Installation | None:
+    """The installation of an engine that lasted at a time."""
+    ended = col(Installation.installed_to)
+    query = select(Installation).where(
+        Installation.engine_id == engine_id, Installation.installed_from <= at, or_(ended.is_(None), ended > at)
+    )
+    return session.exec(query).one_or_none()
+
+
+def last_cycle_at(session: Session, one: Installation, at: datetime) -> int:
+    """The cycle of the last row of an installation that was observed by a time; 0 without any."""
+    query = select(func.max(Telemetry.cycle)).where(
+        Telemetry.engine_id == one.engine_id, Telemetry.installation_id == one.id, Telemetry.observed_at <= at
+    )
+    return session.exec(query).one() or 0
 
 
 def _install(store: Store, wanted: NewInstallation, now: datetime, by: Caller) -> str:

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import Session, col, func, or_, select
+from sqlmodel import Session, col, select
 
 from aggregator.access.roles import THIS_MACHINE, Caller, Role, Sites
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
 from aggregator.store.desired import mark_stale
-from aggregator.store.installations import CLOCK_LEEWAY
+from aggregator.store.installations import CLOCK_LEEWAY, installation_at, last_cycle_at
 from aggregator.store.registry import RegistryError, key_of, lock_engine, shown
-from aggregator.store.tables import Engine, Installation, Overhaul, Telemetry
+from aggregator.store.tables import Engine, Installation, Overhaul
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +39,54 @@ def overhaul(store: Store, wanted: NewOverhaul, now: datetime, *, by: Caller = T
     """
     with store.session(writes=True) as session:
         engine = lock_engine(session, wanted.engine, by, Role.TECHNICIAN)
-        if wanted.at > now + CLOCK_LEEWAY:
-            raise RegistryError("an overhaul is entered when it was done: not ahead")
-        last = _last(session, key_of(engine.id))
-        if last is not None and wanted.at <= last.at:
-            raise RegistryError(
-                f"engine {engine.serial} was overhauled at {last.at:%Y-%m-%dT%H:%M:%SZ}, later than that"
-            )
-        where = _where(session, key_of(engine.id), wanted.at)
-        if where is None and wanted.after_cycle is not None:
-            raise RegistryError(f"engine {engine.serial} hung nowhere then: its source counted no cycles")
-        one = Overhaul(
-            engine_id=key_of(engine.id),
-            epoch=1 if last is None else last.epoch + 1,
-            at=wanted.at,
-            installation_id=where,
-            after_cycle=None if where is None else _after_cycle(session, key_of(engine.id), where, wanted),
-        )
-        session.add(one)
-        mark_stale(session, engine_ids=[key_of(engine.id)])
-        audit(session, by, now, Change("engine.overhaul", f"engine {engine.serial}", engine.site, after=shown(one)))
+        epoch = enter_overhaul(session, engine, wanted, now, by=by).epoch
         session.commit()
-        return one.epoch
+        return epoch
+
+
+def enter_overhaul(session: Session, engine: Engine, wanted: NewOverhaul, now: datetime, *, by: Caller) -> Overhaul:
+    """Enter an overhaul of an engine that is locked, in the transaction of what it is part of.
+
+    Raises:
+        RegistryError: it is ahead, or not after the last one.
+    """
+    if wanted.at > now + CLOCK_LEEWAY:
+        raise RegistryError("an overhaul is entered when it was done: not ahead")
+    last = _last(session, key_of(engine.id))
+    if last is not None and wanted.at <= last.at:
+        raise RegistryError(f"engine {engine.serial} was overhauled at {last.at:%Y-%m-%dT%H:%M:%SZ}, later than that")
+    where = installation_at(session, key_of(engine.id), wanted.at)
+    if where is None and wanted.after_cycle is not None:
+        raise RegistryError(f"engine {engine.serial} hung nowhere then: its source counted no cycles")
+    one = Overhaul(
+        engine_id=key_of(engine.id),
+        epoch=1 if last is None else last.epoch + 1,
+        at=wanted.at,
+        installation_id=None if where is None else where.id,
+        after_cycle=None if where is None else _after_cycle(session, where, wanted),
+    )
+    session.add(one)
+    mark_stale(session, engine_ids=[key_of(engine.id)])
+    audit(session, by, now, Change("engine.overhaul", f"engine {engine.serial}", engine.site, after=shown(one)))
+    return one
+
+
+def take_back_overhaul(session: Session, engine: Engine, at: datetime, now: datetime, *, by: Caller) -> None:
+    """Take back an overhaul that was entered by mistake, of an engine that is locked; written at once.
+
+    Raises:
+        RegistryError: it is not the last one of the engine.
+    """
+    one = _last(session, key_of(engine.id))
+    if one is None or one.at != at:
+        raise RegistryError(
+            f"the overhaul of engine {engine.serial} at {at:%Y-%m-%dT%H:%M:%SZ} is not its last one, "
+            "by which later ones are counted: it stays"
+        )
+    audit(session, by, now, Change("engine.overhaul_undone", f"engine {engine.serial}", engine.site, before=shown(one)))
+    session.delete(one)
+    session.flush()
+    mark_stale(session, engine_ids=[key_of(engine.id)])
 
 
 def list_overhauls(session: Session, sites: Sites, serial: str) -> Sequence[Overhaul]:
@@ -76,22 +102,6 @@ def _last(session: Session, engine_id: int) -> Overhaul | None:
     return session.exec(query.limit(1)).first()
 
 
-def _where(session: Session, engine_id: int, at: datetime) -> str | None:
-    """The installation that lasted at that time."""
-    ended = col(Installation.installed_to)
-    query = select(Installation.id).where(
-        Installation.engine_id == engine_id, Installation.installed_from <= at, or_(ended.is_(None), ended > at)
-    )
-    return session.exec(query).one_or_none()
-
-
-def _after_cycle(session: Session, engine_id: int, installation_id: str, wanted: NewOverhaul) -> int:
+def _after_cycle(session: Session, where: Installation, wanted: NewOverhaul) -> int:
     """The last cycle before it: as entered, or that of the last row observed by then."""
-    if wanted.after_cycle is not None:
-        return wanted.after_cycle
-    query = select(func.max(Telemetry.cycle)).where(
-        Telemetry.engine_id == engine_id,
-        Telemetry.installation_id == installation_id,
-        Telemetry.observed_at <= wanted.at,
-    )
-    return session.exec(query).one() or 0
+    return last_cycle_at(session, where, wanted.at) if wanted.after_cycle is None else wanted.after_cycle

@@ -86,6 +86,7 @@ async def follow(
     - `quarantine`: messages that were set aside, or refused again: `site`, `gateway`, `engine`, how many `messages`,
       and the `latest_id` of them.
     - `alarm`: an alarm as `GET /alarms` lists it, when it was raised or cleared, or somebody did something about it.
+    - `work_order`: a work order as `GET /work-orders` lists it, when it was opened or anything became of it.
 
     A stream that breaks off goes on with `Last-Event-ID`, at any aggregator over the same store and however much later:
     each thing that has changed meanwhile is told once, as it is by then. Something may be told twice. The stream ends

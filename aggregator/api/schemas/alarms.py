@@ -47,6 +47,7 @@ class Alarm(BaseModel):
     shelved_until: datetime | None = Field(description="Until then nobody wants to be told of it.")
     closed_at: datetime | None
     resolution: str | None = Field(description="For what reason somebody has closed it.")
+    work_order_id: int | None = Field(description="Of the work order that sees to it.")
 
     @classmethod
     def of(cls, row: AlarmRow) -> Self:
@@ -70,7 +71,18 @@ class AlarmChange(BaseModel):
 
     at: datetime
     who: str = Field(examples=["the centre", "person anna"])
-    action: Literal["raised", "cleared", "acknowledged", "shelved", "unshelved", "assigned", "commented", "resolved"]
+    action: Literal[
+        "raised",
+        "cleared",
+        "acknowledged",
+        "shelved",
+        "unshelved",
+        "assigned",
+        "commented",
+        "taken_up",
+        "let_go",
+        "resolved",
+    ]
     note: str | None = Field(description="What was seen, said, or for what reason.")
 
 
@@ -108,6 +120,7 @@ class AlarmLine(NamedTuple):
     shelved_until: datetime | None
     closed_at: datetime | None
     resolution: str | None
+    work_order_id: int | None
 
 
 class AlarmFilterQuery(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from aggregator.api.schemas.names import Name
 from aggregator.store.reads.changes import QuarantineChange
 
-EventKind = Literal["engine", "gateway", "quarantine", "alarm"]
+EventKind = Literal["engine", "gateway", "quarantine", "alarm", "work_order"]
 
 
 class EventQuery(BaseModel):
@@ -16,10 +16,10 @@ class EventQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: list[EventKind] = Field(default=[], max_length=4, description="May be given several times.")
+    kind: list[EventKind] = Field(default=[], max_length=5, description="May be given several times.")
     site: Name | None = None
     engine: Name | None = Field(
-        default=None, description="This engine, its gateway and alarms, and what is set aside of it."
+        default=None, description="This engine, its gateway, alarms and work orders, and what is set aside of it."
     )
 
 

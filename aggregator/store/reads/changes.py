@@ -15,11 +15,12 @@ from aggregator.store.changes import settled_before
 from aggregator.store.reads.alarms import AlarmRow, alarms_written
 from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines
 from aggregator.store.reads.gateways import find_gateways, list_signs
-from aggregator.store.tables import Alarm, CurrentState, Engine, Gateway, Installation, Quarantine, core
+from aggregator.store.reads.work_orders import WorkOrderRow, work_orders_written
+from aggregator.store.tables import Alarm, CurrentState, Engine, Gateway, Installation, Quarantine, WorkOrder, core
 
 _engine, _gateway, _current = core(Engine), core(Gateway), core(CurrentState)
 _installation, _quarantine = core(Installation), core(Quarantine)
-_TABLES = _engine, _gateway, _current, _installation, _quarantine, core(Alarm)
+_TABLES = _engine, _gateway, _current, _installation, _quarantine, core(Alarm), core(WorkOrder)
 
 
 class GatewayChange(NamedTuple):
@@ -48,6 +49,7 @@ class Changes(NamedTuple):
     gateways: Sequence[GatewayChange]
     quarantined: Sequence[QuarantineChange]
     alarms: Sequence[AlarmRow]
+    work_orders: Sequence[WorkOrderRow]
 
 
 def present(session: Session) -> int:
@@ -73,6 +75,7 @@ def read_changes(session: Session, since: int, until: int, limit: int, threshold
         _gateways(session, gateway_ids),
         _quarantined(session, since, until),
         alarms_written(session, since, until),
+        work_orders_written(session, since, until),
     )
 
 

@@ -13,6 +13,7 @@ from aggregator.store.tables.records import CurrentState, Model, Prediction, Tel
 from aggregator.store.tables.repeats import KeyedRequest
 from aggregator.store.tables.samples import FetchedSamples
 from aggregator.store.tables.upkeep import DayRollUp, Lease, StoreFact, TakenCycles
+from aggregator.store.tables.work import EndedLife, LifeScore, WorkOrder, WorkOrderChange
 
 __all__ = [
     "Alarm",
@@ -24,6 +25,7 @@ __all__ = [
     "Changing",
     "CurrentState",
     "DayRollUp",
+    "EndedLife",
     "Engine",
     "EngineStatus",
     "EnrolmentToken",
@@ -36,6 +38,7 @@ __all__ = [
     "Installation",
     "KeyedRequest",
     "Lease",
+    "LifeScore",
     "Login",
     "MissingRange",
     "Model",
@@ -53,5 +56,7 @@ __all__ = [
     "TakenCycles",
     "Telemetry",
     "UtcDateTime",
+    "WorkOrder",
+    "WorkOrderChange",
     "core",
 ]

@@ -43,6 +43,7 @@ class Alarm(Changing, table=True):
         Index("ix_alarm_id_open", "id", **_WHERE_OPEN),
         Index(None, "engine_id", "id"),
         Index(None, "gateway_id", "id"),
+        Index(None, "work_order_id"),
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BigInt)
@@ -62,6 +63,7 @@ class Alarm(Changing, table=True):
     shelved_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     resolution: str | None = None
+    work_order_id: int | None = Field(default=None, sa_type=BigInt)
 
 
 class AlarmChange(Table, table=True):

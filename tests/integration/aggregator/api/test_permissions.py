@@ -20,6 +20,7 @@ from aggregator.api.permissions import permissions
 from aggregator.fleet.alarms import Priority, Rule
 from aggregator.fleet.conditions import RulLow
 from aggregator.fleet.notifying import Wishes
+from aggregator.fleet.work_orders import Conclusion, Outcome
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.alarm_rules import add_rule
 from aggregator.store.alarms import OpenAlarms, Subject
@@ -31,6 +32,7 @@ from aggregator.store.notifications import route as route_news
 from aggregator.store.people import add_person
 from aggregator.store.receivers import Address, NewReceiver, add_receiver
 from aggregator.store.tables import Alarm, Engine, Gateway
+from aggregator.store.work_orders import NewWorkOrder, Working, open_work_order
 from shared.messages import FetchSamples, ModelRef, Predict, Reply
 from shared.topics import GatewayTopic
 
@@ -101,6 +103,19 @@ def _tell(store, site, now):
     return {"receiver": add_receiver(store, NewReceiver(f"r-{site}", site, address, Wishes()), now)}
 
 
+def _order(site):
+    return {"engine": f"E-{site}", "reason": "it is old"}
+
+
+def _work(store, site, now):
+    """Work on the engine of a site, which is to be done, and which is done; the ids of both."""
+    to_do, done = (
+        open_work_order(store, NewWorkOrder(f"E-{site}", (), {"reason": "it is old"}), now) for _ in range(2)
+    )
+    Working(store, now).finish(done, Conclusion(Outcome.NO_FAULT_FOUND, now))
+    return {"order": to_do, "done": done}
+
+
 def _raise(store, serial, now):
     """Raise an alarm of an engine, by a rule of its site; the ids of both."""
     with store.session() as session:
@@ -124,7 +139,8 @@ def _ask(store, serial, gateway, now, order=Predict):
 LIST = "not in the list"
 SAME = "the same for all"
 NUMBERS = "not counted"
-ALARM, RULES = "/api/v1/alarms/{alarm}", "/api/v1/alarm-rules"
+ALARM, RULES, ORDERS = "/api/v1/alarms/{alarm}", "/api/v1/alarm-rules", "/api/v1/work-orders"
+ORDER = ORDERS + "/{order}"
 CASES = {
     "GET /api/v1/alarms": Case("/api/v1/alarms", foreign=LIST),
     "GET /api/v1/alarms.csv": Case("/api/v1/alarms.csv", foreign=LIST),
@@ -138,6 +154,21 @@ CASES = {
     "POST /api/v1/alarms/{id}/assignment": Case(f"{ALARM}/assignment", lambda _: {"to": "anna"}),
     "POST /api/v1/alarms/{id}/comments": Case(f"{ALARM}/comments", lambda _: {"text": "seen"}),
     "POST /api/v1/alarms/{id}/resolution": Case(f"{ALARM}/resolution", lambda _: {"reason": "replaced"}),
+    "GET /api/v1/work-orders": Case(ORDERS, foreign=LIST),
+    "GET /api/v1/work-orders.csv": Case(f"{ORDERS}.csv", foreign=LIST),
+    "POST /api/v1/work-orders": Case(ORDERS, _order, 201),
+    "GET /api/v1/work-orders/{id}": Case(ORDER),
+    "PATCH /api/v1/work-orders/{id}": Case(ORDER, lambda _: {"assigned_to": "anna"}),
+    "POST /api/v1/work-orders/{id}/alarms": Case(f"{ORDER}/alarms", lambda site: {"ids": [1 if site == OWN else 2]}),
+    "POST /api/v1/work-orders/{id}/start": Case(f"{ORDER}/start"),
+    "POST /api/v1/work-orders/{id}/comments": Case(f"{ORDER}/comments", lambda _: {"text": "seen"}),
+    "POST /api/v1/work-orders/{id}/outcome": Case(f"{ORDER}/outcome", lambda _: {"outcome": "no_fault_found"}),
+    "PUT /api/v1/work-orders/{id}/outcome": Case(
+        ORDERS + "/{done}/outcome", lambda _: {"outcome": "overhauled", "note": "after all"}
+    ),
+    "POST /api/v1/work-orders/{id}/cancellation": Case(f"{ORDER}/cancellation", lambda _: {"reason": "retired"}),
+    "GET /api/v1/models/outcomes": Case("/api/v1/models/outcomes", foreign=NUMBERS),
+    "GET /api/v1/alarm-rules/outcomes": Case(f"{RULES}/outcomes", foreign=NUMBERS),
     "GET /api/v1/alarm-rules": Case(RULES, foreign=LIST),
     "POST /api/v1/alarm-rules": Case(RULES, _rule, 201, 403),
     "POST /api/v1/alarm-rules/simulations": Case(f"{RULES}/simulations", lambda _: {"condition": LOW}, foreign=NUMBERS),
@@ -251,17 +282,22 @@ async def sites(app, client, recorder, store, clock, bearer, logged_in):
         (message,) = (await client.get("/api/v1/quarantine", headers=bearer(f"viewer@{site}"))).json()["items"]
         engine = (await client.get(f"/api/v1/engines/E-{site}", headers=admin)).json()
         told = _tell(store, site, clock())
-        ids[site] = _raise(store, f"E-{site}", clock()) | told | {
-            "key": made.json()["id"],
-            "message": message["id"],
-            "installation": engine["installation"]["id"],
-            "epoch": store.epoch().partition("-")[0],
-            "prediction": engine["prediction"]["id"],
-            "command": _ask(store, f"E-{site}", f"gw-{site}", clock()),
-            "fetch": _ask(
-                store, f"E-{site}", f"gw-{site}", clock(), partial(FetchSamples, since=clock(), until=clock())
-            ),
-        }
+        ids[site] = (
+            _raise(store, f"E-{site}", clock())
+            | told
+            | _work(store, site, clock())
+            | {
+                "key": made.json()["id"],
+                "message": message["id"],
+                "installation": engine["installation"]["id"],
+                "epoch": store.epoch().partition("-")[0],
+                "prediction": engine["prediction"]["id"],
+                "command": _ask(store, f"E-{site}", f"gw-{site}", clock()),
+                "fetch": _ask(
+                    store, f"E-{site}", f"gw-{site}", clock(), partial(FetchSamples, since=clock(), until=clock())
+                ),
+            }
+        )
         add_person(store, f"p-{site}", "no hash", (Grant(Role.VIEWER, site),), ROOT, clock())
     route_news(store, clock(), lambda _: {})
     return ids

@@ -1,0 +1,101 @@
+"""Reads work orders with their engines, what became of each, and the alarms that they see to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import ColumnElement
+from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import Select
+
+from aggregator.access.roles import Sites
+from aggregator.fleet.work_orders import Outcome, State
+from aggregator.store.tables import Alarm, Engine, WorkOrder, WorkOrderChange
+
+
+class WorkOrderRow(NamedTuple):
+    """A work order, its engine's serial, and where that is."""
+
+    order: WorkOrder
+    serial: str
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOrderFilter:
+    """Which work orders are wanted; None means any. ``unfinished`` are those neither done nor cancelled."""
+
+    state: State | Literal["unfinished"] | None = None
+    outcome: Outcome | None = None
+    site: str | None = None
+    engine: str | None = None
+    assigned_to: str | None = None
+    opened_since: datetime | None = None
+
+
+EVERY_ORDER = WorkOrderFilter()
+
+
+def list_work_orders(
+    session: Session,
+    sites: Sites,
+    wanted: WorkOrderFilter = EVERY_ORDER,
+    after: int | None = None,
+    limit: int | None = None,
+) -> list[WorkOrderRow]:
+    """Read the work orders of engines of these sites, the latest first; ``after`` is the id to go on behind."""
+    query = _every().where(*_conditions(sites, wanted)).order_by(col(WorkOrder.id).desc()).limit(limit)
+    if after is not None:
+        query = query.where(col(WorkOrder.id) < after)
+    return [WorkOrderRow(*row) for row in session.exec(query)]
+
+
+def find_work_order(session: Session, sites: Sites, order_id: int) -> WorkOrderRow | None:
+    """Read one work order of an engine of these sites."""
+    query = _every().where(*_conditions(sites, EVERY_ORDER), WorkOrder.id == order_id)
+    row = session.exec(query).first()
+    return None if row is None else WorkOrderRow(*row)
+
+
+def list_work_order_changes(session: Session, order_id: int, limit: int) -> Sequence[WorkOrderChange]:
+    """Read what became of a work order, the latest last; of a long history its end."""
+    query = select(WorkOrderChange).where(WorkOrderChange.work_order_id == order_id)
+    return session.exec(query.order_by(col(WorkOrderChange.id).desc()).limit(limit)).all()[::-1]
+
+
+def list_alarm_ids(session: Session, order_id: int) -> list[int]:
+    """The ids of the alarms that a work order sees to, or saw to."""
+    query = select(Alarm.id).where(Alarm.work_order_id == order_id).order_by(col(Alarm.id))
+    return [alarm_id for alarm_id in session.exec(query) if alarm_id is not None]
+
+
+def work_orders_written(session: Session, since: int, until: int) -> list[WorkOrderRow]:
+    """Read the work orders that were written by transactions with numbers from ``since`` to below ``until``."""
+    changed = col(WorkOrder.changed)
+    return [WorkOrderRow(*row) for row in session.exec(_every().where(changed >= since, changed < until))]
+
+
+def _every() -> Select[WorkOrder, str, str]:
+    columns: Any = (WorkOrder, col(Engine.serial), col(Engine.site))
+    query: Select[WorkOrder, str, str] = select(*columns)
+    return query.join(Engine, col(Engine.id) == WorkOrder.engine_id)
+
+
+def _conditions(sites: Sites, wanted: WorkOrderFilter) -> list[ColumnElement[bool]]:
+    equal: tuple[tuple[Any, Any], ...] = (
+        (col(Engine.site), wanted.site),
+        (col(Engine.serial), wanted.engine),
+        (col(WorkOrder.assigned_to), wanted.assigned_to),
+        (col(WorkOrder.outcome), wanted.outcome),
+    )
+    found = [column == value for column, value in equal if value is not None]
+    if sites is not None:
+        found.append(col(Engine.site).in_(sorted(sites)))
+    if wanted.opened_since is not None:
+        found.append(col(WorkOrder.opened_at) >= wanted.opened_since)
+    if wanted.state == "unfinished":
+        found.append(col(WorkOrder.closed_at).is_(None))
+    elif wanted.state is not None:
+        found.append(col(WorkOrder.state) == wanted.state)
+    return found
