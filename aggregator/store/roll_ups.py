@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass, field, fields
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select
@@ -101,10 +101,23 @@ _DAYS = (
 )
 
 
-def read_days(connection: Connection, recorded: Recorded, from_cycle: int, to_cycle: int) -> list[Summed]:
-    """What was pruned, by day; a day counts where it begins."""
+def read_days(
+    connection: Connection,
+    recorded: Recorded,
+    from_cycle: int,
+    to_cycle: int,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[Summed]:
+    """What was pruned, by day; a day counts where it begins, by its first cycle and its midnight."""
     span = {"from_cycle": from_cycle, "to_cycle": to_cycle}
-    return [one for _, one in _days(connection.execute(_DAYS, asdict(recorded) | span).all())]
+    days = _days(connection.execute(_DAYS, asdict(recorded) | span).all())
+    return [one for day, one in days if _begins_within(day, since, until)]
+
+
+def _begins_within(day: date, since: datetime | None, until: datetime | None) -> bool:
+    midnight = datetime.combine(day, time(), UTC)
+    return (since is None or since <= midnight) and (until is None or midnight < until)
 
 
 def _days(rows: Iterable[Row[*tuple[Any, ...]]]) -> Iterator[tuple[date, Summed]]:

@@ -60,7 +60,10 @@ def _span(session: Session, sites: Sites, serial: str, query: BucketQuery[Item])
     installation_id = query.installation_id or history.installation_id
     if installation_id is None:
         return None
-    return BucketSpan(history.engine_id, installation_id, query.from_cycle, query.to_cycle, query.buckets)
+    return BucketSpan(
+        *(history.engine_id, installation_id, query.from_cycle, query.to_cycle, query.buckets),
+        *(query.since, query.until),
+    )
 
 
 def _latest_channels(session: Session, span: BucketSpan | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
@@ -45,7 +45,7 @@ def read_telemetry_file(
     with centre.store.session() as session:
         # The columns stand in the first line: a row that comes later might have a channel that is none of them.
         until_id = latest_telemetry_id(session)
-        span = Span(query.from_cycle, query.to_cycle, query.installation_id, until_id=until_id)
+        span = replace(_span(query), until_id=until_id)
         channels = query.channel or list_channels(session, engine_id, span)
     columns = columns_of(TelemetryLine._fields, query.fields)
     if "channels" in columns:
@@ -75,8 +75,7 @@ def read_prediction_file(
     def read(session: Session, engine_id: int, span: Span) -> list[tuple[tuple[int, int], tuple[Prediction, Model]]]:
         return [((row[0].cycle, row[0].id or 0), row) for row in list_predictions(session, engine_id, span)]
 
-    span = Span(query.from_cycle, query.to_cycle, query.installation_id)
-    portions = _portions(centre, _engine_id(centre, sites, serial), span, read)
+    portions = _portions(centre, _engine_id(centre, sites, serial), _span(query), read)
     columns = columns_of(PredictionLine._fields, query.fields)
 
     def lines() -> Iterator[list[Line]]:
@@ -93,6 +92,10 @@ def _prediction_line(one: Prediction, model: Model) -> PredictionLine:
         *(one.rul_mean_cycles, one.rul_q05_cycles, one.rul_q50_cycles, one.rul_q95_cycles, one.cap_cycles),
         *map(harmless, (model.name, model.version, model.sha256, one.runtime, one.origin)),
     )
+
+
+def _span(query: SpanQuery[Any]) -> Span:
+    return Span(query.from_cycle, query.to_cycle, query.installation_id, since=query.since, until=query.until)
 
 
 def _engine_id(centre: Centre, sites: Sites, serial: str) -> int:

@@ -72,4 +72,6 @@ def _span(query: HistoryQuery[Item]) -> Span:
         descending=query.order == "desc",
         after=place_of(query.cursor, _PLACE),
         limit=query.limit + 1,
+        since=query.since,
+        until=query.until,
     )

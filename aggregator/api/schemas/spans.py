@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from aggregator.api.paging import PageQuery
 from aggregator.api.schemas.history import PredictionRecord, TelemetryBucket, TelemetryRow
+from aggregator.api.schemas.names import AwareUtc
 from aggregator.api.selection import FieldsQuery, Item
 
 CYCLE_MAX = 2**31 - 1
@@ -49,6 +50,12 @@ class SpanQuery(FieldsQuery[Item], Generic[Item]):
 
     from_cycle: int = Field(default=1, ge=1, le=CYCLE_MAX, description="The first cycle wanted.")
     to_cycle: int = Field(default=CYCLE_MAX, ge=1, le=CYCLE_MAX, description="The last cycle wanted, inclusive.")
+    since: AwareUtc | None = Field(
+        default=None,
+        description="Only what was observed then or later, by the gateway's clock (`observed_at`).",
+        examples=["2026-11-01T00:00:00Z"],
+    )
+    until: AwareUtc | None = Field(default=None, description="Only what was observed before.")
     installation_id: str | None = Field(
         default=None,
         pattern=r"^[0-9A-Za-z-]{1,64}$",

@@ -3,8 +3,9 @@
 What was pruned is there by day, and a day counts in the bucket that it begins in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from aggregator.store.tables import Prediction, Telemetry, core
 
 _telemetry, _prediction = core(Telemetry), core(Prediction)
 
+_EVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 QUANTITIES = ("rul_mean_cycles", "rul_q05_cycles", "rul_q50_cycles", "rul_q95_cycles")
 
 
@@ -48,6 +50,8 @@ class BucketSpan:
 
     Attributes:
         buckets: how many at most; they are of the same number of cycles.
+        since: only what was observed then or later, by the gateway's clock.
+        until: only what was observed before.
     """
 
     engine_id: int
@@ -55,6 +59,13 @@ class BucketSpan:
     from_cycle: int
     to_cycle: int
     buckets: int
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether time matters at all."""
+        return self.since is not None or self.until is not None
 
 
 class _Reading(NamedTuple):
@@ -68,15 +79,20 @@ class _Reading(NamedTuple):
 
 def sum_up_telemetry(session: Session, span: BucketSpan, channels: Sequence[str]) -> list[Bucket]:
     """Sum up channels of an engine's rows."""
-    return _sum_up(session, span, _reading_telemetry(tuple(channels)))
+    return _sum_up(session, span, _reading_telemetry(tuple(channels), span.is_timed))
 
 
 def sum_up_predictions(session: Session, span: BucketSpan) -> list[Bucket]:
     """Sum up mean and quantiles of what the gateways predicted of an engine unasked, in cycles, unclipped."""
-    return _sum_up(session, span, _PREDICTIONS)
+    return _sum_up(session, span, _reading_predictions(span.is_timed))
 
 
-def _reading(table: Any, columns: dict[str, ColumnElement[Any]], *also: ColumnElement[bool]) -> _Reading:
+def _reading(
+    table: Any, columns: Mapping[str, ColumnElement[Any]], is_timed: bool, *also: ColumnElement[bool]
+) -> _Reading:
+    if is_timed:
+        at = table.c.observed_at
+        also = (*also, at >= bindparam("since", type_=at.type), at < bindparam("until", type_=at.type))
     wanted = (
         table.c.engine_id == bindparam("engine_id", type_=Integer),
         table.c.installation_id == bindparam("installation_id", type_=String),
@@ -107,11 +123,14 @@ def _reading(table: Any, columns: dict[str, ColumnElement[Any]], *also: ColumnEl
 
 
 @lru_cache(maxsize=64)
-def _reading_telemetry(channels: tuple[str, ...]) -> _Reading:
-    return _reading(_telemetry, {channel: _telemetry.c.channels[channel].as_float() for channel in channels})
+def _reading_telemetry(channels: tuple[str, ...], is_timed: bool) -> _Reading:
+    return _reading(_telemetry, {channel: _telemetry.c.channels[channel].as_float() for channel in channels}, is_timed)
 
 
-_PREDICTIONS = _reading(_prediction, {name: _prediction.c[name] for name in QUANTITIES}, _prediction.c.origin == "edge")
+@lru_cache
+def _reading_predictions(is_timed: bool) -> _Reading:
+    columns = {name: _prediction.c[name] for name in QUANTITIES}
+    return _reading(_prediction, columns, is_timed, _prediction.c.origin == "edge")
 
 
 def _sum_up(session: Session, span: BucketSpan, reading: _Reading) -> list[Bucket]:
@@ -122,9 +141,11 @@ def _sum_up(session: Session, span: BucketSpan, reading: _Reading) -> list[Bucke
         "from_cycle": span.from_cycle,
         "to_cycle": span.to_cycle,
     }
+    if span.is_timed:
+        wanted |= {"since": span.since or _EVER[0], "until": span.until or _EVER[1]}
     first, last = connection.execute(reading.ends, wanted).one()
     recorded = Recorded(reading.kind, span.engine_id, span.installation_id)
-    pruned = read_days(connection, recorded, span.from_cycle, span.to_cycle)
+    pruned = read_days(connection, recorded, span.from_cycle, span.to_cycle, span.since, span.until)
     firsts = [day.first_cycle for day in pruned] + ([] if first is None else [first])
     lasts = [day.last_cycle for day in pruned] + ([] if last is None else [last])
     if not firsts:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import bindparam
@@ -24,6 +25,8 @@ class Span:
         after: cycle and row id to go on behind.
         until_id: the id of the last row that is wanted, in the order in which they were stored.
         limit: how many at most.
+        since: only what was observed then or later, by the gateway's clock.
+        until: only what was observed before.
     """
 
     from_cycle: int | None = None
@@ -33,6 +36,8 @@ class Span:
     after: tuple[int, int] | None = None
     until_id: int | None = None
     limit: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 def list_predictions(session: Session, engine_id: int, span: Span) -> Sequence[tuple[Prediction, Model]]:
@@ -99,6 +104,10 @@ def _within(statement: S, table: type[Prediction] | type[Telemetry], engine_id: 
         statement = statement.where(cycle >= span.from_cycle)
     if span.to_cycle is not None:
         statement = statement.where(cycle <= span.to_cycle)
+    if span.since is not None:
+        statement = statement.where(col(table.observed_at) >= span.since)
+    if span.until is not None:
+        statement = statement.where(col(table.observed_at) < span.until)
     if span.installation_id is not None:
         statement = statement.where(col(table.installation_id) == span.installation_id)
     if span.until_id is not None:

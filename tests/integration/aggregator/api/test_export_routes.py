@@ -42,6 +42,24 @@ async def test_predictions_as_few_points(client):
     assert [point["rul_q50_cycles"]["mean"] for point in points] == [99.0, 98.0, 97.0]
 
 
+async def test_every_form_of_a_history_is_cut_by_time(client, recorder, clock):
+    recorder.register("E-1")
+    for cycle in range(1, 6):
+        recorder.send(recorder.row("E-1", cycle), recorder.prediction("E-1", cycle))
+        clock.advance(60)
+    for kind in ("telemetry", "predictions"):
+        for since, until, expected in (("12:01:00", "12:03:00", [2, 3]), ("12:03:00", None, [4, 5])):
+            times = {"since": f"2026-11-21T{since}Z"} | ({"until": f"2026-11-21T{until}Z"} if until else {})
+            items = (await read(client, kind, **times)).json()["items"]
+            assert [item["cycle"] for item in items] == expected
+            lines = list(csv.DictReader(io.StringIO((await read(client, f"{kind}.csv", **times)).text)))
+            assert [int(line["cycle"]) for line in lines] == expected
+            points = (await read(client, f"{kind}/buckets", **times)).json()
+            assert [point["first_cycle"] for point in points] == expected
+        (first,) = (await read(client, f"{kind}/buckets", until="2026-11-21T13:01:00+01:00")).json()
+        assert (first["first_cycle"], first["rows"]) == (1, 1)
+
+
 @pytest.mark.usefixtures("life")
 async def test_rows_of_some_channels(client):
     items = (await read(client, "telemetry", channel=["P30", "Nf"])).json()["items"]

@@ -1,6 +1,7 @@
 """What is too old is summed up by day and deleted: nothing is lost from the sums, counted twice, or in the way."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from itertools import count
 from threading import Event
 
@@ -61,10 +62,10 @@ def life(recorder, deliver, day_of_records, clock, store):
 def sums(store):
     """The history of the only engine as so many points."""
 
-    def read(buckets=1, from_cycle=1, to_cycle=10_000):
+    def read(buckets=1, from_cycle=1, to_cycle=10_000, since=None, until=None):
         with store.session() as session:
             installation_id = session.connection().scalar(select(core(Installation).c.id))
-            span = BucketSpan(1, installation_id, from_cycle, to_cycle, buckets)
+            span = BucketSpan(1, installation_id, from_cycle, to_cycle, buckets, since, until)
             return sum_up_telemetry(session, span, ["T24", "P30"]) + sum_up_predictions(session, span)
 
     return read
@@ -100,6 +101,18 @@ def test_old_records_go_and_the_history_as_few_points_stays(store, life, clock, 
     ] == [(first, first + 9, 10) for first in range(51, 201, 10)]
     assert all(row["quantities"]["T24"][0] == 10 for row in days)
     assert prune(store, TWENTY_DAYS, "me", clock) == dict.fromkeys(expected, 0)
+
+
+def test_days_are_found_by_time(store, life, clock, sums):
+    midnight = clock().replace(hour=0, minute=0, second=0)
+    began, ended = midnight - timedelta(days=28), midnight - timedelta(days=3)
+    before = sums(25, since=began, until=ended), sums(29, since=began)
+    assert [len(each) for each in before] == [2 * 25, 2 * 29]
+    prune(store, TWENTY_DAYS, "me", clock)
+    assert_same(sums(25, since=began, until=ended), before[0])
+    assert_same(sums(29, since=began), before[1])
+    (early, _) = sums(until=began)
+    assert (early.first_cycle, early.last_cycle) == (1, before[0][0].first_cycle - 1)
 
 
 def test_each_day_stays_a_point(store, life, clock, sums):
