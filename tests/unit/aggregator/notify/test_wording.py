@@ -1,0 +1,64 @@
+"""What people are told."""
+
+from aggregator.notify.wording import LINES_MAX, message
+
+
+def _told(serial="ESN-1001", action="raised", priority="urgent", **alarm):
+    return {
+        "alarm": {
+            "id": 7,
+            "rule": "rul-critical",
+            "kind": "rul_low",
+            "priority": priority,
+            "engine": serial,
+            "gateway": None,
+            "site": "rotterdam",
+            "cycle": 131,
+            "raised_at": "2026-12-01T11:00:00+00:00",
+            "times_raised": 1,
+        }
+        | alarm,
+        "change": {"at": "2026-12-01T12:00:00+00:00", "who": "the centre", "action": action, "note": "12 cycles left"},
+    }
+
+
+def test_one_alarm_is_told_in_full_with_a_link():
+    title, body = message([_told(times_raised=3)], "https://spoolwatch.example.org")
+    assert title == "urgent: ESN-1001 (rotterdam): few cycles are left"
+    assert body.splitlines() == [
+        "12 cycles left",
+        "",
+        "Engine ESN-1001 at site rotterdam",
+        "Raised at 2026-12-01 12:00 UTC",
+        "Alarm 7 by rule rul-critical, priority urgent",
+        "Seen in cycle 131",
+        "Raised 3 times since 2026-12-01 11:00 UTC",
+        "",
+        "https://spoolwatch.example.org/engines/ESN-1001",
+    ]
+
+
+def test_a_gateway_is_told_of_without_what_only_engines_have():
+    gateway = _told(None, gateway="gw-1", kind="gateway_offline", cycle=None)
+    title, body = message([gateway], None)
+    assert title == "urgent: gw-1 (rotterdam): nothing is heard of it"
+    assert body.splitlines()[2:] == [
+        "Gateway gw-1 at site rotterdam",
+        "Raised at 2026-12-01 12:00 UTC",
+        "Alarm 7 by rule rul-critical, priority urgent",
+    ]
+
+
+def test_many_are_told_as_one_the_most_urgent_first():
+    told = [_told("E-1", priority="low"), _told("E-2"), _told("E-3", "cleared", "high")]
+    title, body = message(told, "https://spoolwatch.example.org")
+    assert title == "3 changes of alarms: 1 urgent, 1 low, 1 other change"
+    assert [line.split(" (rott")[0] for line in body.splitlines()] == [
+        *("- urgent: E-2", "- over: E-3", "- low: E-1", "", "https://spoolwatch.example.org")
+    ]
+
+
+def test_a_flood_is_told_in_part():
+    _, body = message([_told()] * (LINES_MAX + 20), None)
+    assert len(body.splitlines()) == LINES_MAX + 1
+    assert body.endswith("and 20 more")
