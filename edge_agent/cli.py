@@ -13,7 +13,7 @@ import structlog
 
 from edge_agent import checks, doctor, lean, local, status_text
 from edge_agent.enroll_command import add_enroll, run_enroll
-from edge_agent.settings import AgentSettings, data_dir_of, settings_file
+from edge_agent.settings import CONFIG, AgentSettings, data_dir_of, settings_file
 from edge_agent.troubles import Troubles
 from shared import log
 from shared.errors import SettingsError, SpoolwatchError
@@ -22,14 +22,17 @@ from shared.settings import EX_CONFIG, CommandParser, load
 EXAMPLES = """\
 examples:
   spoolwatch-agent enroll https://centre.example.org:8000 --token-file token.txt
-  spoolwatch-agent check --config /etc/spoolwatch/agent.toml
+  spoolwatch-agent check
   spoolwatch-agent run --config /etc/spoolwatch/agent.toml --log-level DEBUG
-  spoolwatch-agent status --config /etc/spoolwatch/agent.toml --json
-  spoolwatch-agent doctor --config /etc/spoolwatch/agent.toml
+  spoolwatch-agent status --json
+  spoolwatch-agent doctor
 
+Without --config, settings are read from /etc/spoolwatch/agent.toml, where there is such a file.
 Every setting can stand in the file, in the environment (SPOOLWATCH_AGENT_BROKER__HOST) or be a flag
 (--broker.host); a flag wins over the environment, the environment over the file.
 """
+
+NOT_ENROLLED = "this gateway is not enrolled: spoolwatch-agent enroll would bring site, gateway, engines and broker"
 
 COMMANDS = {
     "run": "watch the engines until stopped",
@@ -56,22 +59,28 @@ def main(argv: Sequence[str] | None = None) -> None:
         command.take_settings(AgentSettings)
     arguments = parser.parse_args(argv)
     try:
+        if arguments.config is None and CONFIG.exists():
+            arguments.config = CONFIG
         if arguments.command == "enroll":
             print("\n".join(run_enroll(arguments, _data_dir(arguments))))
             return
-        _run(
-            arguments,
-            lambda: load(
-                AgentSettings,
-                arguments.config,
-                arguments=arguments,
-                beneath=settings_file(_data_dir(arguments)),
-            ),
-        )
+        _run(arguments, lambda: _load(arguments))
     except SpoolwatchError as error:
         _give_up([error])
+    except PermissionError as error:
+        _give_up([SpoolwatchError(f"{error.filename}: {error.strerror}; run this as root, or as the agent's user")])
     except BaseExceptionGroup as group:
         _give_up(list(_single(group)))
+
+
+def _load(arguments: argparse.Namespace) -> AgentSettings:
+    enrolled = settings_file(_data_dir(arguments))
+    try:
+        return load(AgentSettings, arguments.config, arguments=arguments, beneath=enrolled)
+    except SettingsError as error:
+        if "\ngateway: Field required" in f"\n{error}" and not enrolled.exists():
+            raise SettingsError(f"{error}\n{NOT_ENROLLED}") from error
+        raise
 
 
 def _data_dir(arguments: argparse.Namespace) -> Path:

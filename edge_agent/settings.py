@@ -20,6 +20,8 @@ from shared.runtimes import Runtime
 from shared.settings import MqttVersion, Name, ProgramSettings, Section, SiteName, Transport, is_loopback
 from shared.tls import Tls
 
+CONFIG = Path("/etc/spoolwatch/agent.toml")
+"""The settings file where none is named."""
 DATA_DIR = Path("/var/lib/spoolwatch-agent")
 ENROLMENT = "enrolment"
 """The folder in the data folder where enrolment keeps what it got."""

@@ -1,5 +1,6 @@
 """The agent's command line, in process for speed; real processes are in tests/e2e."""
 
+import errno
 import json
 import os
 import subprocess
@@ -47,6 +48,28 @@ def test_good_settings_pass_the_check(config, capsys):
     printed = capsys.readouterr().out
     assert "turbofan" in printed
     assert "rows.txt" in printed
+
+
+def test_without_a_file_named_the_settings_are_where_the_package_put_them(config, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "CONFIG", config)
+    cli.main(["check"])
+    assert "rows.txt" in capsys.readouterr().out
+
+
+def test_on_a_box_that_is_not_enrolled_it_is_said_what_enrolment_would_bring(tmp_path, capsys):
+    printed = refused(capsys, "doctor", "--data-dir", str(tmp_path))
+    assert "source: Field required" in printed
+    assert "is not enrolled: spoolwatch-agent enroll" in printed
+
+
+def test_who_may_not_read_the_agents_folder_is_told_who_may(tmp_path, capsys, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(cli, "load", refuse)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["status"])
+    assert f"{tmp_path}: Permission denied; run this as root" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
