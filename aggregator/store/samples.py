@@ -1,19 +1,23 @@
-"""Raw samples that came of commands: kept part by part as they come, in whatever order, and for a week."""
+"""Raw samples that came of commands: kept part by part in whatever order they come, for a week, within a bound."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
+import structlog
 from sqlalchemy import Connection, Select, case, delete, func, insert, select
 from sqlmodel import Session
 
-from aggregator.store.tables import FetchedSamples, core
+from aggregator.store.tables import FetchedSamples, GatewayCommand, core
 from shared.messages import SampleChunk
 
 KEPT = timedelta(days=7)
+KEPT_BYTES = 2**30
+"""Of all commands together; gateways have them still, as long as their rings hold them."""
 
-_fetched = core(FetchedSamples)
+_fetched, _command = core(FetchedSamples), core(GatewayCommand)
+log = structlog.get_logger(__name__)
 _LINES = msgspec.json.Decoder(list[tuple[datetime, int | None, list[float | None]]])
 
 
@@ -49,18 +53,43 @@ def keep_part(connection: Connection, command_id: str, asked: Mapping[str, Any],
     room = asked.get("limit", 0) - here.samples
     if not (is_asked and is_news) or len(chunk.lines) > room or connection.scalar(is_there) is not None:
         return here
+    lines = msgspec.json.encode(chunk.lines)
+    _make_room(connection, command_id, len(lines))
     row = {
         "command_id": command_id,
         "part": chunk.part,
         "samples": len(chunk.lines),
         "channels": chunk.channels,
-        "lines": msgspec.json.encode(chunk.lines),
+        "lines": lines,
         "is_last": chunk.is_last,
         "is_cut": chunk.is_cut,
         "oldest_at": chunk.oldest_at,
     }
     connection.execute(insert(_fetched).values(row))
     return _read(connection, [command_id])[command_id]
+
+
+def _make_room(connection: Connection, command_id: str, needed_bytes: int) -> None:
+    """Give up what came of the commands that were sent first, until there is room; never of this one."""
+    kept_bytes = func.sum(func.length(_fetched.c.lines)).label("kept_bytes")
+    query = (
+        select(_fetched.c.command_id, kept_bytes)
+        .join(_command, _command.c.id == _fetched.c.command_id)
+        .group_by(_fetched.c.command_id, _command.c.issued_at)
+        .order_by(_command.c.issued_at, _fetched.c.command_id)
+    )
+    kept = {one.command_id: int(one.kept_bytes) for one in connection.execute(query)}
+    excess_bytes = sum(kept.values()) + needed_bytes - KEPT_BYTES
+    given_up = []
+    for other, its_bytes in kept.items():
+        if excess_bytes <= 0:
+            break
+        if other != command_id:
+            given_up.append(other)
+            excess_bytes -= its_bytes
+    if given_up:
+        connection.execute(delete(_fetched).where(_fetched.c.command_id.in_(given_up)))
+        log.warning("fetched_samples_given_up", commands=given_up, kept_bytes_max=KEPT_BYTES)
 
 
 def forget_old(connection: Connection, commands: Select[tuple[str]]) -> None:

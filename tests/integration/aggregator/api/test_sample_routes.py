@@ -8,6 +8,7 @@ import pytest
 from aggregator.api.app import create_app
 from aggregator.ingest.intake import arrive
 from aggregator.ingest.status import IngestStatus
+from aggregator.store import samples
 from aggregator.store.commands import KEPT as COMMANDS_KEPT
 from aggregator.store.commands import RECORD_WITHIN, forget_old
 from aggregator.store.commit import commit
@@ -110,6 +111,21 @@ async def test_a_gateway_is_asked_for_samples_and_they_come_in_parts_in_any_orde
     ]
     short = await read(client, f"{path}/samples.csv?fields=cycle")
     assert short.text.splitlines() == ["cycle", "7", "7", '""']
+
+
+async def test_p4_where_there_are_too_many_those_of_the_oldest_command_are_given_up(
+    client, gateway, clock, monkeypatch
+):
+    monkeypatch.setattr(samples, "KEPT_BYTES", 200)  # four samples of some 44 bytes, and not five
+    paths = []
+    for number in range(3):
+        paths.append(await ask(client))
+        gateway.send(1, gateway.line(number, 641.5, 553.0), is_last=number < 2)
+        clock.advance(1)
+    gateway.send(2, gateway.line(3, 641.5, 553.0), gateway.line(4, 641.5, 553.0), is_last=True)
+    told = [(await read(client, path)).json()["samples"] for path in paths]
+    assert [one and one["samples"] for one in told] == [None, 1, 3]
+    assert [len((await read(client, f"{path}/samples.csv")).text.splitlines()) for path in paths] == [1, 2, 4]
 
 
 async def test_where_there_are_none_the_answer_says_since_when_there_are(client, gateway, clock):
