@@ -6,15 +6,20 @@ import hashlib
 import hmac
 import json
 import threading
+from email import message_from_bytes
+from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from aiosmtpd.smtp import SMTP
+from sqlmodel import select
 
 from aggregator.access.sealing import Seal
 from aggregator.fleet.notifying import Wishes
 from aggregator.notify.courier import Courier
 from aggregator.notify.sender import Sender
 from aggregator.store.receivers import NewReceiver, add_receiver
+from aggregator.store.tables import Notification, Receiver
 
 KEY = bytes(range(32))
 SOURCE = "urn:uuid:11111111-1111-4111-8111-111111111111"
@@ -55,11 +60,16 @@ class WebhookReceiver:
         self._server.server_close()
 
 
-def is_signed(headers, body, secret):
-    """As a receiver checks a signature that has read the Standard Webhooks specification."""
-    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    digest = hmac.new(base64.b64decode(secret.removeprefix("whsec_")), signed, hashlib.sha256).digest()
-    return headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
+@pytest.fixture(scope="session")
+def is_signed():
+    """Checks a signature as a receiver does that has read the Standard Webhooks specification."""
+
+    def check(headers, body, secret):
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        digest = hmac.new(base64.b64decode(secret.removeprefix("whsec_")), signed, hashlib.sha256).digest()
+        return headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
+
+    return check
 
 
 @pytest.fixture
@@ -69,9 +79,61 @@ def webhooks():
     receiver.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def dialect(request):
-    return request.param
+class Mailbox:
+    """What a mail server does with what it gets: keeps it, or refuses it."""
+
+    def __init__(self):
+        self.got, self.refuses = [], False
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802 (as aiosmtpd calls it)
+        if self.refuses:
+            return "554 5.7.1 no mail from machines"
+        self.got.append((envelope, message_from_bytes(envelope.content, policy=default)))
+        return "250 taken"
+
+
+@pytest.fixture
+def mailbox():
+    return Mailbox()
+
+
+@pytest.fixture
+async def mail_url(mailbox):
+    """A real SMTP server, as Apprise writes it."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(mailbox, hostname="mail.example.org", loop=loop), "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    yield f"mailto://{host}:{port}?mode=insecure&from=spoolwatch@example.org&to=team@example.org"
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.fixture
+def told(store):
+    """State, failed attempts and error of every notification."""
+
+    def read():
+        with store.session() as session:
+            rows = session.exec(select(Notification).order_by(Notification.id))
+            return [(row.state, row.attempts, row.error) for row in rows]
+
+    return read
+
+
+@pytest.fixture
+def lately(store):
+    """How the only receiver has answered lately."""
+
+    def read():
+        with store.session() as session:
+            return session.exec(select(Receiver)).one()
+
+    return read
+
+
+@pytest.fixture
+def seal_key():
+    return KEY
 
 
 @pytest.fixture

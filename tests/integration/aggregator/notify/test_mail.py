@@ -1,0 +1,39 @@
+"""People are told by Apprise: here by mail, through a real SMTP server."""
+
+import pytest
+
+from aggregator.notify import apprise
+from aggregator.notify.outcome import AddressError
+
+
+async def test_many_alarms_are_one_mail_and_a_mail_that_fails_is_sent_later(
+    mailbox, mail_url, add, send, wear_out, clock, told, lately
+):
+    await add("team", mail_url, "apprise")
+    assert lately().via == "E-Mail"
+    mailbox.refuses = True
+    wear_out("ESN-1001", "ESN-1002")
+    await send()
+    assert [state for state, _, _ in told()] == ["waiting"] * 4
+    assert "no mail from machines" in lately().problem
+    mailbox.refuses = False
+    clock.advance(60)
+    await send()
+    ((envelope, mail),) = mailbox.got
+    assert (envelope.mail_from, envelope.rcpt_tos) == ("spoolwatch@example.org", ["team@example.org"])
+    assert mail["Subject"] == "4 changes of alarms: 2 urgent, 2 medium"
+    text = mail.get_body(("plain",)).get_content()
+    assert "- urgent: ESN-1001 (hamburg): few cycles are left" in text
+    assert "https://spoolwatch.example.org" in text
+    assert {state for state, _, _ in told()} == {"sent"}
+
+
+async def test_what_apprise_does_not_know_is_refused_with_its_reason(add):
+    with pytest.raises(AddressError, match="no service that Apprise knows"):
+        await add("team", "nonsense://x", "apprise")
+
+
+async def test_a_message_that_takes_too_long_is_ended(monkeypatch):
+    monkeypatch.setattr(apprise, "DEADLINE_S", 0.01)
+    outcome = await apprise.send("mailto://127.0.0.1", "title", "body")
+    assert outcome == ("failed", "it took longer than 0.01 s", None)
