@@ -1,6 +1,7 @@
 """Keeps the store in order while it is served: partitions made ahead, old commands forgotten, old records pruned.
 
-Each of several aggregators has such a loop; which one prunes is decided by a lease in the store.
+Lives that have ended are scored anew where predictions have come late. Each of several aggregators has such a loop;
+which one prunes is decided by a lease in the store, and to score twice does no harm.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import structlog
 
 from aggregator.store.commands import forget_old
 from aggregator.store.database import Store
+from aggregator.store.outcomes import score_late
 from aggregator.store.partitions import make_partitions
 from aggregator.store.retention import Retention, prune
 from shared.errors import SpoolwatchError
@@ -49,6 +51,9 @@ class Upkeep:
         try:
             make_partitions(self._store, self._now())
             forget_old(self._store, self._now())
+            scored = score_late(self._store, self._now())
+            if scored:
+                log.info("lives_scored_anew", lives=scored)
             if self._retention.cutoffs(self._now()):
                 prune(self._store, self._retention, self._holder, self._now, self._stop)
         except SpoolwatchError as error:

@@ -117,6 +117,8 @@ async def test_what_changes_is_told_as_lists_show_it(centre, recorder):
         assert [await stream.until("alarm")] == (await centre.client.get("/api/v1/alarms")).json()["items"]
         await centre.client.post("/api/v1/alarms/1/acknowledgement")
         assert (await stream.until("alarm"))["acknowledged_by"] == "anyone"
+        await centre.client.post("/api/v1/work-orders", json={"alarms": [1]})
+        assert [await stream.until("work_order")] == (await centre.client.get("/api/v1/work-orders")).json()["items"]
 
 
 async def test_a_gateway_that_falls_silent_is_told_of(centre, recorder, clock):

@@ -4,6 +4,8 @@ import pytest
 from sqlalchemy import event
 
 from aggregator.api import recent
+from aggregator.fleet.work_orders import Conclusion, Outcome
+from aggregator.store.work_orders import NewWorkOrder, Working, open_work_order
 
 PATHS = (
     "/api/v1/fleet?type=turbofan",
@@ -24,6 +26,9 @@ PATHS = (
     "/api/v1/audit",
     "/api/v1/alarms",
     "/api/v1/alarms?engine=E1",
+    "/api/v1/work-orders",
+    "/api/v1/models/outcomes",
+    "/api/v1/alarm-rules/outcomes",
 )
 STATEMENTS_MAX = 12
 
@@ -46,6 +51,9 @@ def _fly(recorder, engines):
         recorder.send(*(recorder.prediction(f"E{number}", c, q50=10.0) for c in (2, 3, 4)), gateway=f"gw-{number}")
         recorder.status(gateway=f"gw-{number}")
         recorder.garbage(body=f"no {number}".encode(), gateway=f"gw-{number}")
+        store, now = recorder.store, recorder.clock()
+        order = open_work_order(store, NewWorkOrder(f"E{number}", (), {"reason": "noise"}), now)
+        Working(store, now).finish(order, Conclusion(Outcome.FAILED, now, cycle=4))
 
 
 @pytest.fixture(autouse=True)
