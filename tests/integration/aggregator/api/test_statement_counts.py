@@ -26,10 +26,8 @@ PATHS = (
     "/api/v1/audit",
     "/api/v1/alarms",
     "/api/v1/alarms?engine=E1",
-    "/api/v1/work-orders",
-    "/api/v1/models/outcomes",
-    "/api/v1/alarm-rules/outcomes",
 )
+OF_WORK = ("/api/v1/work-orders", "/api/v1/models/outcomes", "/api/v1/alarm-rules/outcomes")
 STATEMENTS_MAX = 12
 
 
@@ -51,9 +49,6 @@ def _fly(recorder, engines):
         recorder.send(*(recorder.prediction(f"E{number}", c, q50=10.0) for c in (2, 3, 4)), gateway=f"gw-{number}")
         recorder.status(gateway=f"gw-{number}")
         recorder.garbage(body=f"no {number}".encode(), gateway=f"gw-{number}")
-        store, now = recorder.store, recorder.clock()
-        order = open_work_order(store, NewWorkOrder(f"E{number}", (), {"reason": "noise"}), now)
-        Working(store, now).finish(order, Conclusion(Outcome.FAILED, now, cycle=4))
 
 
 @pytest.fixture(autouse=True)
@@ -72,5 +67,19 @@ async def test_a_read_takes_as_many_statements_for_many_engines_as_for_few(path,
         statements.clear()
         answer = await client.get(path)
         assert answer.status_code == 200, answer.text
+        counts.append(len(statements))
+    assert counts[0] == counts[1] <= STATEMENTS_MAX
+
+
+async def test_a_read_takes_as_many_statements_for_much_work_as_for_little(client, recorder, statements, clock):
+    counts = []
+    for engines in (range(1, 3), range(3, 9)):
+        _fly(recorder, engines)
+        for number in engines:
+            order = open_work_order(recorder.store, NewWorkOrder(f"E{number}", (), {"reason": "noise"}), clock())
+            Working(recorder.store, clock()).finish(order, Conclusion(Outcome.FAILED, clock(), cycle=4))
+        statements.clear()
+        for path in OF_WORK:
+            assert (await client.get(path)).status_code == 200
         counts.append(len(statements))
     assert counts[0] == counts[1] <= STATEMENTS_MAX
