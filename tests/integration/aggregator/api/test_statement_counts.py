@@ -78,6 +78,7 @@ async def test_a_read_takes_as_many_statements_for_much_work_as_for_little(clien
         for number in engines:
             order = open_work_order(recorder.store, NewWorkOrder(f"E{number}", (), {"reason": "noise"}), clock())
             Working(recorder.store, clock()).finish(order, Conclusion(Outcome.FAILED, clock(), cycle=4))
+        clock.advance(2)
         statements.clear()
         for path in OF_WORK:
             assert (await client.get(path)).status_code == 200
