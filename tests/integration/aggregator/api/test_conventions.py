@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 LISTS = [
     *("engines", "gateways", "quarantine", "installations", "models", "missing", "people", "api-keys", "audit"),
-    *("alarms", "alarm-rules"),
+    *("alarms", "alarm-rules", "receivers", "notifications"),
 ]
 
 
