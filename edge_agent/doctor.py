@@ -15,7 +15,9 @@ import msgspec
 
 from edge_agent import checks, local
 from edge_agent.centre import SKEW_MAX_S, skew_text
-from edge_agent.settings import AgentSettings
+from edge_agent.modbus_settings import ModbusTcpSource
+from edge_agent.opcua_settings import OpcUaSource
+from edge_agent.settings import AgentSettings, MqttSource, TcpSource
 from shared.errors import BundleError, SettingsError, SpoolwatchError
 from shared.tls import Tls
 
@@ -165,16 +167,21 @@ def _agent(view: local.View | SpoolwatchError, now: Callable[[], datetime]) -> I
 
 def _source(settings: AgentSettings) -> Finding:
     try:
-        found = checks.check_source(settings)
+        found = checks.check_source(settings).removeprefix("source").strip()
     except SettingsError as error:
         return _bad("source", str(error), "set it right in the section [source]")
-    host, port = getattr(settings.source, "host", None), getattr(settings.source, "port", None)
-    if host is not None and port is not None:
-        try:
-            socket.create_connection((host, port), TIMEOUT_S).close()
-        except OSError as error:
-            remedy = "is the hardware on, its address right, a firewall between?"
-            return _bad("source", f"{host}:{port} does not answer: {error}", remedy)
+    match settings.source:
+        case MqttSource(host=host, port=port) | TcpSource(host=host, port=port) | ModbusTcpSource(host=host, port=port):
+            address = host, port
+        case OpcUaSource() as opcua:
+            address = opcua.address
+        case _:
+            return _good("source", found)
+    try:
+        socket.create_connection(address, TIMEOUT_S).close()
+    except OSError as error:
+        remedy = "is the hardware on, its address right, a firewall between?"
+        return _bad("source", f"{address[0]}:{address[1]} does not answer: {error}", remedy)
     return _good("source", found)
 
 

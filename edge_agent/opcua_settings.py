@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from shared.settings import Section, is_loopback
 
 OPCUA_MISSING = "the OPC UA library is not installed: pip install 'spoolwatch[opcua]'"
+USUAL_PORT = 4840
 SecurityPolicy = Literal["none", "Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"]
 
 
@@ -76,6 +77,12 @@ class OpcUaSource(Section):
         if self.username is not None and not (self.is_secure or loopback):
             raise ValueError("username: a password travels only under a security policy")
         return self
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and TCP port of the server."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or USUAL_PORT
 
     @property
     def is_secure(self) -> bool:

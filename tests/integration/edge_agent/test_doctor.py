@@ -40,6 +40,13 @@ def serving(handler):
         thread.join()
 
 
+OPCUA = {
+    "kind": "opcua",
+    "url": "opc.tcp://127.0.0.1:1/plc",
+    "nodes": {"cycle": "ns=2;s=cycle", "channels": {"T24": "ns=2;s=T24"}},
+}
+
+
 @pytest.fixture
 def examine(tmp_path, mosquitto):
     """What the doctor finds, by topic, with settings of which some are changed."""
@@ -70,6 +77,7 @@ def test_where_all_is_well_only_what_was_not_done_yet_is_doubtful(examine):
     assert {topic for topic, finding in findings.items() if finding.verdict != "good"} == {"agent"}
     assert "no agent has run" in findings["agent"].found
     assert "gw-1" not in str(findings["session"].remedy)
+    assert findings["source"].found.startswith("file ")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +86,7 @@ def test_where_all_is_well_only_what_was_not_done_yet_is_doubtful(examine):
         ({"model": "nothing"}, {"model"}, "nothing"),
         ({"source": {"kind": "file", "path": "/nowhere"}}, {"source"}, "/nowhere"),
         ({"source": {"kind": "mqtt", "topic": "rows", "port": 1}}, {"source"}, "127.0.0.1:1"),
+        ({"source": OPCUA}, {"source"}, "127.0.0.1:1"),
         ({"broker": {"host": "no-such-host.invalid"}}, {"name"}, "no-such-host.invalid"),
         ({"broker": {"port": 1}}, {"network"}, "port 1"),
         ({"outbox": {"disk_reserve_bytes": 10**16}}, {"disk"}, "free"),
