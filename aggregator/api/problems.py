@@ -23,6 +23,7 @@ from aggregator.api.selection import describe_selection
 from aggregator.store.alarm_actions import NoSuchAlarmError
 from aggregator.store.alarm_rules import NoSuchRuleError
 from aggregator.store.installations import NoSuchInstallationError
+from aggregator.store.overhauls import NoSuchOverhaulError
 from aggregator.store.receivers import NoSuchReceiverError
 from aggregator.store.registry import NoSuchEngineError, NotAtSiteError
 from aggregator.store.versions import ChangedError
@@ -66,6 +67,7 @@ def edit_problem(error: SpoolwatchError) -> HTTPException | RequestValidationErr
         case (
             NoSuchEngineError()
             | NoSuchInstallationError()
+            | NoSuchOverhaulError()
             | NoSuchAlarmError()
             | NoSuchRuleError()
             | NoSuchReceiverError()

@@ -10,8 +10,7 @@ from aggregator.store.installations import CLOCK_LEEWAY, amend_within, end, inst
 from aggregator.store.overhauls import NewOverhaul, enter_overhaul, take_back_overhaul
 from aggregator.store.registry import RegistryError, key_of
 from aggregator.store.tables import Engine, Installation, WorkOrder
-
-REMOVAL, OVERHAUL = "removal", "overhaul"
+from aggregator.store.tables.work import OVERHAUL, REMOVAL
 
 
 class Concluding:

@@ -12,7 +12,12 @@ from aggregator.store.database import Store
 from aggregator.store.desired import mark_stale
 from aggregator.store.installations import CLOCK_LEEWAY, installation_at, last_cycle_at
 from aggregator.store.registry import RegistryError, key_of, lock_engine, shown
-from aggregator.store.tables import Engine, Installation, Overhaul
+from aggregator.store.tables import Engine, Installation, Overhaul, WorkOrder
+from aggregator.store.tables.work import OVERHAUL
+
+
+class NoSuchOverhaulError(RegistryError):
+    """An engine has no overhaul of that number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,31 @@ def take_back_overhaul(session: Session, engine: Engine, at: datetime, now: date
     session.delete(one)
     session.flush()
     mark_stale(session, engine_ids=[key_of(engine.id)])
+
+
+def undo_overhaul(store: Store, serial: str, epoch: int, now: datetime, *, by: Caller = THIS_MACHINE) -> None:
+    """Take back an overhaul that somebody entered by mistake, by the number that it has among those of the engine.
+
+    Raises:
+        NoSuchEngineError: the engine is not registered, or elsewhere than where whoever asks is a technician.
+        NoSuchOverhaulError: the engine has none of this number.
+        RegistryError: it is not the last one, or the outcome of a work order.
+    """
+    with store.session(writes=True) as session:
+        engine = lock_engine(session, serial, by, Role.TECHNICIAN)
+        one = session.exec(
+            select(Overhaul).where(Overhaul.engine_id == engine.id, Overhaul.epoch == epoch)
+        ).one_or_none()
+        if one is None:
+            raise NoSuchOverhaulError(f"engine {serial} has no overhaul {epoch}")
+        by_order = select(WorkOrder.id).where(
+            WorkOrder.engine_id == engine.id, WorkOrder.has_set == OVERHAUL, WorkOrder.ended_at == one.at
+        )
+        order_id = session.exec(by_order).first()
+        if order_id is not None:
+            raise RegistryError(f"that overhaul is the outcome of work order {order_id}: correct the outcome")
+        take_back_overhaul(session, engine, one.at, now, by=by)
+        session.commit()
 
 
 def list_overhauls(session: Session, sites: Sites, serial: str) -> Sequence[Overhaul]:

@@ -1,8 +1,8 @@
-"""Overhauls: enter and list them."""
+"""Overhauls: enter and list them, and take back what was entered by mistake."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from aggregator.access.roles import Role
 from aggregator.api.deps import CentreDep, NowDep, Serial, SessionDep, TechnicianDep, VisibleSites
@@ -40,3 +40,22 @@ def enter(serial: Serial, wanted: NewOverhaul, caller: TechnicianDep, centre: Ce
         raise edit_problem(error) from error
     with centre.store.session() as session:
         return Overhaul.of(overhauls.list_overhauls(session, caller.sites(Role.TECHNICIAN), serial)[0])
+
+
+@router.delete("/{epoch}", summary="Take back an overhaul", status_code=204, responses=problems(404, 409, 422))
+def undo(
+    serial: Serial,
+    epoch: Annotated[int, Path(ge=1, le=2**31 - 1, description="Which one, as the list counts them.")],
+    caller: TechnicianDep,
+    centre: CentreDep,
+    now: NowDep,
+) -> None:
+    """Take back the last overhaul (409 of any other), because it was entered by mistake: the age is what it was.
+
+    A gateway that has begun anew by it predicts with wide intervals until it has seen enough rows. What is the outcome
+    of a work order is corrected there (409).
+    """
+    try:
+        overhauls.undo_overhaul(centre.store, serial, epoch, now, by=caller)
+    except SpoolwatchError as error:
+        raise edit_problem(error) from error

@@ -8,6 +8,7 @@ from sqlmodel import Field
 
 from aggregator.store.tables.base import BigInt, Changing, Table, UtcDateTime
 
+REMOVAL, OVERHAUL = "removal", "overhaul"
 _OPEN = text("closed_at IS NULL")
 
 
@@ -65,8 +66,9 @@ class WorkOrderChange(Table, table=True):
 class EndedLife(Table, table=True):
     """A life of an engine whose end is known, by the work order whose outcome ended it.
 
-    ``is_failure`` is false of one that ended by maintenance: how long it would have lasted, nobody knows. ``alarms``
-    has, by rule, how many cycles (null where nobody knows) and days before the end its alarm was first raised.
+    ``is_failure`` is false of one that ended by maintenance: how long it would have lasted, nobody knows. ``stretches``
+    says what it was scored over, and ``alarms``, by rule, how many cycles (null where nobody knows) and days before the
+    end its alarm was first raised.
     """
 
     __tablename__ = "ended_life"
@@ -75,6 +77,7 @@ class EndedLife(Table, table=True):
     engine_id: int = Field(foreign_key="engine.id", index=True)
     is_failure: bool
     ended_at: datetime = Field(sa_type=UtcDateTime)
+    stretches: list[tuple[str, int, int | None, int]] = Field(sa_type=JSON)
     cycles: int
     predictions: int
     alarms: dict[str, tuple[int | None, float]] = Field(sa_type=JSON)

@@ -44,6 +44,29 @@ async def test_an_overhaul_that_cannot_be_is_refused_with_its_reason(client, ser
     assert reason is None or reason in answer.json()["detail"]
 
 
+async def test_the_last_overhaul_is_taken_back(client):
+    before = (await client.get("/api/v1/engines/E-1")).json()
+    for body in ({"after_cycle": 1, "at": "2026-11-21T13:30:00Z"}, {"after_cycle": 2}):
+        assert (await client.post(PATH, json=body)).status_code == 201
+    first = await client.delete(f"{PATH}/1")
+    assert (first.status_code, "is not its last one" in first.json()["detail"]) == (409, True)
+    for epoch in (2, 1):
+        assert (await client.delete(f"{PATH}/{epoch}")).status_code == 204
+    gone = await client.delete(f"{PATH}/1")
+    assert (gone.status_code, gone.json()["detail"]) == (404, "engine E-1 has no overhaul 1")
+    assert (await client.get("/api/v1/engines/E-1")).json() == before
+    audit = (await client.get("/api/v1/audit")).json()["items"]
+    assert [one["action"] for one in audit][:2] == ["engine.overhaul_undone"] * 2
+
+
+async def test_an_overhaul_that_is_the_outcome_of_a_work_order_is_corrected_there(client):
+    order = (await client.post("/api/v1/work-orders", json={"engine": "E-1", "reason": "it is old"})).json()
+    outcome = f"/api/v1/work-orders/{order['id']}/outcome"
+    assert (await client.post(outcome, json={"outcome": "overhauled"})).status_code == 200
+    refused = await client.delete(f"{PATH}/1")
+    assert (refused.status_code, f"work order {order['id']}" in refused.json()["detail"]) == (409, True)
+
+
 async def test_an_engine_is_registered_with_its_age(client):
     wanted = {"serial": "E-2", "site": "hamburg", "gateway": "gw-1", "position": "2", "installation_cycle": 412}
     made = await client.post("/api/v1/engines", json=wanted)
