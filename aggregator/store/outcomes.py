@@ -46,7 +46,7 @@ class _Life:
 
     order: WorkOrder
     boundary: Boundary | None
-    stretches: Sequence[Stretch]
+    stretches: list[Stretch]
     is_open: bool
 
 
@@ -69,14 +69,14 @@ def score_lives(session: Session, engine_id: int, since: datetime, now: datetime
 
 
 def score_late(store: Store, now: datetime) -> int:
-    """Score those lives anew of which predictions have come late; returns how many."""
+    """Score those lives anew of which predictions have come late, or stays been corrected; returns how many."""
     with store.session() as session:
         recent = select(EndedLife.engine_id).join(WorkOrder, col(WorkOrder.id) == EndedLife.work_order_id)
         engines = session.exec(recent.where(col(WorkOrder.closed_at) >= now - LATE).distinct()).all()
     scored = 0
     for engine_id in sorted(engines):
         with store.session() as session:
-            late = [key_of(life.order.id) for life in _lives(session, engine_id) if _has_grown(session, life)]
+            late = [key_of(life.order.id) for life in _lives(session, engine_id) if _is_other(session, life)]
         if late:
             with store.session(writes=True) as session:
                 for life in list(_lives(session, engine_id)):
@@ -156,6 +156,7 @@ def _score(session: Session, life: _Life, now: datetime) -> None:
             engine_id=order.engine_id,
             is_failure=is_failure,
             ended_at=_ended_at(order),
+            stretches=life.stretches,
             cycles=max(0, life.stretches[0].ends_at - life.stretches[0].after_cycle) if life.stretches else 0,
             predictions=len(told.model_ids),
             alarms=_alarms(session, life, told),
@@ -236,10 +237,15 @@ def _within(query: Select[Any], engine_id: int, stretch: Stretch) -> Select[Any]
     return query if stretch.until_cycle is None else query.where(cycle <= stretch.until_cycle)
 
 
-def _has_grown(session: Session, life: _Life) -> bool:
+def _is_other(session: Session, life: _Life) -> bool:
+    """Whether a life is another one than was scored. That there are fewer predictions says that some were pruned."""
     known = session.get(EndedLife, key_of(life.order.id))
+    if known is None or life.is_open:
+        return False
+    if [tuple(one) for one in known.stretches] != life.stretches:
+        return True
     counted = (_within(core_select(func.count()), life.order.engine_id, stretch) for stretch in life.stretches)
-    return known is not None and sum(session.connection().scalar(one) or 0 for one in counted) > known.predictions
+    return sum(session.connection().scalar(one) or 0 for one in counted) > known.predictions
 
 
 def _forget(session: Session, work_order_id: int) -> None:

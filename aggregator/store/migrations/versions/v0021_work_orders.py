@@ -74,6 +74,7 @@ def _create_scores() -> None:
         sa.Column("engine_id", sa.Integer(), nullable=False),
         sa.Column("is_failure", sa.Boolean(), nullable=False),
         sa.Column("ended_at", AT, nullable=False),
+        sa.Column("stretches", sa.JSON(), nullable=False),
         sa.Column("cycles", sa.Integer(), nullable=False),
         sa.Column("predictions", sa.Integer(), nullable=False),
         sa.Column("alarms", sa.JSON(), nullable=False),

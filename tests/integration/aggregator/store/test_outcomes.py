@@ -161,6 +161,20 @@ def test_predictions_that_come_late_are_counted_in_for_a_quarter(store, recorder
     assert score["sums"]["predictions"] == 9
 
 
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+def test_a_life_is_scored_anew_once_somebody_tells_what_it_was(store, recorder, fly, conclude, clock, rows):
+    recorder.register("E1")
+    fly("E1", range(1, 11), lambda _: 30.0)
+    overhauled_at = clock()
+    fly("E1", range(11, 21), lambda _: 30.0)
+    conclude("E1", "failed", cycle=20)
+    assert [life["cycles"] for life in rows(EndedLife)] == [20]
+    overhaul(store, NewOverhaul("E1", overhauled_at), clock())
+    assert [score_late(store, clock()) for _ in range(2)] == [1, 0]
+    (life,) = rows(EndedLife)
+    assert (life["cycles"], life["predictions"]) == (10, 10)
+
+
 def test_how_long_before_the_end_alarms_were_raised_and_models_would_have(recorder, fly, conclude, store, told, clock):
     recorder.register("E1")
     fly("E1", range(1, 61), lambda cycle: 60.0 - cycle + 10)  # q05 is 20 below
