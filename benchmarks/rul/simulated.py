@@ -57,6 +57,7 @@ from shared.interval import calibrate
 from shared.manifest import HEADS
 from shared.messages import RulCycles
 from shared.predictor import Network
+from shared.scoring import phm08_score
 from simulators.engine_model import frozen_constants
 
 RUNTIME = "tflite-runtime"
@@ -168,7 +169,7 @@ def constant(judged: Judged) -> Table:
         found[name] = {
             "rul_cycles": round(float(label.mean()), 4),
             "rmse": round(float(error.std()), 4),
-            "score_mean": round(float(figures.score(error).mean()), 4),
+            "score_mean": round(float(phm08_score(error).mean()), 4),
         }
     return found
 

@@ -8,7 +8,6 @@ import pytest
 from benchmarks.rul import simulated
 from benchmarks.rul.simulated import Judged
 from models import predictions
-from models.figures import score
 from models.reading import Life
 from models.training import recipe
 from models.training.folds import CUTS_PER_ENGINE, cut_rows
@@ -17,6 +16,7 @@ from shared.bundle import Bundle, find_bundle, read_bundle
 from shared.cmapss import CHANNELS, SUBSETS
 from shared.manifest import Calibration
 from shared.predictor import Predictor
+from shared.scoring import phm08_score
 from simulators.engine_model import frozen_constants
 
 ENGINES = 4
@@ -87,7 +87,7 @@ def test_no_constant_has_a_smaller_error_than_the_constant():
     found = simulated.constant(Judged(np.repeat("FD001", len(truth)), truth, [None] * len(truth)))["FD001"]
     label = np.minimum(truth, 125)
     assert found["rmse"] == pytest.approx(min(np.sqrt(np.mean((label - k) ** 2)) for k in range(126)), abs=0.01)
-    assert found["score_mean"] == pytest.approx(np.mean(score(found["rul_cycles"] - label)), abs=0.01)
+    assert found["score_mean"] == pytest.approx(np.mean(phm08_score(found["rul_cycles"] - label)), abs=0.01)
 
 
 def test_the_released_card_tells_the_figures_of_its_manifest_and_larger_ones_with_the_age_unknown(released):
