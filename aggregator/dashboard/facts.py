@@ -1,6 +1,6 @@
 """Texts that pages show of one thing, and that change while it is looked at."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
 
@@ -37,6 +37,25 @@ class Terms:
         """Show other texts to the same terms."""
         for term, text in terms.items():
             self._texts[term].set_content(_spelt(text))
+
+
+class Entries:
+    """A panel with a list of entries, each in HTML; a note below its title, or what it says where it has none."""
+
+    def __init__(self, title: str, none: str) -> None:
+        self._none = none
+        self._shown: Sequence[str] = ()
+        with ui.element("section").classes("sw-panel"):
+            TextElement(tag="h2", text=title)
+            self._note = TextElement(tag="small", text=none)
+            self._list = ui.html("", sanitize=False, tag="ul").classes("sw-entries")
+
+    def show(self, entries: Sequence[str], note: str = "") -> None:
+        """Show other entries; whatever comes from outside is escaped in them already."""
+        self._note.set_text(note if entries or note else self._none)
+        if entries != self._shown:
+            self._shown = entries
+            self._list.set_content("".join(f"<li>{entry}</li>" for entry in entries))
 
 
 def local_time(at: datetime) -> str:

@@ -38,8 +38,9 @@ LOGO = """
 </svg>
 """
 
-# Spells what `facts.local_time` has written.
+# Spells what `facts.local_time` has written; NiceGUI says no language.
 LOCAL_TIMES = """<script>
+document.documentElement.lang = "en";
 customElements.define("sw-time", class extends HTMLElement {
   connectedCallback() {
     const at = new Date(this.getAttribute("at"));
@@ -123,7 +124,7 @@ def frame(visitor: Caller | None = None) -> Iterator[None]:
     with ui.element("header").classes("sw-top"):
         ui.html(f'<a class="sw-brand" href="/">{LOGO}<span>Spoolwatch</span></a>', sanitize=False)
         ui.html(f"<nav>{_ways(visitor)}{_way_out(visitor)}</nav>", sanitize=False)
-    with ui.element("main").classes("sw-page"):
+    with ui.element("div").classes("sw-page"):
         yield
 
 

@@ -17,6 +17,7 @@ from aggregator.dashboard.alarm_page import show_alarm
 from aggregator.dashboard.alarms_page import AlarmListing
 from aggregator.dashboard.audit_page import AuditListing
 from aggregator.dashboard.engine_page import show_engine
+from aggregator.dashboard.engine_state import EngineReader
 from aggregator.dashboard.fleet_page import FleetListing
 from aggregator.dashboard.frame import Source, frame, notice
 from aggregator.dashboard.gateways_page import GatewayListing
@@ -65,6 +66,7 @@ def mount(app: FastAPI, store_flag: str) -> None:
     recent: RecentAnswers[Any] = RecentAnswers(QUESTIONS_KEPT)
     source = partial(Source, centre, store_flag, recent)
 
+    reader = EngineReader(centre.thresholds)
     _list_at("/", "Fleet", FleetListing(centre.thresholds), source)
     _list_at("/alarms", "Alarms", AlarmListing(), source)
     _list_at("/gateways", "Gateways", GatewayListing(), source)
@@ -72,7 +74,7 @@ def mount(app: FastAPI, store_flag: str) -> None:
 
     @ui.page("/engines/{serial}")
     async def engine(serial: str, request: Request) -> None:
-        await show_engine(source(request), serial)
+        await show_engine(source(request), reader, serial)
 
     @ui.page("/alarms/{alarm_id}")
     async def alarm(alarm_id: str, request: Request) -> None:

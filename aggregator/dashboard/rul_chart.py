@@ -1,10 +1,11 @@
 """The RUL curve as ECharts options: median and 90 % interval over the cycles, on the health bands."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aggregator.fleet.bands import THRESHOLDS, Thresholds
 from aggregator.fleet.rul import Rul
+from aggregator.store.reads.alarms import AlarmRow
 
 ACCENT, GREY = "#3b82f6", "#8491a3"
 CRITICAL, WARNING = "rgba(214, 51, 90, 0.13)", "rgba(230, 159, 0, 0.13)"
@@ -27,7 +28,31 @@ def _point(cycle: int, rul: Rul) -> list[float]:
     return [cycle, q05, q50, q95, round(q95 - q05, 1), rul.cap]
 
 
-def options(source: list[list[float]], thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
+def marks(alarms: Iterable[AlarmRow]) -> list[dict[str, Any]]:
+    """A line across the chart at each cycle at which an alarm was raised."""
+    raised = {row.alarm.cycle: row.alarm for row in alarms if row.alarm.cycle is not None}
+    return [{"xAxis": cycle, "name": alarm.rule} for cycle, alarm in sorted(raised.items())]
+
+
+def update(source: list[list[float]], alarm_marks: list[dict[str, Any]]) -> dict[str, Any]:
+    """What changes of a chart that is drawn already."""
+    return {"dataset": {"source": source}, "series": [{}, {}, {"markLine": _mark_line(alarm_marks)}]}
+
+
+def _mark_line(alarm_marks: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "silent": True,
+        "animation": False,
+        "symbol": ["none", "none"],
+        "data": alarm_marks,
+        "label": {"formatter": "⚑ {b}", "color": GREY, "fontSize": 11, "rotate": 0, "position": "end"},
+        "lineStyle": {"color": GREY, "type": "dashed"},
+    }
+
+
+def options(
+    source: list[list[float]], thresholds: Thresholds = THRESHOLDS, alarm_marks: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
     """The whole chart for these points."""
     cap = source[-1][-1] if source else 125.0
     line = {"type": "line", "showSymbol": False, "animation": False, "silent": True}
@@ -59,6 +84,7 @@ def options(source: list[list[float]], thresholds: Thresholds = THRESHOLDS) -> d
                 "encode": {"x": 0, "y": 2},
                 "lineStyle": {"color": ACCENT, "width": 2.5},
                 "itemStyle": {"color": ACCENT},
+                "markLine": _mark_line(list(alarm_marks)),
                 "markArea": {
                     "silent": True,
                     "data": [

@@ -45,10 +45,3 @@ class EngineWhy(BaseModel):
     present: RowSpan | None = Field(description="The latest rows.")
     channels: list[ChannelMovement]
     unknown: str | None = Field(description="Why nothing can be told; null where something can.")
-
-    @classmethod
-    def nothing(cls, reason: str, installation_id: str | None = None, model: ModelReference | None = None) -> Self:
-        """Say why nothing can be told."""
-        return cls(
-            installation_id=installation_id, model=model, baseline=None, present=None, channels=[], unknown=reason
-        )
