@@ -25,6 +25,11 @@ class Page(BaseModel, Generic[Item]):
         description="The `cursor` of the next page, also in the Link header; null on the last page."
     )
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """A page of some items is described as a page is, unless it has a description of its own."""
+        cls.__doc__ = cls.__doc__ or Page.__doc__
+
 
 class PageQuery(FieldsQuery[Item], Generic[Item]):
     """What every list takes, of its items: ``PageQuery[Engine]``."""

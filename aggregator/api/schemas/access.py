@@ -148,7 +148,7 @@ class NewApiKey(BaseModel):
     purpose: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", examples=["planner export"])
     role: Role
     sites: list[GrantSite] = Field(min_length=1, max_length=100)
-    expires_in_days: int = Field(strict=True, ge=1, le=366)
+    expires_in_days: int = Field(strict=True, ge=1, le=366, description="For how many days it is good.")
 
     @property
     def grants(self) -> tuple[AccessGrant, ...]:
@@ -190,7 +190,7 @@ class MadeApiKey(ApiKey):
 class AuditEntry(BaseModel):
     """One change or failed login."""
 
-    id: int
+    id: int = Field(description="Counts up with each entry.")
     at: datetime
     who: str = Field(examples=["person anna", "key 1f2e3d4c", "nobody", "root on this machine"])
     address: str | None = Field(description="Where it came from; null for commands on the centre's own machine.")

@@ -54,7 +54,7 @@ class NewRule(RuleContent):
 class AlarmRule(BaseModel):
     """A rule by which alarms are raised."""
 
-    id: int
+    id: int = Field(description="Names it for good.")
     name: RuleName
     site: Name | None = Field(description=_SITE)
     type: str | None = Field(description=_TYPE)
@@ -105,7 +105,7 @@ class WouldBe(BaseModel):
     engine: Name
     site: Name
     raised_at: datetime = Field(description="When the centre received the record that would have raised it.")
-    cycle: int
+    cycle: int = Field(description="Of that record, as its source counts.")
     reason: str
     cleared_at: datetime | None = Field(description="Null where it would be active still.")
 

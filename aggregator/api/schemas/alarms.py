@@ -25,7 +25,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 class Alarm(BaseModel):
     """An alarm of an engine or of a gateway."""
 
-    id: int
+    id: int = Field(description="Names it for good; later alarms have higher ones.")
     rule: RuleName
     kind: Kind
     priority: Priority = Field(description="How soon somebody should act; in the words of ISA-18.2.")
@@ -128,11 +128,11 @@ class AlarmFilterQuery(BaseModel):
 
     state: State | Literal["open"] | None = Field(default=None, description="`open`: whatever is not closed.")
     priority: Priority | None = None
-    kind: Kind | None = None
+    kind: Kind | None = Field(default=None, description="The kind of condition of their rule.")
     site: Name | None = None
     engine: Name | None = Field(default=None, description="Alarms of this engine, by its serial.")
     gateway: Name | None = Field(default=None, description="Alarms of this gateway itself, not of its engines.")
-    acknowledged: bool | None = None
+    acknowledged: bool | None = Field(default=None, description="Whether somebody has said that they have seen it.")
     shelved: bool | None = Field(default=None, description="Whether it is put aside at this moment.")
 
 

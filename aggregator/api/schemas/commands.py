@@ -69,7 +69,7 @@ NewCommand = Annotated[Resend | RestartSource | FetchSamples, Field(discriminato
 class CommandSamples(BaseModel):
     """How many of the raw samples that were asked for have come; the samples are at `…/commands/{id}/samples.csv`."""
 
-    samples: int
+    samples: int = Field(description="How many are here.")
     is_whole: bool = Field(description="Whether all have come that the gateway sends; a lost part comes only if asked.")
     is_cut: bool | None = Field(description="Whether there are more than `limit`; null while that is not known.")
     oldest_at: datetime | None = Field(
@@ -90,10 +90,12 @@ class Command(BaseModel):
     action: str = Field(examples=["resend", "restart_source", "fetch_samples", "predict"])
     engine: str | None = Field(description="The engine that it is about, where it is about one.")
     stream_id: str | None = None
-    ranges: list[tuple[int, int]] | None = None
+    ranges: list[tuple[int, int]] | None = Field(
+        default=None, description="What was to be sent again: first and last seq."
+    )
     since: datetime | None = None
     until: datetime | None = None
-    limit: int | None = None
+    limit: int | None = Field(default=None, description="How many samples at most.")
     issued_at: datetime
     expires_at: datetime = Field(description="Until when the gateway may begin with it.")
     state: State = Field(description="`expired`: the gateway did not answer in time; a late answer counts still.")

@@ -19,7 +19,7 @@ CYCLES_PER_DAY_MAX = 100_000
 class Utilisation(BaseModel):
     """How many cycles an engine flies per day."""
 
-    cycles_per_day: float = Field(gt=0, examples=[4.6])
+    cycles_per_day: float = Field(gt=0, examples=[4.6], description="On average, also over days without a flight.")
     source: Literal["measured", "entered"] = Field(
         description="`measured`: over its latest 28 days with rows; `entered`: by a person, which goes before."
     )
@@ -97,16 +97,16 @@ def due_shown(row: EngineRow, judged: Judgement, lead_time: timedelta, now: date
 class DueCounts(BaseModel):
     """How many engines of those asked for; the three add up to all but the retired ones."""
 
-    due: int
-    not_due: int
-    undetermined: int
+    due: int = Field(description="Engines that are due before the date.")
+    not_due: int = Field(description="Engines that last beyond it.")
+    undetermined: int = Field(description="Engines of which nobody can tell.")
 
 
 class DuePage(Page[EngineDue]):
     """Part of the engines that are due, the earliest first."""
 
-    before: datetime
-    confidence: float
+    before: datetime = Field(description="When the day that was asked for begins.")
+    confidence: float = Field(description="The probability that was asked with.")
     counts: DueCounts
 
 
@@ -128,4 +128,4 @@ class DueQuery(PageQuery[EngineDue]):
         default="due", description="`undetermined`: instead of those that are due, those of which nobody can tell."
     )
     site: Name | None = None
-    type: str | None = Field(default=None, max_length=64)
+    type: str | None = Field(default=None, max_length=64, description="The kind of engine.", examples=["turbofan"])

@@ -74,9 +74,9 @@ class ChannelSummary(BaseModel):
     """One channel over an engine's latest rows, in the channel's unit."""
 
     count: int = Field(description="How many rows had a value.")
-    mean: float
-    min: float
-    max: float
+    mean: float = Field(description="Of those.")
+    min: float = Field(description="The lowest of those.")
+    max: float = Field(description="The highest of those.")
     std: float | None = Field(description="The sample standard deviation; null for a single value.")
 
 
@@ -159,8 +159,8 @@ class EngineQuery(PageQuery[Engine]):
     """Which engines are wanted, and in what order."""
 
     site: Name | None = None
-    status: EngineStatus | None = None
-    type: str | None = Field(default=None, max_length=64, examples=["turbofan"])
+    status: EngineStatus | None = Field(default=None, description="As people have entered it.")
+    type: str | None = Field(default=None, max_length=64, description="The kind of engine.", examples=["turbofan"])
     model: str | None = Field(
         default=None,
         max_length=200,

@@ -69,7 +69,7 @@ class GatewayBroker(BaseModel):
     """Where a gateway finds the broker."""
 
     host: str
-    port: int
+    port: int = Field(description="Of TCP.")
     transport: Transport
     path: str = Field(description="Of the URL, with websockets.")
 

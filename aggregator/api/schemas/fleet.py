@@ -15,14 +15,14 @@ class FleetCounts(BaseModel):
     """How many engines; the four bands add up to the total, and so do the four link states beside them."""
 
     total: int = Field(description="All engines but the retired ones.")
-    critical: int
-    warning: int
-    healthy: int
+    critical: int = Field(description="By the band's stated quantile, as `thresholds` say.")
+    warning: int = Field(description="The same.")
+    healthy: int = Field(description="The same.")
     unknown: int = Field(description="Those without a prediction.")
-    online: int
+    online: int = Field(description="Those that are heard from.")
     stale: int = Field(description="Those whose gateway said that it is online, but is silent.")
-    offline: int
-    never_seen: int
+    offline: int = Field(description="Those whose gateway was stopped or lost its line.")
+    never_seen: int = Field(description="Those that hang nowhere, or whose gateway was never heard from.")
 
 
 class FleetAverage(BaseModel):
@@ -85,4 +85,4 @@ class FleetQuery(FieldsQuery[Fleet]):
     """Which engines are counted."""
 
     site: Name | None = None
-    type: str | None = Field(default=None, max_length=64, examples=["turbofan"])
+    type: str | None = Field(default=None, max_length=64, description="The kind of engine.", examples=["turbofan"])

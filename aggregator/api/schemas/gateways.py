@@ -29,7 +29,7 @@ class GatewayStatus(BaseModel):
     dropped_records: int = Field(description="Records that it had to drop, by its policy.")
     parked_records: int = Field(description="Records that get no answer even alone, and are tried seldom.")
     outbox_used_bytes: int = Field(description="What of its outbox cannot be given up without a loss.")
-    outbox_capacity_bytes: int
+    outbox_capacity_bytes: int = Field(description="How large its outbox may become.")
     outbox_hours_left: float | None = Field(
         description="For how many hours its outbox does without the centre, at the present rate; null without rows."
     )

@@ -15,9 +15,9 @@ class Live(BaseModel):
 class IngestCounts(BaseModel):
     """What ingest has done since this process started."""
 
-    committed_records: int
+    committed_records: int = Field(description="Records that were new.")
     duplicate_records: int = Field(description="Records that were in the store already; to send again is normal.")
-    quarantined_records: int
+    quarantined_records: int = Field(description="Records that were refused and set aside.")
     given_up_messages: int = Field(
         description="Quarantined ones that were given up, because the quarantine is bounded."
     )

@@ -64,7 +64,7 @@ class ModelReference(BaseModel):
 class PredictionWindow(BaseModel):
     """The rows that a prediction rests on."""
 
-    first_cycle: int
+    first_cycle: int = Field(description="As the model counts: by the engine's age, where that is known.")
     last_cycle: int = Field(description="Inclusive.")
     rows: int = Field(description="How many rows of that range were present.")
 
@@ -123,7 +123,7 @@ class PredictionRecord(BaseModel):
 class TelemetryRow(BaseModel):
     """One cycle row: every channel of one instant."""
 
-    cycle: int
+    cycle: int = Field(description="As its source counts.")
     installation_id: str
     observed_at: datetime = Field(description="When it was taken, by the gateway's clock.")
     received_at: datetime = Field(description="When the centre received it.")
@@ -147,15 +147,15 @@ class TelemetryRow(BaseModel):
 class Extent(BaseModel):
     """One quantity over the rows of a bucket; null where none of them has it."""
 
-    min: float
-    max: float
-    mean: float
+    min: float = Field(description="In the unit of the quantity, as the others.")
+    max: float = Field(description="The highest value.")
+    mean: float = Field(description="Over the rows that have a value.")
 
 
 class Bucket(BaseModel):
     """Some rows in a row, summed up."""
 
-    first_cycle: int
+    first_cycle: int = Field(description="Of the rows that are in it, as their source counts.")
     last_cycle: int = Field(description="Inclusive.")
     rows: int = Field(description="How many rows of that range were present.")
 

@@ -28,7 +28,7 @@ class LineageQuery(PageQuery[MadePrediction]):
     """Which predictions are wanted, by the model that made them."""
 
     model: ModelText = Field(description="The model's name.", examples=["turbofan"])
-    version: ModelText | None = Field(default=None, examples=["1.0.0"])
+    version: ModelText | None = Field(default=None, description="Of the model.", examples=["1.0.0"])
     sha256: str | None = Field(
         default=None, pattern=r"^[0-9a-f]{64}$", description="Of its .tflite file, where a version is not enough."
     )

@@ -15,7 +15,7 @@ class MissingRange(BaseModel):
 
     gateway: Name
     stream_id: str = Field(description="Its outbox at that time.", examples=["0d6b1f3c2a7e4c5d9b8a7f6e5d4c3b2a"])
-    first_seq: int = Field(examples=[201])
+    first_seq: int = Field(description="Of the gateway's stream of records.", examples=[201])
     last_seq: int = Field(description="The last one, itself missing too.", examples=[260])
     reason: str = Field(
         description="Why the gateway dropped them, in its own words; or that nobody holds them any more.",

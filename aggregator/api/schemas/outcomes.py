@@ -17,19 +17,19 @@ from aggregator.store.reads import outcomes
 class Figures(BaseModel):
     """How a model did over lives that ended by failure, in all of its predictions that nobody asked for."""
 
-    lives: int
-    predictions: int
+    lives: int = Field(description="How many.")
+    predictions: int = Field(description="How many were made in them.")
     rmse_cycles: float = Field(description="Of the mean, clipped to 0…cap, against what was left, at most the cap.")
     rmse_interval: tuple[float, float] | None = Field(
         description="In which it lies with a confidence of 95 %, from drawing lives anew; null of fewer than five."
     )
-    mae_cycles: float
+    mae_cycles: float = Field(description="Of the mean, on average, whatever its sign.")
     bias_cycles: float = Field(description="Above 0 it predicts too much.")
     score_mean: float = Field(description="The PHM08 score per prediction; predicting too much costs more.")
     rmse_near_failure_cycles: float | None = Field(description="Where 50 cycles or fewer were left.")
     coverage: float = Field(description="Which part of the intervals q05 to q95 held what was left; 0.9 is meant.")
-    coverage_interval: tuple[float, float] | None
-    coverage_near_failure: float | None
+    coverage_interval: tuple[float, float] | None = Field(description="As `rmse_interval`.")
+    coverage_near_failure: float | None = Field(description="Where 50 cycles or fewer were left.")
     width_cycles: float = Field(description="From q05 to q95, on average.")
 
     @classmethod
@@ -41,8 +41,8 @@ class Figures(BaseModel):
 class Censored(BaseModel):
     """What is known over lives that ended by maintenance: nobody knows how long these engines would have lasted."""
 
-    lives: int
-    predictions: int
+    lives: int = Field(description="How many.")
+    predictions: int = Field(description="How many were made in them.")
     too_low: int = Field(description="Predictions whose q95 was below what the engine lasted at least.")
 
 
@@ -52,8 +52,8 @@ class ModelLead(BaseModel):
     rule: RuleName
     lives: int = Field(description="That ended by failure.")
     warned: int = Field(description="Of these, how many it spoke in.")
-    least_cycles: int | None
-    median_cycles: float | None
+    least_cycles: int | None = Field(description="The least over these lives; null where it never spoke.")
+    median_cycles: float | None = Field(description="The median over these lives.")
 
     @classmethod
     def of(cls, rule: str, leads: list[int | None]) -> Self:
@@ -105,7 +105,7 @@ class AlarmRuleOutcome(BaseModel):
     failures: int = Field(description="Engines that failed, of which anybody has told.")
     warned: int = Field(description="Of these, before how many this alarm was raised in that life.")
     least_days: float | None = Field(description="How long before, at least.")
-    median_days: float | None
+    median_days: float | None = Field(description="How long before, by the median.")
     median_cycles: float | None = Field(description="By the predictions that had come by then.")
     work_orders: int = Field(description="Done, that were opened from such an alarm.")
     no_fault_found: int = Field(description="Of these; false alarms.")

@@ -17,7 +17,7 @@ REDRIVE_MAX = 500
 class QuarantinedMessage(BaseModel):
     """A message or record that could not be used, and why."""
 
-    id: int
+    id: int = Field(description="Names it for good; what was set aside later has a higher one.")
     gateway: str = Field(description="As its topic says.")
     site: str = Field(description="As its topic says.")
     topic: str

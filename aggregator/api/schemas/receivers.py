@@ -58,7 +58,7 @@ class NewReceiver(BaseModel):
 class Receiver(BaseModel):
     """Who is told of alarms."""
 
-    id: int
+    id: int = Field(description="Names it for good.")
     name: Name
     site: Name | None = Field(description=_SITE)
     kind: Literal["apprise", "cloudevents"]
@@ -110,7 +110,7 @@ class Tested(BaseModel):
 class Notification(BaseModel):
     """One thing that a receiver is told."""
 
-    id: int
+    id: int = Field(description="Names it for good; later ones have higher ones.")
     event_id: str = Field(description="The `id` of the CloudEvent, the same however often it is sent.")
     receiver: Name
     event: Event
@@ -135,7 +135,7 @@ class Notification(BaseModel):
 class NotificationQuery(PageQuery[Notification]):
     """Which notifications are wanted."""
 
-    state: State | None = None
+    state: State | None = Field(default=None, description="How far they have come.")
     receiver: Name | None = None
 
 

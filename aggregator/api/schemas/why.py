@@ -12,9 +12,9 @@ from aggregator.fleet.movement import Movement, Row
 class RowSpan(BaseModel):
     """Some rows in a row."""
 
-    first_cycle: int
-    last_cycle: int
-    rows: int
+    first_cycle: int = Field(description="As their source counts.")
+    last_cycle: int = Field(description="Inclusive.")
+    rows: int = Field(description="How many there are.")
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Self:

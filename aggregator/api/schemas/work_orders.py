@@ -28,7 +28,7 @@ AlarmIds = list[Annotated[int, Field(strict=True, ge=1, lt=2**63)]]
 class WorkOrder(BaseModel):
     """Work on one engine."""
 
-    id: int
+    id: int = Field(description="Names it for good.")
     state: State = Field(description="It is `planned` once it has a date.")
     engine: Name
     site: Name = Field(description="Where the engine is now.")
@@ -36,7 +36,7 @@ class WorkOrder(BaseModel):
     priority: Priority
     reason: str
     planned_for: date | None
-    parts_lead_time_days: int | None
+    parts_lead_time_days: int | None = Field(description="How long it takes until parts are there; null: nobody knows.")
     order_parts_by: date | None = Field(description="By when, with that lead time and for that day.")
     assigned_to: str | None = Field(description="A person or a team, in any words.")
     opened_at: datetime
@@ -119,8 +119,8 @@ class WorkOrderFilterQuery(BaseModel):
     outcome: Outcome | None = None
     site: Name | None = None
     engine: Name | None = Field(default=None, description="Of this engine, by its serial.")
-    assigned_to: Team | None = None
-    opened_since: AwareUtc | None = None
+    assigned_to: Team | None = Field(default=None, description="Exactly this person or team.")
+    opened_since: AwareUtc | None = Field(default=None, description="Those that were opened then or later.")
 
 
 class WorkOrderQuery(PageQuery[WorkOrder], WorkOrderFilterQuery):
@@ -176,7 +176,7 @@ class NewWorkOrder(WorkOrderEdit):
 class Linking(_Body):
     """More alarms that a work order is to see to."""
 
-    ids: AlarmIds = Field(min_length=1, max_length=ALARMS_MAX)
+    ids: AlarmIds = Field(min_length=1, max_length=ALARMS_MAX, description="Of alarms of its engine.")
 
 
 class Comment(_Body):

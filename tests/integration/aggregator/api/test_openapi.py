@@ -15,6 +15,24 @@ def test_the_description_in_docs_is_current(tmp_path):
     assert written == (tmp_path / "now.json").read_text(encoding="utf-8"), advice
 
 
+async def test_every_model_number_and_parameter_is_described(client):
+    described = (await client.get("/api/openapi.json")).json()
+    silent = []
+    for name, model in described["components"]["schemas"].items():
+        silent += [] if "description" in model else [name]
+        silent += [f"{name}.{field}" for field, says in model.get("properties", {}).items() if _is_silent_number(says)]
+    for path, operations in described["paths"].items():
+        for operation in operations.values():
+            asked = (str(parameter) for parameter in operation.get("parameters", []))
+            silent += [f"{path}: {one}" for one in asked if "'description'" not in one and "$ref" not in one]
+    assert silent == []
+
+
+def _is_silent_number(says):
+    spelt = str(says)
+    return ("'number'" in spelt or "'integer'" in spelt) and "'description'" not in spelt
+
+
 async def test_the_docs_page_takes_everything_from_this_server(client):
     page = (await client.get("/api/docs")).text
     assets = re.findall(r'(?:href|src)="([^"]+)"', page)
