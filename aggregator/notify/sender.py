@@ -31,7 +31,7 @@ from aggregator.store.reads.alarms import AlarmRow
 from shared.cancellation import end
 
 INTERVAL_S = 2.0
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=30)
 TASK = "notifications"
 FORGET = timedelta(hours=1)
 

@@ -9,7 +9,7 @@ from sqlmodel import Field
 from aggregator.store.tables.base import BigInt, Changing, Table, UtcDateTime
 
 _OPEN = text("closed_at IS NULL")
-_UNROUTED = text("NOT is_routed")
+_WHERE_UNROUTED: dict[str, Any] = {"sqlite_where": text("is_routed = 0"), "postgresql_where": text("NOT is_routed")}
 _WHERE_OPEN: dict[str, Any] = {"sqlite_where": _OPEN, "postgresql_where": _OPEN}
 
 
@@ -72,7 +72,7 @@ class AlarmChange(Table, table=True):
     __tablename__ = "alarm_change"
     __table_args__ = (
         Index(None, "alarm_id", "id"),
-        Index("ix_alarm_change_id_unrouted", "id", sqlite_where=_UNROUTED, postgresql_where=_UNROUTED),
+        Index("ix_alarm_change_id_unrouted", "id", **_WHERE_UNROUTED),
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BigInt)

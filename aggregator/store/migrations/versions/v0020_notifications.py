@@ -29,11 +29,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name="uq_receiver_name"),
     )
     _create_notifications()
-    unrouted = sa.text("NOT is_routed")
     op.add_column("alarm_change", sa.Column("is_routed", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.execute(sa.text("UPDATE alarm_change SET is_routed = true"))
     op.create_index(
-        "ix_alarm_change_id_unrouted", "alarm_change", ["id"], sqlite_where=unrouted, postgresql_where=unrouted
+        "ix_alarm_change_id_unrouted",
+        "alarm_change",
+        ["id"],
+        sqlite_where=sa.text("is_routed = 0"),
+        postgresql_where=sa.text("NOT is_routed"),
     )
 
 

@@ -58,7 +58,7 @@ async def test_p1_what_was_sent_before_a_kill_is_sent_again_under_the_same_id(we
     webhooks.on_post = lambda: len(webhooks.got) == 1 and os.kill(processes[0].pid, signal.SIGKILL)
     await until(lambda: processes[0].poll() is not None, "it was killed as it posted")
     assert told() == [("waiting", 0, None)]
-    processes.append(start(61))  # the lease of the one that was killed is over then
+    processes.append(start(31))  # the lease of the one that was killed is over then
     await until(lambda: told() == [("sent", 0, None)], "another one sent it")
     assert len({headers["webhook-id"] for headers, _ in webhooks.got}) == 1
     assert len(webhooks.got) == 2

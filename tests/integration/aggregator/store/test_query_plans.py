@@ -9,7 +9,9 @@ from sqlalchemy import event
 
 from aggregator.fleet.bands import THRESHOLDS
 from aggregator.fleet.conditions import RulLow, SensorBad
+from aggregator.fleet.notifying import Wishes
 from aggregator.store.audit import list_audit
+from aggregator.store.notifications import has_work, mark_failed, route, take_due
 from aggregator.store.reads.alarm_simulation import Limit, Wanted, simulate
 from aggregator.store.reads.alarms import AlarmFilter, find_alarm, list_alarm_changes, list_alarms
 from aggregator.store.reads.buckets import BucketSpan, sum_up_predictions, sum_up_telemetry
@@ -19,13 +21,25 @@ from aggregator.store.reads.fleet import EVERY_ENGINE, list_engines
 from aggregator.store.reads.history import Span, list_predictions, list_telemetry
 from aggregator.store.reads.installations import InstallationFilter, list_installations
 from aggregator.store.reads.lineage import list_made, list_models
+from aggregator.store.reads.notifications import list_notifications
 from aggregator.store.reads.quarantine import QuarantineFilter, list_quarantine
 from aggregator.store.reads.ranking import EngineOrder
+from aggregator.store.receivers import Address, NewReceiver, add_receiver
 from benchmarks.api.filling import Fleet, fill
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 SPAN = Span(from_cycle=2, to_cycle=900, limit=100)
-GROWING = ("telemetry", "prediction", "quarantine", "installation", "receipt", "audit_entry", "alarm", "alarm_change")
+GROWING = (
+    "telemetry",
+    "prediction",
+    "quarantine",
+    "installation",
+    "receipt",
+    "audit_entry",
+    "alarm",
+    "alarm_change",
+    "notification",
+)
 SITE = frozenset({"hamburg"})
 
 
@@ -63,6 +77,9 @@ READS = {
     "alarms of a gateway": lambda session: list_alarms(session, None, AlarmFilter(gateway="gw-1"), limit=100),
     "an alarm": lambda session: find_alarm(session, SITE, 1),
     "what became of an alarm": lambda session: list_alarm_changes(session, 1, 100),
+    "what receivers were told": lambda session: list_notifications(session, None, limit=100),
+    "what was given up": lambda session: list_notifications(session, None, "dead", limit=100),
+    "what a receiver was told": lambda session: list_notifications(session, SITE, receiver="team", limit=100),
     "a rule tried on predictions": lambda session: simulate(
         session, None, RulLow(below_cycles=20, probability=0.05), Wanted(LONG_AGO), None, Limit(10)
     ),
@@ -122,3 +139,22 @@ def test_engines_are_ranked_by_an_index(key, column, after, store, clock):
         assert list_engines(session, None, EVERY_ENGINE, EngineOrder(key), after, limit=10)
     (plan,) = plans(store, statements)
     assert f"ix_current_state_{column}" in plan, plan
+
+
+def test_what_is_to_be_told_is_found_by_indexes_of_just_that(store, recorder, clock):
+    team = add_receiver(store, NewReceiver("team", "", Address("apprise", "E-Mail", ""), Wishes()), clock())
+    recorder.engine("E1")
+    recorder.send(*(recorder.prediction("E1", cycle, q50=10.0) for cycle in (2, 3, 4)))
+    with seen(store.engine) as looked:
+        with store.session() as session:
+            assert has_work(session, clock())
+        assert route(store, clock(), lambda _: {}) == 2
+        with store.session() as session:
+            assert has_work(session, clock())
+    with seen(store.engine) as sent:
+        mark_failed(store, take_due(store, team, clock()), clock(), "refused")
+    found = list(plans(store, [one for one in looked + sent if one[0].startswith(("SELECT", "UPDATE notification"))]))
+    assert sum("ix_alarm_change_id_unrouted" in plan for plan in found) == 3
+    assert sum("ix_notification_receiver_id_due_at_waiting" in plan for plan in found) >= 2
+    walked = r"SCAN notification(?! USING)" if store.is_sqlite else "Seq Scan on (notification|alarm_change)"
+    assert not any(re.search(walked, plan) for plan in found)
