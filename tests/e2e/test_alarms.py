@@ -1,13 +1,46 @@
 """An engine wears out before real programs, and somebody is told once."""
 
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
 from simulators.engine_model import SimulatedEngine
 
 LIFE = [(1, cycle, values) for cycle, values, _ in SimulatedEngine("E-1", seed=7).rows()]
 
 
+@pytest.fixture
+def hook():
+    """A machine that is told of alarms: where, and the events that it was posted."""
+    events = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            events.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/", events
+        server.shutdown()
+        thread.join()
+
+
 def test_p1_p2_an_engine_that_wears_out_raises_its_alarm_once_though_the_centre_is_killed(
-    aggregator, make_agent, wait_until
+    aggregator, make_agent, wait_until, hook
 ):
+    url, events = hook
+    told = {"name": "cmms", "kind": "cloudevents", "url": url, "wishes": {"priority": "urgent"}}
+    assert aggregator.api.post("/receivers", json=told).status_code == 201
+
     def alarms(**query):
         return aggregator.pages("/alarms", engine="E-1", **query)
 
@@ -35,6 +68,9 @@ def test_p1_p2_an_engine_that_wears_out_raises_its_alarm_once_though_the_centre_
     body = {"condition": {"kind": "rul_low", "below_cycles": 20, "probability": 0.05}}
     tried = aggregator.api.post("/alarm-rules/simulations", json=body).json()
     assert (tried["records"], len(tried["raised"])) == (len(LIFE), critical["times_raised"])
+
+    wait_until(lambda: len({event["id"] for event in events}) == critical["times_raised"], "somebody is told")
+    assert {event["data"]["alarm"]["id"] for event in events} == {critical["id"]}
 
     acknowledged = aggregator.api.post(f"/alarms/{critical['id']}/acknowledgement").json()
     assert (acknowledged["state"], acknowledged["acknowledged_by"]) == ("active", "anyone")
