@@ -108,7 +108,7 @@ def _offer_actions(
         with ui.element("div").classes("sw-act"):
             answer = ui.input("To whom, for how many days, for what reason, or a comment").props("outlined dense")
             for action in ACTIONS:
-                ui.button(action.label).props("flat no-caps dense padding='6px 12px'").on(
+                ui.button(action.label, color=None).props("flat no-caps dense padding='6px 12px'").on(
                     "click", lambda key=action.key: act(key)
                 )
         said = ui.label().classes("sw-said").props("role=status")

@@ -18,6 +18,8 @@ from aggregator.dashboard.lists import (
     Portion,
     Shown,
     card,
+    each,
+    ids_of,
 )
 from aggregator.dashboard.view import View
 from aggregator.fleet.alarms import Priority
@@ -33,6 +35,7 @@ from aggregator.store.reads.alarms import (
     list_alarms,
     place_of_alarm,
 )
+from aggregator.store.work_orders import NewWorkOrder, open_work_order
 from shared.errors import SpoolwatchError
 
 SHELVED_AT_MOST_DAYS = 30
@@ -40,6 +43,7 @@ ACTIONS = (
     Action("acknowledge", "Acknowledge", "a"),
     Action("assign", "Assign", "g", asks="To whom"),
     Action("comment", "Comment", "c", asks="Comment"),
+    Action("work", "Open work order", "w"),
     Action("shelve", "Shelve", "s", asks=f"For how many days ({SHELVED_AT_MOST_DAYS} at most)"),
     Action("resolve", "Resolve", "r", asks="For what reason"),
 )
@@ -110,15 +114,26 @@ class AlarmListing(Listing):
         """Do something about alarms, and say what has come of it."""
         now = source.now()
         acting = Acting(source.centre.store, now, by=visitor)
-        ids = [int(key) for key in keys if key.isdecimal() and len(key) < 19]
+        ids = ids_of(keys)
         if action == "acknowledge":
             done = len(acting.acknowledge_all(ids))
             return f"{done} acknowledged." if done == len(ids) else f"{done} acknowledged; the others were already."
+        if action == "work":
+            return _open_work(source, visitor, ids, now)
         try:
             do = _doing(acting, action, answer.strip(), now)
         except ValueError as error:
             return str(error)
-        return _each(ids, do)
+        return each(ids, do)
+
+
+def _open_work(source: Source, visitor: Caller, ids: Sequence[int], now: datetime) -> str:
+    """Open a work order from these alarms, which are of one engine."""
+    try:
+        order_id = open_work_order(source.centre.store, NewWorkOrder(None, tuple(ids), {}), now, by=visitor)
+    except SpoolwatchError as error:
+        return f"Nothing was done: {error}."
+    return f"Work order {order_id} is opened."
 
 
 def _doing(acting: Acting, action: str, answer: str, now: datetime) -> Callable[[int], None]:
@@ -146,17 +161,6 @@ def _days(answer: str) -> timedelta:
     return timedelta(days=days)
 
 
-def _each(ids: Sequence[int], do: Callable[[int], None]) -> str:
-    done, troubles = 0, list[str]()
-    for id in ids:
-        try:
-            do(id)
-            done += 1
-        except SpoolwatchError as error:
-            troubles.append(str(error))
-    return " ".join([f"Done for {done}.", *(f"Not done: {trouble}." for trouble in dict.fromkeys(troubles))])
-
-
 def _wanted(view: View) -> AlarmFilter:
     priority, seen = view.chosen("priority"), view.chosen("seen")
     return AlarmFilter(
@@ -178,6 +182,8 @@ def row_of(row: AlarmRow) -> Shown:
         notes["state"] = f"seen by {alarm.acknowledged_by.removeprefix('person ')}"
     if alarm.assigned_to is not None:
         notes["priority"] = f"for {alarm.assigned_to}"
+    if alarm.work_order_id is not None:
+        notes["state"] = f"work order {alarm.work_order_id}"
     if alarm.times_raised > 1:
         notes["raised_at"] = f"{alarm.times_raised} times"
     if alarm.shelved_until is not None:

@@ -26,6 +26,8 @@ REFRESH_S = 1.0
 PAGES = (
     ("/", "Fleet", Role.VIEWER),
     ("/alarms", "Alarms", Role.VIEWER),
+    ("/work", "Work", Role.VIEWER),
+    ("/models", "Models", Role.VIEWER),
     ("/gateways", "Gateways", Role.VIEWER),
     ("/audit", "Audit", Role.ADMIN),
     ("/api/docs", "API", Role.VIEWER),

@@ -13,6 +13,7 @@ from aggregator.dashboard.elements import ListView
 from aggregator.dashboard.frame import Source, open_page
 from aggregator.dashboard.view import Choices, View
 from aggregator.store.reads import Session
+from shared.errors import SpoolwatchError
 
 ROWS_PER_PAGE = 50
 
@@ -167,6 +168,23 @@ class Listing(ABC):
     def act(self, source: Source, visitor: Caller, action: str, keys: Sequence[str], answer: str) -> str:
         """Do something to the rows of these keys, off the event loop, and say what has come of it."""
         raise NotImplementedError
+
+
+def ids_of(keys: Sequence[str]) -> list[int]:
+    """What a browser says are the keys of rows, as ids."""
+    return [int(key) for key in keys if key.isdecimal() and len(key) < 19]
+
+
+def each(ids: Sequence[int], do: Callable[[int], None]) -> str:
+    """Do something to each, and say to how many it was, and why not to the others."""
+    done, troubles = 0, list[str]()
+    for id in ids:
+        try:
+            do(id)
+            done += 1
+        except SpoolwatchError as error:
+            troubles.append(str(error))
+    return " ".join([f"Done for {done}.", *(f"Not done: {trouble}." for trouble in dict.fromkeys(troubles))])
 
 
 @dataclass(slots=True)

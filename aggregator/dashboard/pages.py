@@ -22,6 +22,9 @@ from aggregator.dashboard.fleet_page import FleetListing
 from aggregator.dashboard.frame import Source, frame, notice
 from aggregator.dashboard.gateways_page import GatewayListing
 from aggregator.dashboard.lists import Listing, show_list
+from aggregator.dashboard.models_page import ModelListing
+from aggregator.dashboard.work_order_page import show_work_order
+from aggregator.dashboard.work_page import WorkListing
 
 QUESTIONS_KEPT = 200
 
@@ -69,6 +72,8 @@ def mount(app: FastAPI, store_flag: str) -> None:
     reader = EngineReader(centre.thresholds)
     _list_at("/", "Fleet", FleetListing(centre.thresholds), source)
     _list_at("/alarms", "Alarms", AlarmListing(), source)
+    _list_at("/work", "Work", WorkListing(), source)
+    _list_at("/models", "Models", ModelListing(), source)
     _list_at("/gateways", "Gateways", GatewayListing(), source)
     _list_at("/audit", "Audit", AuditListing(), source)
 
@@ -79,6 +84,10 @@ def mount(app: FastAPI, store_flag: str) -> None:
     @ui.page("/alarms/{alarm_id}")
     async def alarm(alarm_id: str, request: Request) -> None:
         await show_alarm(source(request), alarm_id)
+
+    @ui.page("/work/{order_id}")
+    async def work_order(order_id: str, request: Request) -> None:
+        await show_work_order(source(request), order_id)
 
     app.include_router(login.router)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from paho.mqtt import publish
 from playwright.sync_api import expect, sync_playwright
 
@@ -363,6 +364,57 @@ class TestWhoeverElseIsThere:
             shoot(page, f"{name}-phone-{scheme}")
             assert page.wrong == []
 
+    def test_an_alarm_becomes_work_that_is_planned_done_and_tells_how_right_the_model_was(
+        self, browse, gateway, aggregator
+    ):
+        serial = gateway.serial
+        gateway.send(*(22.0 - cycle for cycle in range(12)))
+        page = browse("/alarms")
+        critical = page.locator("tr", has_text="rul-critical").filter(has_text=serial)
+        critical.focus()
+        page.keyboard.press("w")
+        expect(page.get_by_role("status")).to_contain_text("is opened.")
+        expect(critical).to_contain_text("work order")
+        page.get_by_role("link", name="Work", exact=True).click()
+        order = page.locator("tr", has_text=serial)
+        expect(order).to_contain_text("no day yet")
+        order.focus()
+        page.keyboard.press("p")
+        page.get_by_label("For which day").fill("2020-02-30")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("status")).to_contain_text("'2020-02-30' is no day; write it like 2026-12-01")
+        order.focus()
+        page.keyboard.press("p")
+        page.get_by_label("For which day").fill("2020-02-29")
+        page.keyboard.press("Enter")
+        expect(order).to_contain_text("2020-02-29")
+        expect(order).to_contain_text("late")
+        shoot(page, "work")
+        order.click()
+        expect(page.get_by_role("heading", name=f": {serial}")).to_be_visible()
+        page.get_by_role("button", name="Finish").click()
+        expect(page.get_by_role("status")).to_have_text("Nothing was done: choose what it has shown.")
+        page.get_by_label("Outcome").click()
+        page.get_by_role("option", name="failed, replaced").click()
+        page.get_by_label("After which cycle").fill("12")
+        page.get_by_label("What was found").fill("blade <b>7</b>")
+        shoot(page, "work-order")
+        page.get_by_role("button", name="Finish").click()
+        expect(page.get_by_text("failed, replaced: blade <b>7</b>")).to_be_visible()
+        expect(page.get_by_role("button", name="Finish")).to_be_hidden()
+        page.get_by_role("link", name="Models").click()
+        model = page.locator("tr", has_text="turbofan 1.0.0")
+        expect(model).to_contain_text("of fewer than 5 lives")
+        expect(model).to_contain_text("10.0")  # 22 to 11 were predicted where 11 to 0 were left
+        shoot(page, "models")
+        for path in ("/work?state=done", "/models", "/work/1"):
+            phone = browse(path, viewport={"width": 390, "height": 844}, color_scheme="dark")
+            expect(phone.get_by_role("heading").first).to_be_attached()
+            assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+            shoot(phone, f"{path.strip('/').partition('?')[0].replace('/', '-')}-phone-dark")
+            assert phone.wrong == []
+        assert page.wrong == []
+
     def test_an_alarm_appears_is_dealt_with_by_keyboard_and_tells_what_became_of_it(self, browse, gateway, aggregator):
         serial = gateway.serial
         page = browse("/alarms")
@@ -415,6 +467,20 @@ class TestWhoeverElseIsThere:
         expect(page.locator("tr", has_text=gateway.serial.replace("E", "gw"))).to_contain_text("offline")
         shoot(page, "gateways")
         assert page.wrong == []
+
+    def test_no_page_keeps_anybody_out_who_cannot_see_it_well(self, browse, gateway):
+        """What axe finds in either theme that is serious."""
+        gateway.send(15.0, 15.0, 15.0)
+        found = []
+        for path in ("/", f"/engines/{gateway.serial}", "/alarms", "/alarms/1", "/gateways", "/audit", "/nowhere"):
+            page = browse(path)
+            expect(page.locator("h1, tbody tr").first).to_be_attached()
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                for one in Axe().run(page).response["violations"]:
+                    if one["impact"] in ("serious", "critical"):
+                        found.append((path, scheme, one["id"], [node["html"] for node in one["nodes"]]))
+        assert found == []
 
     def test_the_documentation_of_the_api_needs_no_other_host(self, browse):
         page = browse("/api/docs")
