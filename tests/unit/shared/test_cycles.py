@@ -169,6 +169,25 @@ def test_what_comes_again_of_a_closed_cycle_is_a_repeat_and_not_late():
     assert again.rows[0].flags == {"T24": ["late"]}
 
 
+@pytest.mark.parametrize(
+    ("rule", "cycle", "channels"),
+    [
+        (CycleRule(), 9, {}),
+        (CycleRule(wraps_at=8), 1, {}),
+        (CycleRule(channel="b"), None, {"b": 9.0}),
+        (CycleRule(by="flag", channel="b"), None, {"b": 1.0}),
+        (CycleRule(by="gap"), 9, {}),
+    ],
+)
+def test_the_first_instant_of_a_cycle_is_known_again_after_a_crash(rule, cycle, channels):
+    begun = Begun(9, START, {"T24": 4.0, "T30": None})
+    engine = Engine(rule, Place(1, 8, START - timedelta(hours=1), begun))
+    engine.take(0, cycle, T24=4.0, T30=math.nan, **channels)
+    engine.take(1, cycle, T24=8.0, **channels)
+    engine.close()
+    assert engine.told() == [(9, 6.0, [])]
+
+
 def test_channels_that_come_apart_are_joined_into_one_instant():
     engine = Engine(CycleRule(join_s=0.5))
     engine.take(0.0, 2, T24=1.0)

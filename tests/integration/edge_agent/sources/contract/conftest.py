@@ -329,6 +329,7 @@ class ModbusRtuRig(ModbusRig):
 
 class OpcUaRig(Rig):
     takes_garbage = names_engines = False
+    mode = "subscription"
 
     def __init__(self, plc):
         self.plc = plc
@@ -339,6 +340,7 @@ class OpcUaRig(Rig):
     def source(self):
         settings = OpcUaSource(
             url=f"opc.tcp://{HOST}:{self.link.port}",
+            mode=self.mode,
             interval_s=0.02,
             timeout_s=1.0,
             nodes={"channels": {"T24": "ns=2;s={engine}.T24"}},
@@ -358,6 +360,10 @@ class OpcUaRig(Rig):
         await asyncio.to_thread(self.plc.write, number, T24=float(number))
 
 
+class OpcUaPollRig(OpcUaRig):
+    mode = "poll"
+
+
 RIGS = {
     "file": FileRig,
     "mqtt_rows": MqttRowsRig,
@@ -367,15 +373,16 @@ RIGS = {
     "serial": SerialRig,
     "modbus_tcp": ModbusRig,
     "modbus_rtu": ModbusRtuRig,
-    "opcua": OpcUaRig,
+    "opcua_subscription": OpcUaRig,
+    "opcua_poll": OpcUaPollRig,
 }
 
 
 @pytest.fixture(params=RIGS)
 async def rig(request, tmp_path):
     kind = RIGS[request.param]
-    if kind is OpcUaRig:
-        rig = OpcUaRig(request.getfixturevalue("plc"))
+    if issubclass(kind, OpcUaRig):
+        rig = kind(request.getfixturevalue("plc"))
     else:
         rig = kind(tmp_path, request.getfixturevalue("mosquitto") if issubclass(kind, MqttRig) else None)
     yield rig
