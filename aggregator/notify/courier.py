@@ -9,6 +9,7 @@ from uuid import uuid4
 import msgspec
 
 from aggregator.access.sealing import Seal, SealError
+from aggregator.fleet.due import DueDate
 from aggregator.notify import apprise, cloudevents
 from aggregator.notify.outcome import Outcome
 from aggregator.notify.wording import message
@@ -63,10 +64,10 @@ class Courier:
         sealed = self._seal.close(msgspec.json.encode(_Secrets(url, secret)), name)
         return Drawn(Address(kind, via, sealed), secret if old is None else None)
 
-    async def deliver(self, due: Due) -> Outcome:
-        """Send what is due to a receiver."""
+    async def deliver(self, due: Due, lasts_until: DueDate | None = None) -> Outcome:
+        """Send what is due to a receiver; people are told until when the engine lasts, if it is about one."""
         if due.receiver.kind == "apprise":
-            text = message([row.content for row in due.notifications], self._public_url)
+            text = message([row.content for row in due.notifications], self._public_url, lasts_until)
             return await self._tell_people(due.receiver, text.title, text.body)
         (row,) = due.notifications
         alarm = row.content["alarm"]

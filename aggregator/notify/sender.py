@@ -12,7 +12,9 @@ from uuid import uuid4
 import structlog
 
 from aggregator.api.schemas.alarms import Alarm
+from aggregator.fleet.due import DueDate, due_date
 from aggregator.notify.courier import Courier
+from aggregator.notify.wording import CONFIDENCE
 from aggregator.store.database import Store
 from aggregator.store.lease import end_lease, take_lease
 from aggregator.store.notifications import (
@@ -28,6 +30,7 @@ from aggregator.store.notifications import (
     take_due,
 )
 from aggregator.store.reads.alarms import AlarmRow
+from aggregator.store.reads.fleet import find_row
 from shared.cancellation import end
 
 INTERVAL_S = 2.0
@@ -91,7 +94,7 @@ class Sender:
         """Send to one receiver what is due, until nothing is or it does not take it."""
         try:
             while (due := await asyncio.to_thread(self._take, receiver_id)) is not None:
-                outcome = await self._courier.deliver(due)
+                outcome = await self._courier.deliver(due, await asyncio.to_thread(self._lasts_until, due))
                 told = {"receiver": due.receiver.name, "notifications": len(due.notifications)}
                 match outcome.state:
                     case "sent":
@@ -111,6 +114,15 @@ class Sender:
     def _take(self, receiver_id: int) -> Due | None:
         now = self._now()
         return take_due(self._store, receiver_id, now) if now < self._until else None
+
+    def _lasts_until(self, due: Due) -> DueDate | None:
+        """When the engine is due that something is about, where it is about just one."""
+        serial = due.notifications[0].content["alarm"]["engine"]
+        if serial is None or len(due.notifications) > 1 or due.receiver.kind != "apprise":
+            return None
+        with self._store.session() as session:
+            row = find_row(session, None, serial)
+        return None if row is None else due_date(row.life(self._now()), CONFIDENCE)
 
     def _give_back(self) -> None:
         try:

@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from aggregator.fleet.alarms import Priority
+from aggregator.fleet.due import DueDate
 
+CONFIDENCE = 0.9
+"""With which an engine lasts until the date that is told; that of the rule ``due-inside-lead-time``."""
 LINES_MAX = 50
 """Alarms that a digest tells one by one."""
 _HEADLINES = {
@@ -18,7 +21,6 @@ _HEADLINES = {
     "gateway_offline": "nothing is heard of it",
     "outbox_nearly_full": "its outbox is nearly full",
 }
-_ACTIONS = {"cleared": "over", "raised": None}
 
 
 class Message(NamedTuple):
@@ -28,15 +30,16 @@ class Message(NamedTuple):
     body: str
 
 
-def message(told: Sequence[Mapping[str, Any]], public_url: str | None) -> Message:
+def message(told: Sequence[Mapping[str, Any]], public_url: str | None, due: DueDate | None = None) -> Message:
     """Tell of what became of one alarm, or of many.
 
     Args:
         told: what each notification has as its ``content``.
         public_url: where the centre's pages are, for links; None for none.
+        due: of the engine with a confidence of ``CONFIDENCE``, where it is one alarm of an engine and anybody knows.
     """
     if len(told) == 1:
-        return Message(headline(told[0]), _in_full(told[0], public_url))
+        return Message(headline(told[0]), _in_full(told[0], public_url, due))
     raised = Counter(each["alarm"]["priority"] for each in told if each["change"]["action"] == "raised")
     counts = [f"{raised[priority]} {priority}" for priority in reversed(Priority) if raised[priority]]
     others = len(told) - raised.total()
@@ -70,7 +73,7 @@ def headline(told: Mapping[str, Any]) -> str:
     return f"{change['action']} by {change['who']}: {what}"
 
 
-def _in_full(told: Mapping[str, Any], public_url: str | None) -> str:
+def _in_full(told: Mapping[str, Any], public_url: str | None, due: DueDate | None) -> str:
     alarm, change = told["alarm"], told["change"]
     subject = f"Engine {alarm['engine']}" if alarm["engine"] else f"Gateway {alarm['gateway']}"
     lines = [
@@ -85,11 +88,16 @@ def _in_full(told: Mapping[str, Any], public_url: str | None) -> str:
             if alarm["times_raised"] > 1
             else []
         ),
-        *([f"Due on {told['due']}"] if told.get("due") else []),
+        *([] if due is None else [_due_in_words(due)]),
     ]
     if public_url is not None:
         lines += ["", f"{public_url}/engines/{quote(alarm['engine'])}" if alarm["engine"] else public_url]
     return "\n".join(lines).strip("\n")
+
+
+def _due_in_words(due: DueDate) -> str:
+    until = f"{'at least ' if due.not_before else ''}until {due.at:%Y-%m-%d}, for {due.cycles:.0f} more cycles"
+    return f"It lasts {until}, with a confidence of {CONFIDENCE * 100:g} %"
 
 
 def _at(text: str) -> str:

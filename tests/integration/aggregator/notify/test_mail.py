@@ -4,6 +4,7 @@ import pytest
 
 from aggregator.notify import apprise
 from aggregator.notify.outcome import AddressError
+from aggregator.store.registry import edit_engine
 
 
 async def test_many_alarms_are_one_mail_and_a_mail_that_fails_is_sent_later(
@@ -26,6 +27,21 @@ async def test_many_alarms_are_one_mail_and_a_mail_that_fails_is_sent_later(
     assert "- urgent: ESN-1001 (hamburg): few cycles are left" in text
     assert "https://spoolwatch.example.org" in text
     assert {state for state, _, _ in told()} == {"sent"}
+
+
+async def test_one_alarm_is_told_with_the_date_until_which_the_engine_lasts(
+    mailbox, mail_url, add, send, wear_out, store, clock
+):
+    await add("team", mail_url, "apprise", priority="urgent")
+    wear_out("ESN-1001", q50=30.0)
+    edit_engine(store, "ESN-1001", {"cycles_per_day": 2.0}, clock())
+    await send()
+    ((_, mail),) = mailbox.got
+    assert mail["Subject"] == "urgent: ESN-1001 (hamburg): few cycles are left"
+    lines = mail.get_body(("plain",)).get_content().splitlines()
+    assert lines[0].endswith("no more than 10.0 cycles are left; the limit is 20")
+    assert "It lasts until 2026-11-27, for 12 more cycles, with a confidence of 90 %" in lines
+    assert lines[-1] == "https://spoolwatch.example.org/engines/ESN-1001"
 
 
 async def test_what_apprise_does_not_know_is_refused_with_its_reason(add):

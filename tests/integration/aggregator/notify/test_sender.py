@@ -80,10 +80,10 @@ async def test_one_that_hangs_holds_up_no_other_and_no_end(store, courier, clock
     await add("works", webhooks.url, priority="urgent")
     release = asyncio.Event()
 
-    async def deliver(due, real=courier.deliver):
+    async def deliver(due, *lasts_until, real=courier.deliver):
         if due.receiver.name == "hangs":
             await release.wait()
-        return await real(due)
+        return await real(due, *lasts_until)
 
     courier.deliver = deliver
     loop = asyncio.create_task(Sender(store, courier, clock).run(0.01))

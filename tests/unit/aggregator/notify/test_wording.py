@@ -1,5 +1,8 @@
 """What people are told."""
 
+from datetime import UTC, datetime
+
+from aggregator.fleet.due import DueDate
 from aggregator.notify.wording import LINES_MAX, message
 
 
@@ -23,7 +26,8 @@ def _told(serial="ESN-1001", action="raised", priority="urgent", **alarm):
 
 
 def test_one_alarm_is_told_in_full_with_a_link():
-    title, body = message([_told(times_raised=3)], "https://spoolwatch.example.org")
+    due = DueDate(datetime(2026, 12, 4, 9, 0, tzinfo=UTC), 12.4, not_before=False)
+    title, body = message([_told(times_raised=3)], "https://spoolwatch.example.org", due)
     assert title == "urgent: ESN-1001 (rotterdam): few cycles are left"
     assert body.splitlines() == [
         "12 cycles left",
@@ -33,6 +37,7 @@ def test_one_alarm_is_told_in_full_with_a_link():
         "Alarm 7 by rule rul-critical, priority urgent",
         "Seen in cycle 131",
         "Raised 3 times since 2026-12-01 11:00 UTC",
+        "It lasts until 2026-12-04, for 12 more cycles, with a confidence of 90 %",
         "",
         "https://spoolwatch.example.org/engines/ESN-1001",
     ]
