@@ -405,7 +405,7 @@ class TestWhoeverElseIsThere:
         page.get_by_role("link", name="Models").click()
         model = page.locator("tr", has_text="turbofan 1.0.0")
         expect(model).to_contain_text("of fewer than 5 lives")
-        expect(model).to_contain_text("10.0")  # 22 to 11 were predicted where 11 to 0 were left
+        expect(model).to_contain_text("+11.0")  # 22 to 11 were predicted where 11 to 0 were left
         shoot(page, "models")
         for path in ("/work?state=done", "/models", "/work/1"):
             phone = browse(path, viewport={"width": 390, "height": 844}, color_scheme="dark")

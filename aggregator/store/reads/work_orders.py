@@ -1,12 +1,13 @@
 """Reads work orders with their engines, what became of each, and the alarms that they see to."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement
-from sqlmodel import Session, col, select
+from sqlmodel import Session, case, col, func, select
 from sqlmodel.sql.expression import Select
 
 from aggregator.access.roles import Sites
@@ -35,6 +36,13 @@ class WorkOrderFilter:
 
 
 EVERY_ORDER = WorkOrderFilter()
+
+
+class Unfinished(NamedTuple):
+    """How many work orders are in each state, and how many of all should have been done by now."""
+
+    by_state: Counter[State]
+    late: int
 
 
 def list_work_orders(
@@ -68,6 +76,15 @@ def list_alarm_ids(session: Session, order_id: int) -> list[int]:
     """The ids of the alarms that a work order sees to, or saw to."""
     query = select(Alarm.id).where(Alarm.work_order_id == order_id).order_by(col(Alarm.id))
     return [alarm_id for alarm_id in session.exec(query) if alarm_id is not None]
+
+
+def count_unfinished(session: Session, sites: Sites, today: date) -> Unfinished:
+    """Count the work orders of engines of these sites that are neither done nor cancelled."""
+    is_late = case((col(WorkOrder.planned_for) < today, 1), else_=0)
+    query = select(WorkOrder.state, func.count(), func.sum(is_late)).join(Engine, col(Engine.id) == WorkOrder.engine_id)
+    query = query.where(*_conditions(sites, WorkOrderFilter(state="unfinished"))).group_by(col(WorkOrder.state))
+    rows = session.exec(query).all()
+    return Unfinished(Counter({State(state): count for state, count, _ in rows}), sum(late for _, _, late in rows))
 
 
 def work_orders_written(session: Session, since: int, until: int) -> list[WorkOrderRow]:
