@@ -127,6 +127,7 @@ def create_app(
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        webhooks=receivers.webhooks,
     )
     app.state.centre = Centre(
         store,

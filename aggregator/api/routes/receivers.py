@@ -13,6 +13,7 @@ from aggregator.api.etags import ETAG, IfMatch, seen_versions, tag
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import edit_problem, invalid, not_at, problems
 from aggregator.api.schemas.receivers import (
+    AlarmEvent,
     MadeReceiver,
     NewReceiver,
     Notification,
@@ -38,6 +39,24 @@ _PLACE: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
 Id = Annotated[int, Path(ge=1, le=2**31 - 1, description="The `id` of a receiver.")]
 
 router = APIRouter(tags=["notification"])
+webhooks = APIRouter(tags=["notification"])
+
+
+@webhooks.post(
+    "alarm",
+    summary="What receivers of kind cloudevents are posted",
+    status_code=204,
+    responses={
+        "4XX": {"description": "It is given up; after 408, 425 and 429 it is tried again."},
+        "5XX": {"description": "It is tried again."},
+    },
+)
+def told(event: AlarmEvent) -> None:
+    """What became of an alarm, at least once, signed as Standard Webhooks says; any 2xx says that it was taken.
+
+    `webhook-signature` is `v1,` and the HMAC-SHA256, in base64, of `webhook-id`, `webhook-timestamp` and the body,
+    joined by dots, under the receiver's secret.
+    """
 
 
 @router.get("/receivers", summary="List who is told of alarms", responses=problems(422))

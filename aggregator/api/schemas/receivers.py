@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from aggregator.api.paging import PageQuery
+from aggregator.api.schemas.alarms import Alarm, AlarmChange
 from aggregator.api.schemas.names import Name
 from aggregator.fleet.notifying import Event, Wishes
 from aggregator.store.reads.notifications import NotificationRow, State
@@ -130,6 +131,26 @@ class Notification(BaseModel):
         """Show a notification of the store."""
         shown = row.notification.model_dump() | {"receiver": row.receiver, "alarm": row.notification.alarm_id}
         return cls(**{name: value for name, value in shown.items() if name in cls.model_fields})
+
+
+class AlarmNews(BaseModel):
+    """What became of an alarm."""
+
+    alarm: Alarm = Field(description="As it was when that was decided.")
+    change: AlarmChange
+
+
+class AlarmEvent(BaseModel):
+    """A CloudEvent 1.0 in structured JSON."""
+
+    specversion: Literal["1.0"]
+    id: str = Field(description="The same however often it is sent, as is the header `webhook-id`.")
+    source: str = Field(description="Of this centre; with `id` it names the event.", examples=["urn:uuid:…"])
+    type: str = Field(description="`spoolwatch.` and the event.", examples=["spoolwatch.alarm.raised"])
+    subject: str = Field(description="The engine or gateway.", examples=["engines/ESN-1001", "gateways/gw-1"])
+    time: datetime = Field(description="When it happened.")
+    datacontenttype: Literal["application/json"]
+    data: AlarmNews
 
 
 class NotificationQuery(PageQuery[Notification]):

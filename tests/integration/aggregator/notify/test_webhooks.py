@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from aggregator.access.authority import Authority
+from aggregator.api.schemas.receivers import AlarmEvent
 from aggregator.notify import cloudevents
 from aggregator.notify.cloudevents import check_url
 from aggregator.notify.outcome import AddressError
@@ -20,6 +21,8 @@ async def test_a_raised_alarm_arrives_as_a_signed_cloudevent(webhooks, add, send
     wear_out("ESN-1001")
     await send()
     urgent, medium = webhooks.events()
+    for event in (urgent, medium):
+        assert AlarmEvent.model_validate(event, extra="forbid").model_dump(mode="json").keys() == event.keys()
     assert [urgent["data"]["alarm"]["priority"], medium["data"]["alarm"]["priority"]] == ["urgent", "medium"]
     assert (urgent["specversion"], urgent["type"]) == ("1.0", "spoolwatch.alarm.raised")
     assert urgent["source"].startswith("urn:uuid:")
