@@ -15,16 +15,16 @@ from aggregator.store.reads.outcomes import ModelOutcome, read_alarm_outcomes, r
 
 COLUMNS = (
     Column("model", "Model", phone="title"),
-    Column("lives", "Failed", hint="Engines that failed, over whose lives it had predicted", phone="corner"),
-    Column("rmse", "Error, cycles", hint="RMSE of the mean, up to the model's cap"),
-    Column("near", "Last 50 cycles", hint="The same where 50 cycles or fewer were left"),
-    Column("bias", "Bias", hint="Above 0 it predicts too much"),
+    Column("lives", "Lives", hint="Engines that failed, over whose lives it had predicted", phone="corner"),
+    Column("rmse", "Error", hint="RMSE of the mean, up to the model's cap"),
+    Column("near", "Last 50 cycles", hint="The error where 50 cycles or fewer were left", phone="none"),
+    Column("bias", "Bias", hint="Above 0 it predicts too much", phone="none"),
     Column("coverage", "Coverage", hint="Which part of its 90 % intervals held what was left", phone="right"),
-    Column("lead", "Warned before", hint="Cycles before the failure that rul-critical would first have spoken"),
+    Column("lead", "Warned", hint="When rul-critical would first have spoken, the median"),
     Column(
-        "censored",
-        "Taken off in time",
+        *("censored", "Taken off in time"),
         hint="Replaced or overhauled before: how long they would have lasted, nobody knows",
+        phone="none",
     ),
 )
 LEAD_RULE = "rul-critical"
@@ -70,7 +70,7 @@ def row_of(one: ModelOutcome) -> Shown:
         "key": model.sha256,
         "name": f"{model.name} {model.version}",
         "model": f"{model.name} {model.version}",
-        "lives": len(one.failed),
+        "lives": f"{len(one.failed)} failed",
         "censored": len(one.censored),
     }
     notes = {"model": f"{model.sha256[:12]}…"}
@@ -82,11 +82,11 @@ def row_of(one: ModelOutcome) -> Shown:
         notes["coverage"] = _between([100 * end for end in figures.coverage_interval], 0, " %")
     leads = [lead for lead in one.leads.get(LEAD_RULE, ()) if lead is not None]
     return shown | {
-        "rmse": f"{figures.rmse_cycles:.1f}",
+        "rmse": f"{figures.rmse_cycles:.1f} cycles",
         "near": None if figures.rmse_near_failure_cycles is None else f"{figures.rmse_near_failure_cycles:.1f}",
         "bias": f"{figures.bias_cycles:+.1f}",
-        "coverage": f"{100 * figures.coverage:.0f} %",
-        "lead": f"{median(leads):g}" if leads else None,
+        "coverage": f"{100 * figures.coverage:.0f} % held",
+        "lead": f"{median(leads):g} cycles before" if leads else None,
         "notes": notes | {"lead": f"in {len(leads)} of {len(one.leads.get(LEAD_RULE, ()))} lives"},
     }
 
