@@ -1,5 +1,6 @@
 """Raises and clears the alarms that no record tells of: what is silent, late or due, and rules that ceased to apply."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache, partial
@@ -29,7 +30,8 @@ from aggregator.store.reads.watched import (
 )
 from aggregator.store.tables import Alarm, core
 
-PORTION = 200  # turns in one transaction, which on SQLite ingest waits for
+PORTION = 50  # turns in one transaction, which on SQLite whoever else writes waits for
+YIELD_S = 0.1  # SQLite lets one who waits look again so often, and gives the lock to whoever asks first
 
 SUBJECTS = {"engine_id": "engine", "gateway_id": "gateway"}
 
@@ -135,8 +137,13 @@ def _look_at_gateway(gateway: WatchedGateway, now: datetime, condition: Conditio
 
 
 def _write_all(store: Store, turns: Sequence[_Turn], now: datetime) -> int:
+    took_s = 0.0
     for first in range(0, len(turns), PORTION):
+        if first:
+            time.sleep(max(YIELD_S, took_s))  # so that others get as much of the store as this does
+        began = time.monotonic()
         against_races(store, partial(_write, turns=turns[first : first + PORTION], now=now))
+        took_s = time.monotonic() - began
     return len(turns)
 
 

@@ -1,10 +1,14 @@
 """Alarms that no record tells of, raised and cleared by whoever looks."""
 
+import threading
+
 import pytest
+from sqlalchemy import func, select
 
 from aggregator.alarm_watch import TASK, AlarmWatch
 from aggregator.fleet.alarms import Priority, Rule
 from aggregator.fleet.conditions import GatewayOffline
+from aggregator.store import absence
 from aggregator.store.absence import look_at_engines, look_at_gateways
 from aggregator.store.alarm_rules import add_rule, delete_rule, list_rules, replace_rule
 from aggregator.store.arrivals import StatusArrival
@@ -190,3 +194,28 @@ def test_engines_are_looked_at_once_a_minute(store, recorder, clock, rows):
         watch.look()
         found.append([row["rule"] for row in rows(Alarm)])
     assert found == [[], ["due-inside-lead-time"]]
+
+
+def test_who_writes_meanwhile_gets_a_turn_between_portions(store, recorder, heartbeat, clock, monkeypatch):
+    """SQLite gives the lock to whoever asks first: a loop that asks at once again would keep everybody else out."""
+    monkeypatch.setattr(absence, "PORTION", 1)
+    for number in range(8):
+        recorder.engine(f"E{number}")
+    clock.advance(2 * DAY_S)
+    heartbeat()
+    looking, others_turns = threading.Event(), []
+
+    def write_again_and_again():
+        looking.wait(60)
+        while looking.is_set():
+            with store.writing() as connection:
+                others_turns.append(connection.execute(select(func.count()).select_from(core(Alarm))).scalar_one())
+
+    other = threading.Thread(target=write_again_and_again)
+    other.start()
+    looking.set()
+    raised = look_at_engines(store, clock())
+    looking.clear()
+    other.join()
+    assert raised >= 4
+    assert len(set(others_turns) & set(range(1, raised))) >= raised // 2
