@@ -126,8 +126,9 @@ Widths differ from those above also because the faults are tried at other cuts.
 
 The shipped file was trained on all {engines} engines. Its calibrations, one where the age is known and one where it is
 not, come from the held-out int8 predictions of seed {seed} with the age and without it, at the predicted medians
-{nodes}, linear between: median and mean are moved by their median and mean error there, and the
-distances from the median to q05 and q95 stretched by what conformal quantiles ask (CQR).
+{nodes}, linear between: median and mean are moved by their median and mean error there (the mean
+by that with the age in both), and the distances from the median to q05 and q95 stretched by what conformal quantiles
+ask (CQR).
 Cuts of one engine are alike, so that the guarantee of conformal prediction, which is for independent examples, does
 not hold to the letter; what coverage comes of it on engines of other folds stands above.
 

@@ -55,11 +55,17 @@ class _Judged(NamedTuple):
         ]
 
 
-def fit_calibration(parts: list[HeldOut], *, age_known: bool = True) -> Calibration:
-    """Calibration on all the given folds, of the shipped file with the age known or without it."""
+def fit_calibration(parts: list[HeldOut]) -> Calibration:
+    """Calibration on all the given folds, of the shipped file with the age known."""
     whole = pooled(parts)
-    heads = whole.variants[SHIPPED if age_known else SHIPPED + AGE_UNKNOWN]
-    return calibrating.fit_calibration(_rul(heads), _capped(whole.truth))
+    return calibrating.fit_calibration(_rul(whole.variants[SHIPPED]), _capped(whole.truth))
+
+
+def fit_ageless_calibration(parts: list[HeldOut], known: Calibration) -> Calibration:
+    """The same without the age, but for the mean, which is moved as where the age is known: that scores better."""
+    whole = pooled(parts)
+    own = calibrating.fit_calibration(_rul(whole.variants[SHIPPED + AGE_UNKNOWN]), _capped(whole.truth))
+    return msgspec.structs.replace(own, mean=known.mean)
 
 
 def fit_widening(parts: list[HeldOut], calibration: Calibration) -> Widening:
@@ -93,7 +99,9 @@ def calibrated(parts: list[HeldOut], variant: str) -> tuple[HeldOut, list[RulCyc
     """
     predictions: list[RulCycles] = []
     for part, others in _folds(parts):
-        calibration = fit_calibration(others, age_known=AGE_UNKNOWN not in variant)
+        calibration = fit_calibration(others)
+        if AGE_UNKNOWN in variant:
+            calibration = fit_ageless_calibration(others, calibration)
         predictions += _calibrated(part.variants[variant], calibration)
     return pooled(parts), predictions
 

@@ -88,7 +88,7 @@ def calibrated_bundle(run: Path, seed: int) -> Bundle:
         version=VERSION,
         created=CREATED,
         calibration=calibration,
-        ageless_calibration=judgement.fit_calibration(parts, age_known=False),
+        ageless_calibration=judgement.fit_ageless_calibration(parts, calibration),
         widening=judgement.fit_widening(parts, calibration),
     )
     return Bundle(bundle.path, manifest, bundle.model)
