@@ -7,6 +7,7 @@ interrupted. Here it costs the aggregator nothing, and is ended when it takes to
 import logging
 import re
 import sys
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -62,7 +63,11 @@ class Notes(logging.Handler):
 def carry_out(order: Order) -> Report:
     """Do what is ordered; whatever goes wrong is in the report."""
     import apprise
+    from apprise.manager_attachment import AttachmentManager
 
+    # A URL may name files of this machine to be sent along (?template=…): nobody is to read them by a receiver.
+    attachments: Any = AttachmentManager()  # type: ignore[no-untyped-call]  # as it comes
+    attachments.remove(*attachments.schemas())
     notes = Notes(order.url)
     logger = logging.getLogger("apprise")
     logger.setLevel(logging.DEBUG)
@@ -71,7 +76,7 @@ def carry_out(order: Order) -> Report:
     service = apprise.Apprise.instantiate(order.url, suppress_exceptions=True)
     if not isinstance(service, apprise.NotifyBase):
         told = [line for line in notes.said if "URL" not in line]
-        return Report(is_done=False, why="; ".join(told) or "no service that Apprise knows has such a URL")
+        return Report(is_done=False, why="; ".join(told) or "no service that it knows takes such a URL")
     name = str(service.service_name)
     if order.body is None:
         return Report(is_done=True, service=name)

@@ -55,13 +55,21 @@ class Sender:
         """Run until cancelled; what is being sent then is sent again, and the lease is given back."""
         try:
             while True:
-                for receiver_id in await asyncio.to_thread(self.look):
+                for receiver_id in await self._look_to_the_end():
                     if receiver_id not in self._serving:
                         self._serve_alone(receiver_id)
                 await asyncio.sleep(interval_s)
         finally:
             await end(*self._serving.values())
             await asyncio.to_thread(self._give_back)
+
+    async def _look_to_the_end(self) -> list[int]:
+        work = asyncio.create_task(asyncio.to_thread(self.look))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await work  # or it would take the lease once more after that was given back
+            raise
 
     def look(self) -> list[int]:
         """Decide what is to be sent, if it is ours to do; returns the receivers that something is to be sent to now."""

@@ -15,13 +15,14 @@ from sqlmodel import select as read
 
 from aggregator.access.roles import THIS_MACHINE, Caller, Role
 from aggregator.fleet.alarms import Priority
-from aggregator.fleet.notifying import GIVE_UP_AFTER, News, Wishes, due_at, retry_in_s, wants
+from aggregator.fleet.notifying import GIVE_UP_AFTER, News, due_at, retry_in_s, wants
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
 from aggregator.store.reads.alarms import AlarmRow, alarms_by_id
+from aggregator.store.receivers import wishes_of
 from aggregator.store.tables import Alarm, AlarmChange, Notification, Receiver, core
 
-ROUTED_AT_ONCE = 500
+ROUTED_AT_ONCE = 200  # changes in one transaction, which on SQLite ingest waits for
 WAITING_MAX = 10_000
 """Of one receiver; beyond that the oldest are given up."""
 MESSAGE_MAX = 500
@@ -79,23 +80,22 @@ def route(store: Store, now: datetime, show: Show) -> int:
         if not changes:
             return 0
         alarms = alarms_by_id(session, {change.alarm_id for change in changes})
-        receivers = [
-            (row, Wishes.model_validate(row.wishes))
-            for row in session.exec(read(Receiver).where(col(Receiver.is_enabled)))
-        ]
+        shown = {alarm_id: show(alarm) for alarm_id, alarm in alarms.items()}
         made: list[dict[str, Any]] = []
-        for row, wishes in receivers:
+        for row in session.exec(read(Receiver).where(col(Receiver.is_enabled))).all():
+            wishes = wishes_of(row)
+            if wishes is None:
+                continue
             digest_at = _digest_at(session, row, now) if wishes.digest_s is not None else None
             for change in changes:
-                alarm = alarms[change.alarm_id]
-                news = _news(alarm, change)
+                news = _news(alarms[change.alarm_id], change)
                 if not wants(wishes, row.site, news):
                     continue
                 at = due_at(wishes, news, now, digest_at)
                 if wishes.digest_s is not None and at > now:
                     digest_at = digest_at or at
                 made.append(
-                    _row(row, change, news, show(alarm), now, at)
+                    _row(row, change, news, shown[change.alarm_id], now, at)
                     | {"unless_acknowledged": wishes.unacknowledged_for_s is not None and news.event == "alarm.raised"}
                 )
         connection = session.connection()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import delete, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
@@ -16,6 +17,8 @@ from aggregator.store.database import Store
 from aggregator.store.registry import RegistryError, key_of
 from aggregator.store.tables import Notification, Receiver, core
 from aggregator.store.versions import check_version
+
+log = structlog.get_logger(__name__)
 
 _notification = core(Notification)
 
@@ -53,12 +56,21 @@ class ReceiverChange:
     address: Address | None = None
 
 
+def wishes_of(row: Receiver) -> Wishes | None:
+    """What a receiver wants; None where a newer program has written it, which is theirs to follow."""
+    try:
+        return Wishes.model_validate(row.wishes)
+    except ValueError as error:
+        log.warning("receiver_not_understood", receiver=row.name, error=str(error))
+        return None
+
+
 def list_receivers(session: Session, sites: Sites) -> Sequence[Receiver]:
     """The receivers of these sites, by name; those of all sites only where ``sites`` is not limited."""
     query = select(Receiver).order_by(Receiver.name)
     if sites is not None:
         query = query.where(col(Receiver.site).in_(sorted(sites)))
-    return session.exec(query).all()
+    return [row for row in session.exec(query) if wishes_of(row) is not None]
 
 
 def find_receiver(session: Session, sites: Sites, receiver_id: int, *, lock: bool = False) -> Receiver:
@@ -68,7 +80,7 @@ def find_receiver(session: Session, sites: Sites, receiver_id: int, *, lock: boo
         NoSuchReceiverError: there is none of this id that may be seen.
     """
     row = session.get(Receiver, receiver_id, with_for_update=lock or None)
-    if row is None or not (sites is None or row.site in sites):
+    if row is None or not (sites is None or row.site in sites) or wishes_of(row) is None:
         raise NoSuchReceiverError(f"there is no receiver {receiver_id}")
     return row
 

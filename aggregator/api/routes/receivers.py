@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field, TypeAdapter
 
@@ -130,8 +130,11 @@ async def edit(
         old = receivers.Address(row.kind, row.via, row.sealed)
         try:
             address = (await centre.courier.address(row.name, row.kind, wanted.url, old)).address
-        except (AddressError, SealError) as error:
+        except AddressError as error:
             raise invalid("body.url", str(error)) from error
+        except SealError as error:
+            detail = "its secret was kept under another key of the centre: delete the receiver, and add it anew"
+            raise HTTPException(409, detail) from error
     change = receivers.ReceiverChange(wanted.wishes, wanted.enabled, address)
     try:
         await run_in_threadpool(

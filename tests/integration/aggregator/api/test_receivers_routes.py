@@ -2,8 +2,10 @@
 
 import pytest
 
+from aggregator.access.sealing import Seal
 from aggregator.fleet.notifying import Wishes
 from aggregator.store.notifications import mark_refused, route, take_due
+from aggregator.store.receivers import Address, NewReceiver, add_receiver
 from aggregator.store.tables import Receiver
 
 RECEIVERS = "/api/v1/receivers"
@@ -62,6 +64,15 @@ async def test_an_edit_keeps_the_url_and_the_secret_that_it_does_not_name(client
     assert (kept().url, kept().secret) == (URL, made["secret"])
     await client.put(f"{RECEIVERS}/{made['id']}", json={"url": URL + "-2"})
     assert (kept().url, kept().secret) == (URL + "-2", made["secret"])
+
+
+async def test_a_receiver_whose_secret_no_key_opens_says_what_to_do(client, app, clock):
+    address = Address("cloudevents", "http://127.0.0.1:1", Seal(bytes(32)).close(b"{}", "cmms"))
+    made = add_receiver(app.state.centre.store, NewReceiver("cmms", "", address, Wishes()), clock())
+    tested = (await client.post(f"{RECEIVERS}/{made}/test")).json()
+    assert tested == {"sent": False, "detail": "the secrets of cmms were kept under another key; enter them again"}
+    edited = await client.put(f"{RECEIVERS}/{made}", json={"url": URL})
+    assert (edited.status_code, "add it anew" in edited.json()["detail"]) == (409, True)
 
 
 async def test_a_test_tells_in_words_what_came_of_it(client):

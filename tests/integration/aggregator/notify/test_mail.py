@@ -44,9 +44,13 @@ async def test_one_alarm_is_told_with_the_date_until_which_the_engine_lasts(
     assert lines[-1] == "https://spoolwatch.example.org/engines/ESN-1001"
 
 
-async def test_what_apprise_does_not_know_is_refused_with_its_reason(add):
-    with pytest.raises(AddressError, match="no service that Apprise knows"):
-        await add("team", "nonsense://x", "apprise")
+@pytest.mark.parametrize(
+    "url", ["nonsense://x", "slack://TLTH3A7B0/AAAAAAAAA/BBBBBBBBBBBBBBBBBBBBBBBB?template={file}"]
+)
+async def test_what_apprise_does_not_know_or_would_read_files_by_is_refused(add, tmp_path, url):
+    (tmp_path / "file.json").write_text('{"blocks": ["a secret"]}')
+    with pytest.raises(AddressError, match="no service that it knows takes such a URL"):
+        await add("team", url.format(file=tmp_path / "file.json"), "apprise")
 
 
 async def test_a_message_that_takes_too_long_is_ended(monkeypatch):

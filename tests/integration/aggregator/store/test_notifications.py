@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from aggregator.access.roles import Caller, Grant, Role
 from aggregator.fleet.notifying import GIVE_UP_AFTER, Wishes
@@ -27,9 +28,10 @@ from aggregator.store.receivers import (
     add_receiver,
     change_receiver,
     delete_receiver,
+    list_receivers,
 )
 from aggregator.store.registry import RegistryError
-from aggregator.store.tables import AlarmChange, AuditEntry, Notification, Receiver
+from aggregator.store.tables import AlarmChange, AuditEntry, Notification, Receiver, core
 
 MAIL = Address("apprise", "E-Mail", "sealed")
 HOOK = Address("cloudevents", "https://cmms.example.org", "sealed")
@@ -81,6 +83,17 @@ def test_each_change_is_decided_once_for_each_who_wants_it(add, wear_out, decide
     assert len({row["event_id"] for row in told}) == 3
     assert {row["content"]["alarm"]["serial"] for row in told} == {"E1"}
     assert all(change["is_routed"] for change in rows(AlarmChange))
+
+
+def test_a_receiver_that_a_newer_program_has_written_is_left_to_that(add, wear_out, decide, due, store):
+    newer, team = add("newer"), add()
+    with store.writing() as connection:
+        connection.execute(update(core(Receiver)).where(core(Receiver).c.id == newer).values(wishes={"moon": "full"}))
+    wear_out("E1")
+    assert decide() == 2
+    assert (due(newer), len(due(team).notifications)) == (None, 2)
+    with store.session() as session:
+        assert [row.name for row in list_receivers(session, None)] == ["team"]
 
 
 def test_what_was_before_a_receiver_is_not_told(add, wear_out, decide, rows):
