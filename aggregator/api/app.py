@@ -76,6 +76,7 @@ a token of the outside issuer, or an API key. What is at a site that one may not
 DEFAULTS = ApiSettings()
 SUMMARIES_KEPT = 200
 LIVES_KEPT = 20  # some 150 bytes an engine
+LIVES_FRESH_S = 10.0  # dates are told by the day
 ASKED_WITH = ("If-None-Match", HEADER, "Last-Event-ID", REQUEST_ID, "traceparent")
 ROUTERS = (
     *(fleet, engines, overhauls, why, history, buckets, files, lineage, predict),
@@ -138,7 +139,7 @@ def create_app(
         RateLimit(settings.rate),
         thresholds,
         RecentAnswers(SUMMARIES_KEPT),
-        RecentAnswers(LIVES_KEPT),
+        RecentAnswers(LIVES_KEPT, LIVES_FRESH_S),
         line,
         Predicting(store, inference or Inference(), line, now),
         Feed(store, now, thresholds),

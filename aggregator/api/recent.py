@@ -1,4 +1,4 @@
-"""Answers that many ask for at once, and that are the same for all of them: computed twice a second at most."""
+"""Answers that many ask for at once, and that are the same for all of them: computed once in a while for all."""
 
 import asyncio
 from collections import OrderedDict
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 FRESH_S = 1.0
-RENEWED_S = 0.6
+RENEWED_AT = 0.6  # of that
 
 
 Answer = TypeVar("Answer")
@@ -37,10 +37,12 @@ class RecentAnswers(Generic[Answer]):
 
     Args:
         kept: how many questions at most.
+        fresh_s: how old an answer may be that is told.
     """
 
-    def __init__(self, kept: int) -> None:
+    def __init__(self, kept: int, fresh_s: float = FRESH_S) -> None:
         self._most = kept
+        self._fresh_s = fresh_s
         self._kept: OrderedDict[Hashable, tuple[_Asked[Answer] | None, _Asked[Answer]]] = OrderedDict()
 
     def forget(self) -> None:
@@ -48,17 +50,21 @@ class RecentAnswers(Generic[Answer]):
         self._kept = OrderedDict()  # another one, for this is called from any thread
 
     async def answer(self, question: Hashable, ask: Callable[[], Answer]) -> Answer:
-        """The answer to a question, at most a second old; asked off the event loop."""
+        """The answer to a question, no older than ``fresh_s``; asked off the event loop."""
         kept = self._kept
         now = asyncio.get_running_loop().time()
         before, latest = kept.get(question, (None, None))
-        if latest is None or latest.has_failed or (latest.is_known and now - latest.asked_at >= RENEWED_S):
+        if (
+            latest is None
+            or latest.has_failed
+            or (latest.is_known and now - latest.asked_at >= RENEWED_AT * self._fresh_s)
+        ):
             before = latest if latest is not None and latest.is_known else None
             latest = _Asked(now, asyncio.create_task(asyncio.to_thread(ask)))
             kept[question] = before, latest
             kept.move_to_end(question)
             if len(kept) > self._most:
                 kept.popitem(last=False)
-        if not latest.is_known and before is not None and now - before.asked_at < FRESH_S:
+        if not latest.is_known and before is not None and now - before.asked_at < self._fresh_s:
             return before.task.result()
         return await asyncio.shield(latest.task)  # who gives up waiting takes it from nobody else

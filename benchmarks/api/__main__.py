@@ -31,13 +31,15 @@ def questions(fleet: Fleet) -> dict[str, list[str]]:
     chance = random.Random(1)
     serials = [serial_of(chance.randrange(fleet.engines)) for _ in range(500)]
     buckets = "predictions/buckets?buckets=500"
+    latest = f"{buckets}&from_cycle={max(1, fleet.cycles - 99)}"
     return {
         STATIC: ["/health/live"],
         "fleet summary": ["/api/v1/fleet"],
         "list page": ["/api/v1/engines?sort=risk&limit=50"],
         "detail": [f"/api/v1/engines/{serial}" for serial in serials],
-        "history, 500 points": [f"/api/v1/engines/{serial}/{buckets}" for serial in serials],
-        "due this week": ["/api/v1/fleet/due?before=2030-01-01&limit=50"],
+        "history, whole life": [f"/api/v1/engines/{serial}/{buckets}" for serial in serials],
+        "history, last 100 cycles": [f"/api/v1/engines/{serial}/{latest}" for serial in serials],
+        "due dates": ["/api/v1/fleet/due?before=2027-01-01&limit=50"],
     }
 
 

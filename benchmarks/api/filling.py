@@ -21,7 +21,7 @@ CYCLES_PER_COMMIT = 10
 CHANNELS = [f"S{number:02}" for number in range(1, 25)]
 
 _ROW = {channel: 100.5 + number for number, channel in enumerate(CHANNELS)}
-_RUL = "250.0 - :cycle * 0.2 + (engine_id * 37 % 10000) * 0.005"
+_RUL = "(engine_id * 37 % 10000) * 0.02 * (1 + 20.0 / :cycle)"  # from used up to as new, falling with time
 _QUANTILES = f"{_RUL} - 1, {_RUL} - 15, {_RUL}, {_RUL} + 15, 125.0"
 _FROM_INSTALLATION = "FROM installation ORDER BY engine_id"
 _TYPES = {"cycle": Integer(), "at": UtcDateTime(), "channels": JSON(), "input": LargeBinary()}

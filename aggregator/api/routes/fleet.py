@@ -57,7 +57,7 @@ async def read_due(
     The date follows from the remaining cycles and the utilisation. It is counted from now where the engine is heard
     from, so that one that stands still is not due sooner; else from its latest row, as if it had flown on since.
     Retired engines are left out. Of some engines nobody can tell: they are counted, and listed by `verdict`. What is
-    judged is at most a second old.
+    judged is at most ten seconds old, or as new as the last change of an engine that this aggregator was told.
     """
     place = place_of(query.cursor, _PLACE)
     before = datetime.combine(query.before, time(), UTC)

@@ -3,7 +3,6 @@
 import pytest
 from sqlalchemy import event
 
-from aggregator.api import recent
 from aggregator.fleet.work_orders import Conclusion, Outcome
 from aggregator.store.work_orders import NewWorkOrder, Working, open_work_order
 
@@ -51,19 +50,15 @@ def _fly(recorder, engines):
         recorder.garbage(body=f"no {number}".encode(), gateway=f"gw-{number}")
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_kept(monkeypatch):
-    """Each answer is computed, however soon it is asked for again."""
-    monkeypatch.setattr(recent, "FRESH_S", 0.0)
-    monkeypatch.setattr(recent, "RENEWED_S", 0.0)
-
-
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_read_takes_as_many_statements_for_many_engines_as_for_few(path, client, recorder, statements, clock):
+async def test_a_read_takes_as_many_statements_for_many_engines_as_for_few(
+    path, app, client, recorder, statements, clock
+):
     counts = []
     for engines in (range(1, 4), range(4, 31)):
         _fly(recorder, engines)
         clock.advance(2)
+        app.state.centre.fleet_changed()  # what was kept is not told
         statements.clear()
         answer = await client.get(path)
         assert answer.status_code == 200, answer.text
