@@ -24,6 +24,14 @@ Event = Literal[
     "alarm.shelved",
     "alarm.unshelved",
     "alarm.resolved",
+    "work_order.opened",
+    "work_order.edited",
+    "work_order.linked",
+    "work_order.started",
+    "work_order.done",
+    "work_order.cancelled",
+    "work_order.corrected",
+    "work_order.commented",
 ]
 _OF_THE_CENTRE: frozenset[str] = frozenset({"alarm.raised", "alarm.cleared"})
 
@@ -77,9 +85,11 @@ class Wishes(_Wish):
     """What a receiver wants to be told, and when."""
 
     events: tuple[Event, ...] = Field(
-        default=("alarm.raised",), min_length=1, max_length=20, description="What of alarms is told."
+        default=("alarm.raised",), min_length=1, max_length=20, description="What of alarms and work orders is told."
     )
-    priority: Priority = Field(default=Priority.LOW, description="Alarms of this priority or a more urgent one.")
+    priority: Priority = Field(
+        default=Priority.LOW, description="Alarms and work orders of this priority or a more urgent one."
+    )
     digest_s: int | None = Field(
         default=None,
         strict=True,
@@ -110,7 +120,7 @@ class Wishes(_Wish):
 
 
 class News(NamedTuple):
-    """Something that became of an alarm: what, where, how urgent it is, and until when it is put aside."""
+    """Something that became of an alarm or work order: what, where, how urgent it is, until when it is put aside."""
 
     event: str
     site: str

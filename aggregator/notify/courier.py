@@ -12,7 +12,7 @@ from aggregator.access.sealing import Seal, SealError
 from aggregator.fleet.due import DueDate
 from aggregator.notify import apprise, cloudevents
 from aggregator.notify.outcome import Outcome
-from aggregator.notify.wording import message
+from aggregator.notify.wording import message, subject_of
 from aggregator.store.notifications import Due
 from aggregator.store.receivers import Address
 from aggregator.store.tables import Receiver
@@ -70,8 +70,8 @@ class Courier:
             text = message([row.content for row in due.notifications], self._public_url, lasts_until)
             return await self._tell_people(due.receiver, text.title, text.body)
         (row,) = due.notifications
-        alarm = row.content["alarm"]
-        subject = f"engines/{alarm['engine']}" if alarm["engine"] else f"gateways/{alarm['gateway']}"
+        thing = subject_of(row.content)
+        subject = f"engines/{thing['engine']}" if thing["engine"] else f"gateways/{thing['gateway']}"
         at = datetime.fromisoformat(row.content["change"]["at"])
         return await self._tell_machine(due.receiver, row.event_id, row.event, subject, at, row.content)
 

@@ -1,4 +1,4 @@
-"""Sends what receivers are to be told: decides it from what became of alarms, sends it, and notes what came of it.
+"""Sends what receivers are to be told: decides it from what became of alarms and work, and notes what came of it.
 
 Each of several aggregators has such a loop; the one that holds the lease sends, and another takes over within a minute.
 A message may be sent twice, where one ends between sending it and noting that; it has the same id then.
@@ -12,13 +12,14 @@ from uuid import uuid4
 import structlog
 
 from aggregator.api.schemas.alarms import Alarm
+from aggregator.api.schemas.work_orders import WorkOrder
 from aggregator.fleet.due import DueDate, due_date
 from aggregator.notify.courier import Courier
 from aggregator.notify.wording import CONFIDENCE
 from aggregator.store.database import Store
 from aggregator.store.lease import end_lease, take_lease
+from aggregator.store.news import ROUTED_AT_ONCE
 from aggregator.store.notifications import (
-    ROUTED_AT_ONCE,
     Due,
     forget_old,
     has_work,
@@ -31,6 +32,7 @@ from aggregator.store.notifications import (
 )
 from aggregator.store.reads.alarms import AlarmRow
 from aggregator.store.reads.fleet import find_row
+from aggregator.store.reads.work_orders import WorkOrderRow
 from shared.cancellation import end
 
 INTERVAL_S = 2.0
@@ -81,7 +83,7 @@ class Sender:
             if not take_lease(self._store, TASK, self._holder, now, LEASE):
                 return []
             self._until = now + LEASE
-            while route(self._store, now, _show) == ROUTED_AT_ONCE:
+            while route(self._store, now, _show) >= ROUTED_AT_ONCE:
                 pass
             if self._forgot_at is None or now - self._forgot_at >= FORGET:
                 forget_old(self._store, now)
@@ -125,7 +127,8 @@ class Sender:
 
     def _lasts_until(self, due: Due) -> DueDate | None:
         """When the engine is due that something is about, where it is about just one."""
-        serial = due.notifications[0].content["alarm"]["engine"]
+        alarm = due.notifications[0].content.get("alarm")
+        serial = None if alarm is None else alarm["engine"]
         if serial is None or len(due.notifications) > 1 or due.receiver.kind != "apprise":
             return None
         with self._store.session() as session:
@@ -139,5 +142,6 @@ class Sender:
             log.info("lease_not_given_back", task=TASK, error=str(error))
 
 
-def _show(row: AlarmRow) -> dict[str, object]:
-    return Alarm.of(row).model_dump(mode="json")
+def _show(row: AlarmRow | WorkOrderRow) -> dict[str, object]:
+    shown = Alarm.of(row) if isinstance(row, AlarmRow) else WorkOrder.of(row)
+    return shown.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""What people are told of alarms: a subject line and a body of plain text."""
+"""What people are told of alarms and work orders: a subject line and a body of plain text."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class Message(NamedTuple):
 
 
 def message(told: Sequence[Mapping[str, Any]], public_url: str | None, due: DueDate | None = None) -> Message:
-    """Tell of what became of one alarm, or of many.
+    """Tell of one change of an alarm or work order, or of many.
 
     Args:
         told: what each notification has as its ``content``.
@@ -40,11 +40,11 @@ def message(told: Sequence[Mapping[str, Any]], public_url: str | None, due: DueD
     """
     if len(told) == 1:
         return Message(headline(told[0]), _in_full(told[0], public_url, due))
-    raised = Counter(each["alarm"]["priority"] for each in told if each["change"]["action"] == "raised")
+    raised = Counter(subject_of(each)["priority"] for each in told if each["change"]["action"] == "raised")
     counts = [f"{raised[priority]} {priority}" for priority in reversed(Priority) if raised[priority]]
     others = len(told) - raised.total()
     counts += [f"{others} other changes" if others > 1 else "1 other change"] if others else []
-    urgent_first = sorted(told, key=lambda each: -list(Priority).index(Priority(each["alarm"]["priority"])))
+    urgent_first = sorted(told, key=lambda each: -list(Priority).index(Priority(subject_of(each)["priority"])))
     lines = [
         f"- {headline(each)} ({_at(each['change']['at'])}): {each['change']['note'] or ''}" for each in urgent_first
     ]
@@ -52,7 +52,14 @@ def message(told: Sequence[Mapping[str, Any]], public_url: str | None, due: DueD
         lines = [*lines[:LINES_MAX], f"and {len(lines) - LINES_MAX} more"]
     if public_url is not None:
         lines += ["", public_url]
-    return Message(f"{len(told)} changes of alarms: {', '.join(counts)}", "\n".join(lines))
+    of = "alarms" if all("alarm" in each for each in told) else "alarms and work"
+    return Message(f"{len(told)} changes of {of}: {', '.join(counts)}", "\n".join(lines))
+
+
+def subject_of(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The alarm or the work order that something is told of."""
+    found: Mapping[str, Any] = told["alarm"] if "alarm" in told else told["work_order"]
+    return found
 
 
 def headline(told: Mapping[str, Any]) -> str:
@@ -64,6 +71,9 @@ def headline(told: Mapping[str, Any]) -> str:
     >>> headline({"alarm": alarm, "change": {"action": "acknowledged", "who": "person anna"}})
     'acknowledged by person anna: ESN-1001 (hamburg): few cycles are left'
     """
+    if "work_order" in told:
+        order, change = told["work_order"], told["change"]
+        return f"work order {order['id']} {change['action']} by {change['who']}: {order['engine']} ({order['site']})"
     alarm, change = told["alarm"], told["change"]
     what = f"{alarm['engine'] or alarm['gateway']} ({alarm['site']}): {_HEADLINES.get(alarm['kind'], alarm['kind'])}"
     if change["action"] == "raised":
@@ -74,6 +84,8 @@ def headline(told: Mapping[str, Any]) -> str:
 
 
 def _in_full(told: Mapping[str, Any], public_url: str | None, due: DueDate | None) -> str:
+    if "work_order" in told:
+        return _work_in_full(told, public_url)
     alarm, change = told["alarm"], told["change"]
     subject = f"Engine {alarm['engine']}" if alarm["engine"] else f"Gateway {alarm['gateway']}"
     lines = [
@@ -93,6 +105,19 @@ def _in_full(told: Mapping[str, Any], public_url: str | None, due: DueDate | Non
     if public_url is not None:
         lines += ["", f"{public_url}/engines/{quote(alarm['engine'])}" if alarm["engine"] else public_url]
     return "\n".join(lines).strip("\n")
+
+
+def _work_in_full(told: Mapping[str, Any], public_url: str | None) -> str:
+    order, change = told["work_order"], told["change"]
+    lines = [
+        *([change["note"], ""] if change["note"] else []),
+        f"Engine {order['engine']} at site {order['site']}: {order['reason']}",
+        f"{change['action'].capitalize()} at {_at(change['at'])}",
+        *([f"Planned for {order['planned_for']}"] if order["planned_for"] else []),
+        *([f"For {order['assigned_to']}"] if order["assigned_to"] else []),
+        *(["", f"{public_url}/work/{order['id']}"] if public_url is not None else []),
+    ]
+    return "\n".join(lines)
 
 
 def _due_in_words(due: DueDate) -> str:

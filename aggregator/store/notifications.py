@@ -1,28 +1,22 @@
-"""What receivers are told: decided from what became of alarms, kept until it was sent or given up, then forgotten.
+"""What receivers are told: decided from what became of alarms and work, kept until sent or given up, then forgotten."""
 
-A change of an alarm says by itself whether it was decided who is told of it, so that whatever is committed, in whatever
-order, is told, and once.
-"""
-
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import Connection, delete, exists, false, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, delete, exists, func, insert, literal, or_, select, update
 from sqlmodel import Session, col
 from sqlmodel import select as read
 
 from aggregator.access.roles import THIS_MACHINE, Caller, Role
-from aggregator.fleet.alarms import Priority
-from aggregator.fleet.notifying import GIVE_UP_AFTER, News, due_at, retry_in_s, wants
+from aggregator.fleet.notifying import GIVE_UP_AFTER, due_at, retry_in_s, wants
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
-from aggregator.store.reads.alarms import AlarmRow, alarms_by_id
+from aggregator.store.news import Happened, Show, has_news, take_news
 from aggregator.store.receivers import wishes_of
-from aggregator.store.tables import Alarm, AlarmChange, Notification, Receiver, core
+from aggregator.store.tables import Alarm, Notification, Receiver, core
 
-ROUTED_AT_ONCE = 200  # changes in one transaction, which on SQLite ingest waits for
 WAITING_MAX = 10_000
 """Of one receiver; beyond that the oldest are given up."""
 MESSAGE_MAX = 500
@@ -32,13 +26,9 @@ EVENTS_MAX = 1
 SENT_KEPT = timedelta(days=7)
 DEAD_KEPT = timedelta(days=30)
 
-_change, _alarm = core(AlarmChange), core(Alarm)
 _receiver, _notification = core(Receiver), core(Notification)
 # Spelt out in the statement: by a parameter, a database cannot tell that the index of what waits will do.
 _WAITING = _notification.c.state == literal("waiting", literal_execute=True)
-_UNROUTED = _change.c.is_routed == false()
-
-Show = Callable[[AlarmRow], dict[str, Any]]
 
 
 class Due(NamedTuple):
@@ -51,8 +41,7 @@ class Due(NamedTuple):
 def has_work(session: Session, now: datetime) -> bool:
     """Whether there is anything to decide or to send."""
     connection = session.connection()
-    unrouted = select(exists().where(_UNROUTED))
-    return bool(connection.scalar(unrouted)) or bool(receivers_due(session, now))
+    return bool(connection.scalar(select(has_news()))) or bool(receivers_due(session, now))
 
 
 def receivers_due(session: Session, now: datetime) -> list[int]:
@@ -64,49 +53,47 @@ def receivers_due(session: Session, now: datetime) -> list[int]:
 
 
 def route(store: Store, now: datetime, show: Show) -> int:
-    """Decide who is told of what became of alarms since the last time; some of it, where it is much.
+    """Decide who is told of what became of alarms and work orders since the last time; some of it, where it is much.
 
     Args:
         store: where.
         now: when.
-        show: how receivers are shown an alarm.
+        show: how receivers are shown them.
 
     Returns:
         How many changes were looked at.
     """
     with store.session(writes=True) as session:
-        query = read(AlarmChange).where(col(AlarmChange.is_routed) == false()).order_by(col(AlarmChange.id))
-        changes = session.exec(query.limit(ROUTED_AT_ONCE).with_for_update(skip_locked=True)).all()
-        if not changes:
+        happened = take_news(session, show)
+        if not happened:
             return 0
-        alarms = alarms_by_id(session, {change.alarm_id for change in changes})
-        shown = {alarm_id: show(alarm) for alarm_id, alarm in alarms.items()}
-        made: list[dict[str, Any]] = []
-        for row in session.exec(read(Receiver).where(col(Receiver.is_enabled))).all():
-            wishes = wishes_of(row)
-            if wishes is None:
-                continue
-            digest_at = _digest_at(session, row, now) if wishes.digest_s is not None else None
-            for change in changes:
-                news = _news(alarms[change.alarm_id], change)
-                if not wants(wishes, row.site, news):
-                    continue
-                at = due_at(wishes, news, now, digest_at)
-                if wishes.digest_s is not None and at > now:
-                    digest_at = digest_at or at
-                made.append(
-                    _row(row, change, news, shown[change.alarm_id], now, at)
-                    | {"unless_acknowledged": wishes.unacknowledged_for_s is not None and news.event == "alarm.raised"}
-                )
+        receivers = session.exec(read(Receiver).where(col(Receiver.is_enabled))).all()
+        made = [row for receiver in receivers for row in _decide(session, receiver, happened, now)]
         connection = session.connection()
         if made:
             connection.execute(insert(_notification), made)
             for receiver_id in {row["receiver_id"] for row in made}:
                 _bound(connection, receiver_id, now)
-        ids = [change.id for change in changes]
-        connection.execute(update(_change).where(_change.c.id.in_(ids)).values(is_routed=True))
         session.commit()
-        return len(changes)
+        return len(happened)
+
+
+def _decide(session: Session, receiver: Receiver, happened: Sequence[Happened], now: datetime) -> list[dict[str, Any]]:
+    """What a receiver is told of what happened."""
+    wishes = wishes_of(receiver)
+    if wishes is None:
+        return []
+    digest_at = _digest_at(session, receiver, now) if wishes.digest_s is not None else None
+    made: list[dict[str, Any]] = []
+    for one in happened:
+        if not wants(wishes, receiver.site, one.news):
+            continue
+        at = due_at(wishes, one.news, now, digest_at)
+        if wishes.digest_s is not None and at > now:
+            digest_at = digest_at or at
+        waits = wishes.unacknowledged_for_s is not None and one.news.event == "alarm.raised"
+        made.append(_row(receiver, one, now, at) | {"unless_acknowledged": waits})
+    return made
 
 
 def take_due(store: Store, receiver_id: int, now: datetime) -> Due | None:
@@ -205,22 +192,14 @@ def forget_old(store: Store, now: datetime) -> int:
         return connection.execute(delete(_notification).where(old)).rowcount
 
 
-def _news(alarm: AlarmRow, change: AlarmChange) -> News:
-    priority = Priority(alarm.alarm.priority)
-    return News(f"alarm.{change.action}", alarm.site, priority, change.at, alarm.alarm.shelved_until)
-
-
-def _row(
-    receiver: Receiver, change: AlarmChange, news: News, alarm: dict[str, Any], now: datetime, at: datetime
-) -> dict[str, Any]:
-    told = {"at": change.at.isoformat(), "who": change.who, "action": change.action, "note": change.note}
+def _row(receiver: Receiver, one: Happened, now: datetime, at: datetime) -> dict[str, Any]:
     return {
         "event_id": str(uuid4()),
         "receiver_id": receiver.id,
-        "about": f"alarm_change {change.id}",
-        "event": news.event,
-        "alarm_id": change.alarm_id,
-        "content": {"alarm": alarm, "change": told},
+        "about": one.about,
+        "event": one.news.event,
+        "alarm_id": one.alarm_id,
+        "content": one.content,
         "state": "waiting",
         "made_at": now,
         "since": at,

@@ -13,7 +13,7 @@ from aggregator.api.etags import ETAG, IfMatch, seen_versions, tag
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import edit_problem, invalid, not_at, problems
 from aggregator.api.schemas.receivers import (
-    AlarmEvent,
+    ChangeEvent,
     MadeReceiver,
     NewReceiver,
     Notification,
@@ -43,7 +43,7 @@ webhooks = APIRouter(tags=["notification"])
 
 
 @webhooks.post(
-    "alarm",
+    "change",
     summary="What receivers of kind cloudevents are posted",
     status_code=204,
     responses={
@@ -51,8 +51,8 @@ webhooks = APIRouter(tags=["notification"])
         "5XX": {"description": "It is tried again."},
     },
 )
-def told(event: AlarmEvent) -> None:
-    """What became of an alarm, at least once, signed as Standard Webhooks says; any 2xx says that it was taken.
+def told(event: ChangeEvent) -> None:
+    """What became of an alarm or work order, at least once, signed as Standard Webhooks says; any 2xx says: taken.
 
     `webhook-signature` is `v1,` and the HMAC-SHA256, in base64, of `webhook-id`, `webhook-timestamp` and the body,
     joined by dots, under the receiver's secret.

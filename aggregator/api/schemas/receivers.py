@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from aggregator.api.paging import PageQuery
 from aggregator.api.schemas.alarms import Alarm, AlarmChange
 from aggregator.api.schemas.names import Name
+from aggregator.api.schemas.work_orders import WorkOrder, WorkOrderChange
 from aggregator.fleet.notifying import Event, Wishes
 from aggregator.store.reads.notifications import NotificationRow, State
 from aggregator.store.tables import Receiver as Row
@@ -115,7 +116,7 @@ class Notification(BaseModel):
     event_id: str = Field(description="The `id` of the CloudEvent, the same however often it is sent.")
     receiver: Name
     event: Event
-    alarm: int | None = Field(description="The `id` of the alarm.")
+    alarm: int | None = Field(description="The `id` of the alarm; null of a work order.")
     state: State = Field(
         description="`waiting`: for its time, or to be tried again. `sent`. `dead`: given up, after a day or because "
         "it was refused; it can be sent again. `withdrawn`: nobody needed to be told any more."
@@ -140,17 +141,26 @@ class AlarmNews(BaseModel):
     change: AlarmChange
 
 
-class AlarmEvent(BaseModel):
+class WorkOrderNews(BaseModel):
+    """What became of a work order."""
+
+    work_order: WorkOrder = Field(description="As it was when that was decided.")
+    change: WorkOrderChange
+
+
+class ChangeEvent(BaseModel):
     """A CloudEvent 1.0 in structured JSON."""
 
     specversion: Literal["1.0"]
     id: str = Field(description="The same however often it is sent, as is the header `webhook-id`.")
     source: str = Field(description="Of this centre; with `id` it names the event.", examples=["urn:uuid:…"])
-    type: str = Field(description="`spoolwatch.` and the event.", examples=["spoolwatch.alarm.raised"])
+    type: str = Field(
+        description="`spoolwatch.` and the event.", examples=["spoolwatch.alarm.raised", "spoolwatch.work_order.done"]
+    )
     subject: str = Field(description="The engine or gateway.", examples=["engines/ESN-1001", "gateways/gw-1"])
     time: datetime = Field(description="When it happened.")
     datacontenttype: Literal["application/json"]
-    data: AlarmNews
+    data: AlarmNews | WorkOrderNews
 
 
 class NotificationQuery(PageQuery[Notification]):

@@ -1,7 +1,7 @@
 """Reads work orders with their engines, what became of each, and the alarms that they see to."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
@@ -64,6 +64,12 @@ def find_work_order(session: Session, sites: Sites, order_id: int) -> WorkOrderR
     query = _every().where(*_conditions(sites, EVERY_ORDER), WorkOrder.id == order_id)
     row = session.exec(query).first()
     return None if row is None else WorkOrderRow(*row)
+
+
+def work_orders_by_id(session: Session, order_ids: Collection[int]) -> dict[int, WorkOrderRow]:
+    """Read work orders of all sites."""
+    rows = session.exec(_every().where(col(WorkOrder.id).in_(sorted(order_ids)))) if order_ids else ()
+    return {row.order.id or 0: row for row in (WorkOrderRow(*row) for row in rows)}
 
 
 def list_work_order_changes(session: Session, order_id: int, limit: int) -> Sequence[WorkOrderChange]:

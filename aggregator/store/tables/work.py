@@ -3,13 +3,14 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, text
+from sqlalchemy import JSON, Index, false, text
 from sqlmodel import Field
 
 from aggregator.store.tables.base import BigInt, Changing, Table, UtcDateTime
 
 REMOVAL, OVERHAUL = "removal", "overhaul"
 _OPEN = text("closed_at IS NULL")
+_WHERE_UNROUTED: dict[str, Any] = {"sqlite_where": text("is_routed = 0"), "postgresql_where": text("NOT is_routed")}
 
 
 class WorkOrder(Changing, table=True):
@@ -50,10 +51,13 @@ class WorkOrder(Changing, table=True):
 
 
 class WorkOrderChange(Table, table=True):
-    """What became of a work order, and by whom; never edited."""
+    """What became of a work order, and by whom; never edited, but for whether it was decided who is told of it."""
 
     __tablename__ = "work_order_change"
-    __table_args__ = (Index(None, "work_order_id", "id"),)
+    __table_args__ = (
+        Index(None, "work_order_id", "id"),
+        Index("ix_work_order_change_id_unrouted", "id", **_WHERE_UNROUTED),
+    )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BigInt)
     work_order_id: int = Field(foreign_key="work_order.id", sa_type=BigInt)
@@ -61,6 +65,7 @@ class WorkOrderChange(Table, table=True):
     who: str
     action: str
     note: str | None = None
+    is_routed: bool = Field(default=False, exclude=True, sa_column_kwargs={"server_default": false()})
 
 
 class EndedLife(Table, table=True):

@@ -21,10 +21,18 @@ def upgrade() -> None:
         sa.Column("who", sa.String(), nullable=False),
         sa.Column("action", sa.String(), nullable=False),
         sa.Column("note", sa.String(), nullable=True),
+        sa.Column("is_routed", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(["work_order_id"], ["work_order.id"], name="fk_work_order_change_work_order_id"),
         sa.PrimaryKeyConstraint("id", name="pk_work_order_change"),
     )
     op.create_index("ix_work_order_change_work_order_id_id", "work_order_change", ["work_order_id", "id"])
+    op.create_index(
+        "ix_work_order_change_id_unrouted",
+        "work_order_change",
+        ["id"],
+        sqlite_where=sa.text("is_routed = 0"),
+        postgresql_where=sa.text("NOT is_routed"),
+    )
     op.add_column("alarm", sa.Column("work_order_id", BIG, nullable=True))
     op.create_index("ix_alarm_work_order_id", "alarm", ["work_order_id"])
     _create_scores()

@@ -13,7 +13,7 @@ PAGE = (Path(__file__).parents[4] / "docs" / "notification.md").read_text(encodi
 def test_the_tables_name_each_wish_and_each_event():
     assert re.findall(r"^\| `([a-z_]+)`:", PAGE, re.MULTILINE) == list(Wishes.model_fields)
     (events,) = re.findall(r"^\| `events`: which of (.*?) \|", PAGE, re.MULTILINE)
-    assert re.findall(r"`([a-z.]+)`", events) == list(get_args(Event))
+    assert re.findall(r"`([a-z_.]+)`", events) == list(get_args(Event))
 
 
 def test_the_snippets_run_and_do_what_the_page_says(serve_snippets, clock):

@@ -18,7 +18,7 @@ def test_the_snippets_run_and_do_what_the_page_says(serve_snippets, recorder, cl
     for cycle in range(1, 31):
         clock.advance(3600)
         recorder.send(recorder.row("ESN-1001", cycle), recorder.prediction("ESN-1001", cycle, q50=31.0 - cycle))
-    opened, to_do, done, corrected, models, alarms, file = serve_snippets("work-orders.md")
+    opened, to_do, done, corrected, models, alarms, cmms, file = serve_snippets("work-orders.md")
     first, second = opened.splitlines()
     assert first.startswith("open urgent rul-critical: with a probability of 5 %")
     assert second == "planned order parts by 2026-12-04"
@@ -32,6 +32,7 @@ def test_the_snippets_run_and_do_what_the_page_says(serve_snippets, recorder, cl
     (model,) = json.loads(models)
     assert (model["figures"]["lives"], model["censored"]["lives"]) == (1, 0)
     assert {one["rule"]: one["warned"] for one in json.loads(alarms)} == {"rul-critical": 1, "rul-low": 1}
+    assert json.loads(cmms)["secret"].startswith("whsec_")
     header, line = file.splitlines()
     assert header.startswith("id,state,engine,site,priority")
     assert line.startswith("1,done,ESN-1001,hamburg,urgent")

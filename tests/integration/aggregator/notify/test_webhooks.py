@@ -10,10 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from aggregator.access.authority import Authority
-from aggregator.api.schemas.receivers import AlarmEvent
+from aggregator.api.schemas.receivers import ChangeEvent
+from aggregator.fleet.work_orders import Conclusion, Outcome
 from aggregator.notify import cloudevents
 from aggregator.notify.cloudevents import check_url
 from aggregator.notify.outcome import AddressError
+from aggregator.store.work_orders import NewWorkOrder, Working, open_work_order
 
 
 async def test_a_raised_alarm_arrives_as_a_signed_cloudevent(webhooks, add, send, wear_out, clock, is_signed):
@@ -22,7 +24,7 @@ async def test_a_raised_alarm_arrives_as_a_signed_cloudevent(webhooks, add, send
     await send()
     urgent, medium = webhooks.events()
     for event in (urgent, medium):
-        assert AlarmEvent.model_validate(event, extra="forbid").model_dump(mode="json").keys() == event.keys()
+        assert ChangeEvent.model_validate(event, extra="forbid").model_dump(mode="json").keys() == event.keys()
     assert [urgent["data"]["alarm"]["priority"], medium["data"]["alarm"]["priority"]] == ["urgent", "medium"]
     assert (urgent["specversion"], urgent["type"]) == ("1.0", "spoolwatch.alarm.raised")
     assert urgent["source"].startswith("urn:uuid:")
@@ -36,6 +38,22 @@ async def test_a_raised_alarm_arrives_as_a_signed_cloudevent(webhooks, add, send
         assert not is_signed(headers, body + b" ", secret)
     await send()
     assert len(webhooks.got) == 2
+
+
+async def test_what_becomes_of_work_arrives_for_a_cmms_to_take_over(webhooks, add, send, store, recorder, clock):
+    await add("cmms", webhooks.url, events=("work_order.opened", "work_order.done"))
+    recorder.engine("ESN-1001")
+    order = open_work_order(store, NewWorkOrder("ESN-1001", (), {"reason": "noise"}), clock())
+    working = Working(store, clock())
+    working.start(order)
+    working.finish(order, Conclusion(Outcome.REPLACED, clock()), "blade 7")
+    await send()
+    opened, done = webhooks.events()
+    for event in (opened, done):
+        assert ChangeEvent.model_validate(event, extra="forbid").model_dump(mode="json").keys() == event.keys()
+    assert (opened["type"], done["type"]) == ("spoolwatch.work_order.opened", "spoolwatch.work_order.done")
+    assert (done["subject"], done["data"]["change"]["note"]) == ("engines/ESN-1001", "replaced: blade 7")
+    assert (done["data"]["work_order"]["id"], done["data"]["work_order"]["outcome"]) == (order, "replaced")
 
 
 @pytest.mark.parametrize(

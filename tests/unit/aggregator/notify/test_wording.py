@@ -67,3 +67,22 @@ def test_a_flood_is_told_in_part():
     _, body = message([_told()] * (LINES_MAX + 20), None)
     assert len(body.splitlines()) == LINES_MAX + 1
     assert body.endswith("and 20 more")
+
+
+def test_work_is_told_by_its_order_and_links_to_its_page():
+    order = {"id": 7, "priority": "high", "engine": "ESN-1001", "site": "hamburg", "reason": "rul-low: few cycles"}
+    order |= {"planned_for": "2026-12-01", "assigned_to": None}
+    change = {"at": "2026-11-22T12:00:00+00:00", "who": "person anna", "action": "done", "note": "replaced"}
+    title, body = message([{"work_order": order, "change": change}], "https://centre.example.org")
+    assert title == "work order 7 done by person anna: ESN-1001 (hamburg)"
+    assert body.splitlines() == [
+        "replaced",
+        "",
+        "Engine ESN-1001 at site hamburg: rul-low: few cycles",
+        "Done at 2026-11-22 12:00 UTC",
+        "Planned for 2026-12-01",
+        "",
+        "https://centre.example.org/work/7",
+    ]
+    both = message([{"work_order": order, "change": change}] * 2, None)
+    assert both.title == "2 changes of alarms and work: 2 other changes"
