@@ -29,6 +29,8 @@ PAGES = (
     ("/work", "Work", Role.VIEWER),
     ("/models", "Models", Role.VIEWER),
     ("/gateways", "Gateways", Role.VIEWER),
+    ("/people", "People", Role.ADMIN),
+    ("/keys", "Keys", Role.ADMIN),
     ("/audit", "Audit", Role.ADMIN),
     ("/api/docs", "API", Role.VIEWER),
 )

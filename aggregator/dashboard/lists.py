@@ -5,12 +5,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
+
+from nicegui import ui
 
 from aggregator.access.roles import Caller, Role, Sites
 from aggregator.dashboard.elements import ListView
-from aggregator.dashboard.frame import Source, open_page
+from aggregator.dashboard.frame import Source, frame, notice, open_page
 from aggregator.dashboard.view import Choices, View
 from aggregator.store.reads import Session
 from shared.errors import SpoolwatchError
@@ -20,6 +22,7 @@ ROWS_PER_PAGE = 50
 Shown = Mapping[str, Any]
 """What is sent to a browser, such as a row with its ``key``."""
 Card = dict[str, Any]
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +178,12 @@ def ids_of(keys: Sequence[str]) -> list[int]:
     return [int(key) for key in keys if key.isdecimal() and len(key) < 19]
 
 
-def each(ids: Sequence[int], do: Callable[[int], None]) -> str:
+def each(keys: Sequence[Key], do: Callable[[Key], None]) -> str:
     """Do something to each, and say to how many it was, and why not to the others."""
     done, troubles = 0, list[str]()
-    for id in ids:
+    for key in keys:
         try:
-            do(id)
+            do(key)
             done += 1
         except SpoolwatchError as error:
             troubles.append(str(error))
@@ -197,7 +200,13 @@ class _Place:
 
 async def show_list(source: Source, listing: Listing) -> None:
     """Build the page of a list for one browser and keep it current."""
-    layout = listing.layout(source, await source.visitor())
+    visitor = await source.visitor()
+    if visitor.sites(listing.role) == frozenset():
+        ui.context.client.status_code = 403
+        with frame(visitor), notice(f"This page is for whoever is {listing.role} somewhere"):
+            ui.link("To the fleet", "/")
+        return
+    layout = listing.layout(source, visitor)
     place = _Place(View.from_query(source.request.query_params, layout.choices))
 
     async def ask() -> Shown:

@@ -23,6 +23,7 @@ from aggregator.dashboard.frame import Source, frame, notice
 from aggregator.dashboard.gateways_page import GatewayListing
 from aggregator.dashboard.lists import Listing, show_list
 from aggregator.dashboard.models_page import ModelListing
+from aggregator.dashboard.people_page import KeyListing, PeopleListing
 from aggregator.dashboard.work_order_page import show_work_order
 from aggregator.dashboard.work_page import WorkListing
 
@@ -75,6 +76,8 @@ def mount(app: FastAPI, store_flag: str) -> None:
     _list_at("/work", "Work", WorkListing(), source)
     _list_at("/models", "Models", ModelListing(), source)
     _list_at("/gateways", "Gateways", GatewayListing(), source)
+    _list_at("/people", "People", PeopleListing(), source)
+    _list_at("/keys", "API keys", KeyListing(), source)
     _list_at("/audit", "Audit", AuditListing(), source)
 
     @ui.page("/engines/{serial}")

@@ -548,6 +548,38 @@ def test_p8_an_open_page_ends_with_the_login(browse, aggregator, accounts):
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
 
 
+def test_an_admin_sees_to_people_and_keys_and_nobody_else_does(browse, aggregator, accounts):
+    body = {"purpose": "planner", "role": "viewer", "sites": ["hamburg"], "expires_in_days": 30}
+    assert aggregator.api.post("/api-keys", json=body, headers=accounts).status_code == 201
+    page = browse("/people")
+    _fill(page, "root", PASSWORD)
+    anna = page.locator("tr", has_text="anna")
+    expect(anna).to_contain_text("viewer at hamburg")
+    anna.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Disable").click()
+    expect(page.get_by_role("status")).to_have_text("Done for 1.")
+    expect(anna).to_contain_text("disabled")
+    page.locator("tr", has_text="root").get_by_role("checkbox").check()
+    page.get_by_role("button", name="Disable").click()
+    expect(page.get_by_role("status")).to_contain_text("root is the last admin of all sites")
+    anna.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Let in again").click()
+    expect(anna).to_contain_text("active")
+    shoot(page, "people")
+    page.get_by_role("link", name="Keys").click()
+    page.locator("tr", has_text="planner").get_by_role("checkbox").check()
+    page.get_by_role("button", name="Revoke").click()
+    expect(page.locator("tr", has_text="planner")).to_contain_text("revoked")
+    shoot(page, "keys")
+    page.get_by_role("button", name="Log out").click()
+    _fill(page, "anna", PASSWORD)
+    expect(page.get_by_role("link", name="Fleet")).to_be_visible()
+    assert page.get_by_role("link", name="People").count() == 0
+    for path in ("/people", "/keys", "/audit"):
+        page.goto(aggregator.url + path)
+        expect(page.get_by_role("heading")).to_have_text("This page is for whoever is admin somewhere")
+
+
 def test_who_logs_out_is_asked_again(browse, accounts):
     page = browse("/")
     _fill(page, "root", PASSWORD)
