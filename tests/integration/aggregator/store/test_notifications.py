@@ -33,6 +33,7 @@ from aggregator.store.receivers import (
 from aggregator.store.registry import RegistryError
 from aggregator.store.tables import AlarmChange, AuditEntry, Notification, Receiver, core
 
+on_sqlite = pytest.mark.parametrize("dialect", ["sqlite"])  # what no database does in its own way
 MAIL = Address("apprise", "E-Mail", "sealed")
 HOOK = Address("cloudevents", "https://cmms.example.org", "sealed")
 
@@ -85,6 +86,7 @@ def test_each_change_is_decided_once_for_each_who_wants_it(add, wear_out, decide
     assert all(change["is_routed"] for change in rows(AlarmChange))
 
 
+@on_sqlite
 def test_a_receiver_that_a_newer_program_has_written_is_left_to_that(add, wear_out, decide, due, store):
     newer, team = add("newer"), add()
     with store.writing() as connection:
@@ -96,6 +98,7 @@ def test_a_receiver_that_a_newer_program_has_written_is_left_to_that(add, wear_o
         assert [row.name for row in list_receivers(session, None)] == ["team"]
 
 
+@on_sqlite
 def test_what_was_before_a_receiver_is_not_told(add, wear_out, decide, rows):
     wear_out("E1")
     assert decide() == 2
@@ -110,6 +113,7 @@ def test_two_that_decide_at_once_decide_nothing_twice(add, wear_out, decide, row
     assert len(rows(Notification)) == 4
 
 
+@on_sqlite
 def test_people_get_many_in_one_message_and_machines_each_event(add, wear_out, decide, due):
     people, machine = add("people"), add("machine", address=HOOK)
     wear_out("E1", "E2")
@@ -117,6 +121,7 @@ def test_people_get_many_in_one_message_and_machines_each_event(add, wear_out, d
     assert [len(due(receiver).notifications) for receiver in (people, machine)] == [4, 1]
 
 
+@on_sqlite
 def test_a_digest_holds_what_is_not_urgent_and_goes_out_as_one(add, wear_out, decide, due, store, clock):
     team = add(digest_s=600)
     wear_out("E1")
@@ -132,6 +137,7 @@ def test_a_digest_holds_what_is_not_urgent_and_goes_out_as_one(add, wear_out, de
     assert [row.content["alarm"]["serial"] for row in due(team).notifications] == ["E1", "E2"]
 
 
+@on_sqlite
 def test_what_was_shelved_before_it_was_due_is_withdrawn(add, wear_out, decide, due, store, clock, rows):
     team = add(digest_s=600, at_once=None)
     wear_out("E1")
@@ -145,6 +151,7 @@ def test_what_was_shelved_before_it_was_due_is_withdrawn(add, wear_out, decide, 
     ]
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("act", "told"),
     [
@@ -187,6 +194,7 @@ def test_a_failure_pauses_the_receiver_and_a_day_of_them_gives_up(add, wear_out,
     assert (receiver["failures"], receiver["paused_until"], receiver["problem"]) == (0, None, None)
 
 
+@on_sqlite
 def test_an_event_that_always_fails_holds_up_no_other(add, wear_out, decide, due, store, clock):
     machine = add("machine", address=HOOK)
     wear_out("E1", "E2")
@@ -222,6 +230,7 @@ def test_what_was_given_up_is_sent_again_by_who_may(add, wear_out, decide, due, 
     assert told == [("person anna", "hamburg")] * 2
 
 
+@on_sqlite
 def test_a_flood_that_nobody_takes_is_bounded(add, wear_out, decide, rows, monkeypatch):
     monkeypatch.setattr(notifications, "WAITING_MAX", 3)
     add()
@@ -268,6 +277,7 @@ def test_no_secret_is_in_the_audit_log_and_no_name_twice(add, store, clock, rows
     assert not any("sealed" in str(row["before"]) + str(row["after"]) for row in entries)
 
 
+@on_sqlite
 def test_an_admin_of_elsewhere_finds_no_receiver(add, store, clock):
     team = add(site="hamburg")
     stranger = Caller("person bob", (Grant(Role.ADMIN, "bremen"), Grant(Role.ENGINEER, "hamburg")))
