@@ -95,6 +95,14 @@ def test_without_its_age_a_row_shows_the_long_slopes_instead_and_nothing_else_di
     assert unknown == known | {"age": 0, "age_known": 0} | long_slopes
 
 
+def test_operating_conditions_may_stand_in_any_order_in_the_specification(spec):
+    turned = Features(msgspec.structs.replace(spec, regimes=spec.regimes[::-1]))
+    altitude = np.array([0.0, 20.0, 0.4, 19.5])
+    values = np.where(altitude[:, None] < 10, wearing(4), [600.7, 1391.0, 302.0])
+    found = turned.life(np.arange(1, 5), altitude, values)
+    np.testing.assert_array_equal(found, Features(spec).life(np.arange(1, 5), altitude, values))
+
+
 GOOD = np.array([640.5, 1580.0, 550.0])
 WITHOUT_BASELINE = {f"{track}.since_baseline": 0 for track in ("T24", "T30", "P30", "health0")} | {"baseline_known": 0}
 
