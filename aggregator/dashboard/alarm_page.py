@@ -135,6 +135,7 @@ def _terms(row: AlarmRow) -> dict[str, str | datetime | None]:
         "Cleared": alarm.cleared_at,
         "Seen by": alarm.acknowledged_by,
         "Assigned to": alarm.assigned_to,
+        "Work order": None if alarm.work_order_id is None else str(alarm.work_order_id),
         "Shelved until": alarm.shelved_until,
         "Closed": alarm.closed_at,
         "Why closed": alarm.resolution,

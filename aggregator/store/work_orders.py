@@ -111,9 +111,15 @@ class Working:
         self._acting = Acting(store, now, by=by)
 
     def edit(self, order_id: int, edit: WorkOrderEdit) -> None:
-        """Plan it, or say more of it; with a date it is planned."""
+        """Plan it, or say more of it; with a date it is planned. To say the same once more changes nothing."""
         note = "; ".join(f"{name}: {'none' if value is None else value}" for name, value in edit.items())
-        self._do(order_id, Step.EDITED, note, lambda _, order, __: order.sqlmodel_update(dict(edit)))
+
+        def change(_: Session, order: WorkOrder, __: Engine) -> bool:
+            is_other = any(getattr(order, name) != value for name, value in edit.items())
+            order.sqlmodel_update(dict(edit))
+            return is_other
+
+        self._do(order_id, Step.EDITED, note, change)
 
     def link(self, order_id: int, alarm_ids: Collection[int]) -> None:
         """Have it see to more alarms of its engine.
@@ -192,7 +198,8 @@ class Working:
             check_version(order, self._seen)
             after(State(order.state), step, is_planned=False)
             before = _shown(order)
-            change(session, order, engine)
+            if change(session, order, engine) is False:
+                return
             order.state = after(State(order.state), step, is_planned=order.planned_for is not None)
             _note(session, order, engine, step, note, self._now, self._by, before)
             session.commit()

@@ -55,6 +55,7 @@ async def test_it_is_planned_and_edited(client, order):
     assert (planned["state"], planned["order_parts_by"], planned["priority"]) == ("planned", "2026-11-26", "medium")
     note = planned["changes"][-1]["note"]
     assert note == "planned_for: 2026-12-10; parts_lead_time_days: 14; assigned_to: line 3"
+    assert (await client.patch(path, json=edit)).json() == (await client.patch(path, json={})).json() == planned
     assert (await client.patch(path, json={"planned_for": None})).json()["state"] == "open"
     await client.post(f"{path}/comments", json={"text": "hangar 2"})
     assert (await client.get(path)).json()["changes"][-1]["note"] == "hangar 2"
