@@ -23,6 +23,7 @@ from aggregator.fleet.summary import summarise
 from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines
 from aggregator.store.reads.vitals import list_vitals, read_lives
 
+_reading = asynccontextmanager(reading)
 _PLACE: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[AwareUtc, Name])
 
 router = APIRouter(prefix="/fleet", tags=["fleet"])
@@ -87,7 +88,7 @@ async def _rows(centre: Centre, sites: Sites, engine_ids: tuple[int, ...]) -> di
     if not engine_ids:
         return {}
     shown = EngineFilter(ids=engine_ids, thresholds=centre.thresholds)
-    async with asynccontextmanager(reading)(centre) as session:
+    async with _reading(centre) as session:
         return {row.serial: row for row in await asyncio.to_thread(list_engines, session, sites, shown)}
 
 

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -59,6 +60,10 @@ READS = {
     "first rows": _of_current(lambda session, current: end_rows(session, current, 20, newest=False)),
     "predictions": lambda session: list_predictions(session, 1, SPAN),
     "telemetry": lambda session: list_telemetry(session, 1, SPAN),
+    "telemetry of a time": lambda session: list_telemetry(session, 1, replace(SPAN, since=LONG_AGO)),
+    "prediction buckets of a time": _by_bucket(
+        lambda session, span: sum_up_predictions(session, replace(span, since=LONG_AGO))
+    ),
     "telemetry buckets": _by_bucket(lambda session, span: sum_up_telemetry(session, span, ["T24"])),
     "prediction buckets": _by_bucket(sum_up_predictions),
     "lineage": lambda session: list_made(session, None, list_models(session), limit=100),
