@@ -55,6 +55,7 @@ def test_the_keys_of_an_issuer_come_over_tls():
         ("API__RATE", "many", "'many' is no rate; write it like 600/minute"),
         ("API__LOGIN_RATE", "0/minute", "is no rate"),
         ("API__MAX_BODY_BYTES", "10", "should be greater than or equal to 1024"),
+        ("API__PUBLIC_URL", "spoolwatch.example.org", "is no address of pages; write it like https://"),
         ("ISSUER__URL", "https://id.example.org", "url, jwks_url and audience belong together"),
         ("BROKER__HOST", "192.0.2.1", "serves loopback only"),
         ("FLEET__CRITICAL_BELOW_CYCLES", "60", "fleet: critical_below_cycles must not be above warning_below_cycles"),
@@ -70,6 +71,10 @@ def test_a_wrong_setting_is_named_with_its_reason(name, setting, reason, monkeyp
     monkeypatch.setenv(f"SPOOLWATCH_AGGREGATOR_{name}", setting)
     with pytest.raises(SettingsError, match=reason):
         load(AggregatorSettings)
+
+
+def test_links_have_one_slash():
+    assert ApiSettings(public_url="https://example.org/spoolwatch/").public_url == "https://example.org/spoolwatch"
 
 
 def test_the_mqtt_version_may_come_from_the_environment(monkeypatch):
@@ -92,6 +97,7 @@ SCALARS = {
     "api.cors_origins": '["https://planner.example.org"]',
     "api.tls_cert_file": "/srv/server.crt",
     "api.tls_key_file": "/srv/server.key",
+    "api.public_url": "https://spoolwatch.example.org",
     "api.trusted_proxies": '["192.0.2.1", "192.0.2.2"]',
     "issuer.url": "https://id.example.org",
     "issuer.jwks_url": "https://id.example.org/certs",
