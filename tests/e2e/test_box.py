@@ -1,4 +1,4 @@
-"""The Debian package on a clean Debian: installed, run as its unit runs it, upgraded, rolled back, purged.
+"""The Debian packages on a clean Debian: installed, run as their units run them, upgraded, rolled back, purged.
 
 Needs root, for chroot, and the Debian mirror that this machine installs from.
 """
@@ -34,15 +34,17 @@ def run(*command, **options):
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
-    """The package as ``make deb`` builds it, and the next version of it with the same content."""
+    """Both packages as ``make deb`` builds them, and the next version of the agent's with the same content."""
     folder = tmp_path_factory.mktemp("packages")
     run("make", "deb", cwd=FOLDER)
     (built,) = (FOLDER / "dist").glob("spoolwatch-agent_*.deb")
+    (centre,) = (FOLDER / "dist").glob("spoolwatch-aggregator_*.deb")
     run("dpkg-deb", "-R", built, folder / "next")
     control = folder / "next" / "DEBIAN" / "control"
     control.write_text(re.sub(r"(?m)^Version: (.*)$", r"Version: \g<1>+next", control.read_text()))
     run("dpkg-deb", "--root-owner-group", "-Znone", "-b", folder / "next", folder / "next.deb")
-    return {"present": shutil.copy(built, folder / "present.deb"), "next": folder / "next.deb"}
+    present, centre = (shutil.copy(each, folder) for each in (built, centre))
+    return {"present": present, "next": folder / "next.deb", "centre": centre}
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,8 @@ def box(tmp_path_factory):
     included = "--include=python3,python3-venv,systemd,ca-certificates"
     run("debootstrap", "--variant=minbase", included, "bookworm", root, targets.split()[0])
     run("mount", "-t", "proc", "proc", root / "proc")
+    (root / "dev/shm").mkdir(exist_ok=True)
+    (root / "dev/shm").chmod(0o1777)
     yield root
     run("umount", root / "proc")
 
@@ -77,8 +81,8 @@ def install(box, in_box):
 class UnitProgram(Program):
     """Runs a unit's ExecStart in the box as the unit's user, and listens to what it tells systemd."""
 
-    def __init__(self, box, log):
-        unit = (box / "lib/systemd/system/spoolwatch-agent.service").read_text()
+    def __init__(self, box, name, log):
+        unit = (box / f"lib/systemd/system/{name}.service").read_text()
         options = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
         self._told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         place = box / "run/notify"
@@ -107,7 +111,7 @@ class UnitProgram(Program):
 
 @pytest.fixture
 def agent(box, tmp_path):
-    return lambda: UnitProgram(box, tmp_path / "agent.log")
+    return lambda: UnitProgram(box, "spoolwatch-agent", tmp_path / "agent.log")
 
 
 @pytest.fixture
@@ -164,6 +168,23 @@ def test_from_nothing_to_predictions_and_back(packages, box, in_box, install, ag
     assert config.exists()
     in_box("dpkg", "--purge", "spoolwatch-agent")
     assert [path for folder in ("etc", "usr", "var/lib", "lib") for path in (box / folder).rglob("*spoolwatch*")] == []
+
+
+def test_the_centres_package_keeps_its_state_until_it_is_purged(packages, box, in_box, install, tmp_path):
+    install(packages["centre"])
+    config = box / "etc/spoolwatch/aggregator.toml"
+    config.write_text(
+        'data_dir = "/var/lib/spoolwatch-aggregator"\nbroker = { port = 41883 }\napi = { port = 48000 }\n'
+    )
+    in_box("spoolwatch-aggregator", "check", "--config", "/etc/spoolwatch/aggregator.toml")
+    for _ in range(2):  # the second time after an upgrade
+        with UnitProgram(box, "spoolwatch-aggregator", tmp_path / "aggregator.log"):
+            pass
+        install(packages["centre"])
+    assert "broker = { port = 41883 }" in config.read_text()
+    assert (box / "var/lib/spoolwatch-aggregator/store.db").exists()
+    in_box("dpkg", "--purge", "spoolwatch-aggregator")
+    assert [path for folder in ("etc", "usr", "var/lib", "lib") for path in (box / folder).rglob("*aggregator*")] == []
 
 
 def test_the_bundle_installs_without_a_network(box, in_box):
