@@ -136,6 +136,21 @@ def test_an_engine_that_was_removed_and_failed_later_had_one_life(store, recorde
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+def test_one_that_was_overhauled_in_between_had_two(store, recorder, fly, conclude, clock, rows):
+    recorder.register("E1")
+    fly("E1", range(1, 11), lambda _: 30.0)
+    removal = conclude("E1", "replaced")
+    clock.advance(HOUR)
+    overhaul(store, NewOverhaul("E1", clock()), clock())
+    clock.advance(HOUR)
+    install(store, NewInstallation("E1", "gw-1", "1", clock()), clock())
+    fly("E1", range(1, 6), lambda _: 30.0)
+    failure = conclude("E1", "failed")
+    told = [(row["work_order_id"], row["is_failure"], row["cycles"]) for row in rows(EndedLife)]
+    assert sorted(told) == [(removal, False, 10), (failure, True, 5)]
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
 def test_a_corrected_cycle_is_scored_anew(store, recorder, fly, conclude, told, clock):
     recorder.register("E1")
     fly("E1", range(1, 21), lambda cycle: 30.0 - cycle)
