@@ -99,7 +99,7 @@ bench-latency: $(VENV)/.dev ## how long a row takes from its source to its commi
 
 .PHONY: bench-inference
 bench-inference: $(VENV)/.dev ## how long one prediction takes, beside the same network in plain numpy
-	@$(BIN)/python -m benchmarks.inference
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.inference
 
 .PHONY: rul-predictions
 rul-predictions: $(VENV)/.dev ## predict the C-MAPSS test sets with every committed seed: make rul-predictions DATA=FOLDER

@@ -3,7 +3,8 @@
 Method: rows of simulated engines of every type, one by one through the released model, on the core this starts on,
 each step timed by itself after a first life to warm up. *step* is all that the agent does for a row: quality flags,
 features, input tensor, network, calibration. *network* is the int8 file in the runtime; *numpy* the same network with
-its weights as float32, a matrix product per layer, on the same inputs. Compare within one run.
+its weights as float32, a matrix product per layer, on the same inputs; set OPENBLAS_NUM_THREADS=1, as `make
+bench-inference` does, or it waits for threads of its own on other cores. Compare within one run.
 
     python -m benchmarks.inference --engines 8 --json
 """
