@@ -229,6 +229,7 @@ class TestCorrection:
             technician.correct(order, conclusion("failed", clock(), cycle=4, remedy=Remedy.REPLACED), "it had")
         engineer.correct(order, conclusion("failed", clock(), cycle=4, remedy=Remedy.REPLACED), "it had failed")
         assert rows(Installation) == before
+        assert [entry["action"] for entry in rows(AuditEntry)].count("installation.amend") == 1
         row = only(WorkOrder)
         assert (row["outcome"], row["ended_cycle"], row["state"]) == ("failed", 4, "done")
         assert only(EndedLife)["is_failure"]
