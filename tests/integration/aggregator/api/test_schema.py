@@ -15,6 +15,8 @@ from aggregator.access.tokens import TokenKey
 from aggregator.api.app import create_app
 from aggregator.api.permissions import permissions
 from aggregator.ingest.status import IngestStatus
+from aggregator.notify import apprise
+from aggregator.notify.outcome import AddressError
 from aggregator.settings import ApiSettings
 from aggregator.store.api_keys import KeyWish, add_key
 from aggregator.store.database import Store
@@ -47,8 +49,20 @@ BEYOND_WHAT_SCHEMAS_SAY = [schemathesis.checks.positive_data_acceptance]
 THERE_ARE = {"serial": "E-1", "id": 1, "name": "anna"}
 
 
+async def no_service(url):
+    """Each look of Apprise takes a process of its own, and it takes none of the URLs that are drawn here."""
+    raise AddressError(f"no service takes {url}")
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, recorder_of):
+def without_apprise():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(apprise, "check_url", no_service)
+        yield
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, recorder_of, without_apprise):
     """The address of a server with a small fleet, and what to show it."""
 
     def now():

@@ -5,6 +5,7 @@ from hypothesis import settings
 
 from tests.integration.aggregator.api.test_schema import SCHEMA, check
 from tests.integration.aggregator.api.test_schema import server as server
+from tests.integration.aggregator.api.test_schema import without_apprise as without_apprise
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
