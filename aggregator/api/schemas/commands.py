@@ -11,7 +11,7 @@ from aggregator.store.samples import Fetched
 from aggregator.store.tables import GatewayCommand
 from shared.messages import RESEND_RANGES_MAX, SAMPLES_MAX
 
-Seq = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Seq = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
 
 
 class Resend(BaseModel):

@@ -12,6 +12,7 @@ from aggregator.store.tables import Overhaul as OverhaulRow
 AfterCycle = Annotated[
     int | None,
     Field(
+        strict=True,
         ge=0,
         le=2**31 - 1,
         description="After which cycle of its source it was, where it hung at a gateway; its age counts from there.",

@@ -271,6 +271,7 @@ async def test_a_source_is_restarted_and_the_answer_is_waited_for(client, gatewa
         ({"action": "resend"}, "body.resend.ranges"),
         ({"action": "resend", "ranges": [[9, 1]]}, "body.resend.ranges"),
         ({"action": "resend", "ranges": [[0, 1]]}, "body.resend.ranges.0.0"),
+        ({"action": "resend", "ranges": [[True, 5]]}, "body.resend.ranges.0.0"),
         ({"action": "resend", "ranges": [[1, 1]] * 51}, "body.resend.ranges"),
         ({"action": "restart_source", "now": True}, "body.restart_source.now"),
     ],

@@ -35,6 +35,7 @@ async def test_an_overhaul_is_entered_and_shown_on_the_engine(client):
         ("E-1", {"at": "2027-01-01T00:00:00Z"}, 409, "not ahead"),
         ("E-1", {"at": "2020-01-01T00:00:00Z", "after_cycle": 1}, 409, "hung nowhere then"),
         ("E-1", {"after_cycle": -1}, 422, None),
+        ("E-1", {"after_cycle": True}, 422, None),
         ("E-1", {"at": "2026-11-21T14:30:00"}, 422, None),
     ],
 )
