@@ -9,7 +9,10 @@ import time
 
 import pytest
 
+from aggregator import notify
 from aggregator.notify.sender import Sender
+from aggregator.store import news
+from aggregator.store.notifications import take_due
 
 DEADLINE_S = 60.0
 PROGRAM = """
@@ -95,6 +98,15 @@ async def test_one_that_hangs_holds_up_no_other_and_no_end(store, courier, clock
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(loop, DEADLINE_S)
     assert [state for state, _, _ in told()].count("waiting") == 2
+
+
+async def test_a_flood_is_decided_in_portions_and_told_at_once(sender, store, add, wear_out, clock, monkeypatch):
+    team, _ = await add("team", "json://127.0.0.1:1", "apprise")
+    for module in (news, notify.sender):
+        monkeypatch.setattr(module, "ROUTED_AT_ONCE", 4)
+    wear_out("ESN-1", "ESN-2", "ESN-3")
+    assert await asyncio.to_thread(sender.look) == [team]
+    assert len(take_due(store, team, clock()).notifications) == 6
 
 
 async def test_a_database_that_fails_is_asked_again(store, sender):
