@@ -63,6 +63,10 @@ contracts: $(VENV)/.dev ## write docs/asyncapi.json, docs/openapi.json and docs/
 	$(BIN)/python -m aggregator.api.openapi docs/openapi.json
 	$(BIN)/python -m aggregator.api.permissions docs/permissions.md
 
+.PHONY: pictures
+pictures: $(VENV)/.dev ## take the pictures of docs/maintenance.md anew, of simulated engines
+	@PYTHONPATH=. $(BIN)/python docs/take_pictures.py
+
 .PHONY: bench-ingest
 bench-ingest: $(VENV)/.dev ## how many records the centre commits and acknowledges, beside a bare aiomqtt loop
 	@$(BIN)/python -m benchmarks.ingest
@@ -70,6 +74,10 @@ bench-ingest: $(VENV)/.dev ## how many records the centre commits and acknowledg
 ENGINES ?= 10000
 PREDICTIONS ?= 10000000
 CLIENTS ?= 50
+
+.PHONY: bench-pages
+bench-pages: $(VENV)/.dev ## first view of the fleet page over 10,000 engines, and what fifty open pages take
+	@$(BIN)/python -m benchmarks.pages
 
 .PHONY: bench-api
 bench-api: $(VENV)/.dev ## how fast the API answers over a fleet that has flown for long: make bench-api ENGINES=1000 PREDICTIONS=200000

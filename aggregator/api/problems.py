@@ -24,6 +24,7 @@ from aggregator.store.alarm_actions import NoSuchAlarmError
 from aggregator.store.alarm_rules import NoSuchRuleError
 from aggregator.store.installations import NoSuchInstallationError
 from aggregator.store.overhauls import NoSuchOverhaulError
+from aggregator.store.reads import DatabaseError, is_out_of_reach
 from aggregator.store.receivers import NoSuchReceiverError
 from aggregator.store.registry import NoSuchEngineError, NotAtSiteError
 from aggregator.store.versions import ChangedError
@@ -32,14 +33,15 @@ from shared.errors import SpoolwatchError, TopicError
 
 PREFIXES = ("/api", "/health")
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = "5"
 _SCHEMAS = "#/components/schemas/{model}"
 
 log = structlog.get_logger(__name__)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that may answer with these problems, and with 500 as any may."""
-    return {status: _described(status) for status in (*statuses, 500)}
+    """The ``responses`` of a route that may answer with these problems, and with 500 and 503 as any may."""
+    return {status: _described(status) for status in (*statuses, 500, 503)}
 
 
 def _described(status: int) -> dict[str, Any]:
@@ -151,6 +153,7 @@ def register(app: FastAPI, check_caller: Callable[[Request], Awaitable[None]]) -
 
     app.add_exception_handler(HTTPException, on_error)
     app.add_exception_handler(RequestValidationError, on_error)
+    app.add_exception_handler(DatabaseError, _on_store)
     app.add_exception_handler(Exception, _on_defect)
     # The pages are mounted at "/" and would answer these in their own way.
     for prefix in PREFIXES:
@@ -196,6 +199,14 @@ def _answer(request: Request, error: Exception) -> JSONResponse:
 
 def _answer_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     return _respond(problem_of(request, error))
+
+
+async def _on_store(request: Request, error: Exception) -> JSONResponse:
+    if not is_out_of_reach(error):
+        raise error
+    log.warning("store_out_of_reach", method=request.method, path=request.url.path, error=str(error))
+    detail = "The store is busy or cannot be reached; nothing was done. Try again."
+    return problem_response(request, 503, detail, headers={"Retry-After": RETRY_AFTER_S})
 
 
 async def _on_defect(request: Request, _: Exception) -> JSONResponse:

@@ -171,7 +171,7 @@ def row_of(row: EngineRow, now: datetime, medians: Sequence[float] = ()) -> Show
         "rul": None if row.rul is None else rul_of(row.rul),
         "curve": {"values": [round(one, 1) for one in medians], "cap": row.rul.cap} if row.rul and medians else None,
         "cycle": row.cycle,
-        "link": {"state": liveness.state.value, "reason": liveness.reason},
+        "link": None if row.gateway is None else {"state": liveness.state.value, "reason": liveness.reason},
         "at": None if row.last_record_at is None else row.last_record_at.timestamp(),
         "notes": notes,
         "odd": [] if row.refusal is None else ["rul"],

@@ -11,7 +11,8 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import Connection, create_engine, event, insert, make_url, select, text, update
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, col
 
@@ -19,6 +20,8 @@ from aggregator.store import schema
 from aggregator.store.tables import StoreFact
 from shared.errors import SettingsError, SpoolwatchError
 
+# PostgreSQL's classes and codes for a connection that failed, no room, an operator who intervened, and a lock.
+OUT_OF_REACH = ("08", "53", "57", "55P03")
 LOCK_TIMEOUT_S = 5  # a slow disk makes writers queue for seconds; still short enough to stop in time
 MIGRATION_LOCK = 7_305_011  # any number of our own: PostgreSQL's advisory locks are known by number
 
@@ -231,6 +234,18 @@ def _parse(database_url: str) -> URL:
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise SettingsError("database_url: a store in memory forgets everything; name a file: sqlite:///FILE")
     return url
+
+
+def is_out_of_reach(error: Exception) -> bool:
+    """Whether others have held a database for too long, or nobody answers for it: later the same may be done."""
+    if isinstance(error, PoolTimeoutError):
+        return True
+    if not isinstance(error, OperationalError):
+        return False
+    if isinstance(error.orig, sqlite3.Error):
+        return error.orig.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    return error.connection_invalidated or sqlstate is None or sqlstate.startswith(OUT_OF_REACH)
 
 
 def _to_json(value: object) -> str:

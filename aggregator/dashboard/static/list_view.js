@@ -38,7 +38,7 @@ export default {
         <template v-if="asked"><input ref="answer" v-model="answer" :placeholder="asked.asks" :aria-label="asked.asks" required maxlength="1000">
           <button>{{ asked.label }}</button><button type="button" @click="asked = null">Cancel</button></template>
         <template v-else><button v-for="action in actions" :key="action.key" type="button" :disabled="!picked.length" :title="'Key: ' + action.hotkey" @click="start(action)">{{ action.label }}</button></template>
-        <span class="sw-keys">Keys: ↑ ↓ to move, x to select, Enter to open<template v-for="action in actions">, {{ action.hotkey }} to {{ action.label.toLowerCase() }}</template></span>
+        <span class="sw-keys">Keys: ↑ ↓ to move, x to select<template v-if="shown.some((row) => row.href)">, Enter to open</template><template v-for="action in actions">, {{ action.hotkey }} to {{ action.label.toLowerCase() }}</template></span>
       </form>
       <table class="sw-table">
         <caption class="sw-hidden">{{ title }}</caption>

@@ -3,4 +3,6 @@
 from sqlalchemy.exc import SQLAlchemyError as DatabaseError
 from sqlmodel import Session
 
-__all__ = ["DatabaseError", "Session"]
+from aggregator.store.database import is_out_of_reach
+
+__all__ = ["DatabaseError", "Session", "is_out_of_reach"]

@@ -1,6 +1,7 @@
 """Every error is problem details (RFC 9457), and documented."""
 
 import pytest
+from sqlalchemy import event
 
 from aggregator.api.app import create_app
 
@@ -64,13 +65,26 @@ async def test_a_defect_tells_nothing_of_the_inside(client, store):
     assert "log" in problem["detail"]
 
 
+async def test_while_others_hold_the_store_for_too_long_it_is_said_to_try_again(client, store):
+    @event.listens_for(store.engine, "checkout")
+    def be_impatient(connection, *_):
+        connection.execute("PRAGMA busy_timeout = 50")
+
+    registration = {"serial": "E-1", "site": "hamburg"}
+    with store.writing():
+        answer = await client.post("/api/v1/engines", json=registration)
+    assert "Try again" in check_problem(answer, 503)["detail"]
+    assert answer.headers["Retry-After"] == "5"
+    assert (await client.post("/api/v1/engines", json=registration)).status_code == 201
+
+
 def test_every_error_is_documented_as_problem_details(store, ingest):
     description = create_app(store, ingest).openapi()
     assert description["openapi"].startswith("3.1")
     for path, operations in description["paths"].items():
         for operation in operations.values():
             errors = {status: each for status, each in operation["responses"].items() if int(status) >= 400}
-            assert "500" in errors, path
+            assert errors.keys() >= {"500", "503"}, path
             for error in errors.values():
                 schema = error["content"]["application/problem+json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/Problem"}

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregator.store import schema
-from aggregator.store.database import Store, StoreError, open_store
+from aggregator.store.database import Store, StoreError, is_out_of_reach, open_store
 from aggregator.store.partitions import PARTITIONED
 from aggregator.store.tables import Receipt, Table, UtcDateTime, core
 from shared.errors import SettingsError
@@ -120,3 +120,26 @@ def test_a_server_that_is_not_there_is_named():
 def test_a_url_that_cannot_work_is_refused_with_its_reason(url, reason):
     with pytest.raises(SettingsError, match=reason):
         Store(url)
+
+
+def test_a_lock_that_others_hold_is_out_of_reach_and_a_wrong_statement_is_not(store):
+    impatience = "PRAGMA busy_timeout = 50" if store.is_sqlite else "SET lock_timeout = 50"
+    write = "UPDATE store_fact SET value = value"
+    with store.engine.connect() as other:
+        other.exec_driver_sql(impatience)
+        other.commit()
+        with store.writing() as connection:
+            connection.exec_driver_sql(write)
+            with pytest.raises(SQLAlchemyError) as locked:
+                other.exec_driver_sql(write)
+        other.rollback()
+        with pytest.raises(SQLAlchemyError) as wrong:
+            other.exec_driver_sql("SELECT * FROM nowhere")
+    assert (is_out_of_reach(locked.value), is_out_of_reach(wrong.value)) == (True, False)
+
+
+def test_a_server_that_does_not_answer_is_out_of_reach():
+    nobody = Store("postgresql://spoolwatch@127.0.0.1:1/nothing")
+    with pytest.raises(SQLAlchemyError) as refused:
+        nobody.engine.connect()
+    assert is_out_of_reach(refused.value)
