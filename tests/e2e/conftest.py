@@ -6,13 +6,16 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
 from msgspec.structs import asdict
+from playwright.sync_api import expect, sync_playwright
 
 from edge_agent import status_text
 from edge_agent.local import look
@@ -24,6 +27,10 @@ from shared.rows import SensorRow
 from shared.settings import load
 
 DEADLINE_S = 60.0
+CHROMIUM_FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
 BIN = Path(sys.executable).parent
 
 
@@ -263,3 +270,56 @@ def centre(tmp_path, secure_mosquitto, programs, make_aggregator):
         broker=secure_mosquitto,
         tls=tls,
     )
+
+
+@pytest.fixture
+def hook():
+    """A machine that is told of alarms: where, and the events that it was posted."""
+    events = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            events.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/", events
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    expect.set_options(timeout=DEADLINE_S * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browse(chromium, aggregator):
+    """Open pages of the aggregator; ``page.wrong`` lists what a page logged or fetched that it must not."""
+    opened = []
+
+    def open_page(path, **options):
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}} | options)
+        opened.append(context)
+        page = context.new_page()
+        page.wrong = []
+        page.on("console", lambda said: said.type in ("error", "warning") and page.wrong.append(said.text))
+        page.on("pageerror", lambda error: page.wrong.append(str(error)))
+        page.on("request", lambda asked: asked.url.startswith(aggregator.url) or page.wrong.append(asked.url))
+        page.goto(aggregator.url + path)
+        return page
+
+    yield open_page
+    for context in opened:
+        context.close()

@@ -1,37 +1,8 @@
 """An engine wears out before real programs, and somebody is told once."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-import pytest
-
 from simulators.engine_model import SimulatedEngine
 
 LIFE = [(1, cycle, values) for cycle, values, _ in SimulatedEngine("E-1", seed=7).rows()]
-
-
-@pytest.fixture
-def hook():
-    """A machine that is told of alarms: where, and the events that it was posted."""
-    events = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            events.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/", events
-        server.shutdown()
-        thread.join()
 
 
 def test_p1_p2_an_engine_that_wears_out_raises_its_alarm_once_though_the_centre_is_killed(

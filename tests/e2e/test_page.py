@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from paho.mqtt import publish
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from shared.cmapss import CHANNELS
 from shared.messages import (
@@ -32,10 +32,6 @@ from simulators.engine_model import SimulatedEngine
 from tests.conftest import Mosquitto
 from tests.e2e.conftest import Aggregator
 
-CHROMIUM_FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 # The chart is a canvas: some of its pixels are of the curve's blue.
 CURVE_IS_DRAWN = """() => {
   const canvas = document.querySelector(".sw-chart canvas");
@@ -45,7 +41,6 @@ CURVE_IS_DRAWN = """() => {
     if (pixels[i] === 0x3b && pixels[i + 1] === 0x82 && pixels[i + 2] === 0xf6) return true;
   return false;
 }"""
-DEADLINE_MS = 60_000
 SHOTS = Path("test-results")
 MODEL = ModelRef(name="turbofan", version="1.0.0", sha256="5a" * 32)
 
@@ -115,15 +110,6 @@ class Gateway:
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    expect.set_options(timeout=DEADLINE_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def lasting(tmp_path_factory):
     """A broker and an aggregator for all who look at one engine, or at none."""
     broker = Mosquitto(tmp_path_factory.mktemp("broker"))
@@ -134,27 +120,6 @@ def lasting(tmp_path_factory):
     aggregator.api.close()
     aggregator.stop()
     broker.stop()
-
-
-@pytest.fixture
-def browse(chromium, aggregator):
-    """Open pages of the aggregator; ``page.wrong`` lists what a page logged or fetched that it must not."""
-    opened = []
-
-    def open_page(path, **options):
-        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}} | options)
-        opened.append(context)
-        page = context.new_page()
-        page.wrong = []
-        page.on("console", lambda said: said.type in ("error", "warning") and page.wrong.append(said.text))
-        page.on("pageerror", lambda error: page.wrong.append(str(error)))
-        page.on("request", lambda asked: asked.url.startswith(aggregator.url) or page.wrong.append(asked.url))
-        page.goto(aggregator.url + path)
-        return page
-
-    yield open_page
-    for context in opened:
-        context.close()
 
 
 @pytest.fixture
