@@ -202,6 +202,11 @@ def test_engines_can_be_found_filtered_and_sorted(browse, aggregator, mosquitto)
     page.get_by_role("searchbox").fill("nowhere")
     page.get_by_text("Show all").click()
     expect(serials).to_have_count(3)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    head, first, *_ = Path(download.value.path()).read_text().splitlines()
+    assert head == '"Engine","Site","Health","Remaining life","Cycle","Link","Last record"'
+    assert first.startswith('"E-1","hamburg","healthy","60 (42–78)","1","online","20')
     row(page, "E-2").click()
     expect(page).to_have_url(f"{aggregator.url}/engines/E-2")
     assert page.wrong == []

@@ -32,6 +32,7 @@ export default {
           <option v-for="[value, label] in filter.options" :key="value" :value="value">{{ filter.label }}: {{ label }}</option>
         </select>
         <a v-if="head.csv" class="sw-csv" :href="head.csv" download>CSV</a>
+        <a v-else class="sw-csv" href="#" title="Of the rows below" @click.prevent="save">CSV</a>
       </div>
       <form v-if="actions.length" class="sw-bulk" @submit.prevent="asked && act(asked)">
         <label><input type="checkbox" :checked="allSelected" :indeterminate.prop="picked.length > 0 && !allSelected" @change="selectAll"> {{ picked.length }} selected</label>
@@ -201,6 +202,14 @@ export default {
       this.focus = Math.max(0, Math.min(place, this.order.length - 1));
       this.$nextTick(() => this.$refs.body.children[this.focus]?.focus());
     },
+    save() {
+      const columns = this.columns.filter((column) => column.kind !== "spark");
+      const lines = [columns.map((column) => column.label), ...this.shown.map((row) => columns.map((column) => plain(column, row)))];
+      const file = new Blob([lines.map((line) => line.map(quoted).join(",")).join("\r\n")], { type: "text/csv" });
+      const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file), download: `${this.title.toLowerCase()}.csv` });
+      link.click();
+      URL.revokeObjectURL(link.href);
+    },
     share(cycles, rul) {
       return `${(100 * cycles) / rul.cap}%`;
     },
@@ -224,6 +233,20 @@ export default {
     },
   },
 };
+
+function plain(column, row) {
+  const cell = row[column.key];
+  if (cell == null) return "";
+  if (column.kind === "link") return cell.state;
+  if (column.kind === "rul") return `${cell.median} ${cell.interval}`.trim();
+  return column.kind === "when" ? new Date(cell * 1000).toISOString() : cell;
+}
+
+// What a spreadsheet would take for a formula is made text, as in the server's files.
+function quoted(value) {
+  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+  return `"${text.replaceAll('"', '""')}"`;
+}
 
 function span(s) {
   if (s < 120) return `${s} s`;
