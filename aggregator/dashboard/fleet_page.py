@@ -9,6 +9,7 @@ from aggregator.dashboard import wording
 from aggregator.dashboard.frame import Source
 from aggregator.dashboard.lists import (
     ROWS_PER_PAGE,
+    Action,
     Card,
     Column,
     Empty,
@@ -80,6 +81,7 @@ class FleetListing(Listing):
                 Filter("band", "Health", [(band.value, band.value) for band in Band]),
                 Filter("link", "Link", [(state.value, label) for state, label in LINKS.items()]),
             ),
+            actions=(Action("compare", "Compare", "c", leads_to="/compare?engines="),),
             empty=Empty(
                 "No engine is registered yet",
                 (

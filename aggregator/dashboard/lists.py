@@ -72,12 +72,18 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that can be done to the rows that are selected; ``asks`` is what has to be said to it, if anything."""
+    """Something that can be done to the rows that are selected.
+
+    Attributes:
+        asks: what has to be said to it, if anything.
+        leads_to: the address, to be ended by their keys, that it leads to; then nothing is done to them.
+    """
 
     key: str
     label: str
     hotkey: str
     asks: str | None = None
+    leads_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +227,7 @@ async def show_list(source: Source, listing: Listing) -> None:
 
         async def act(wanted: Any) -> None:
             action, keys, answer = (wanted.args.get(name) for name in ("action", "keys", "answer"))
-            if action in {one.key for one in layout.actions} and isinstance(keys, list):
+            if action in {one.key for one in layout.actions if one.leads_to is None} and isinstance(keys, list):
                 visitor, chosen = await source.visitor(), [str(key) for key in keys[:ROWS_PER_PAGE]]
                 said = await asyncio.to_thread(listing.act, source, visitor, action, chosen, str(answer or ""))
                 element.say(said)

@@ -16,6 +16,7 @@ from aggregator.dashboard import login
 from aggregator.dashboard.alarm_page import show_alarm
 from aggregator.dashboard.alarms_page import AlarmListing
 from aggregator.dashboard.audit_page import AuditListing
+from aggregator.dashboard.compare_page import show_comparison
 from aggregator.dashboard.engine_page import show_engine
 from aggregator.dashboard.engine_state import EngineReader
 from aggregator.dashboard.fleet_page import FleetListing
@@ -83,6 +84,10 @@ def mount(app: FastAPI, store_flag: str) -> None:
     @ui.page("/engines/{serial}")
     async def engine(serial: str, request: Request) -> None:
         await show_engine(source(request), reader, serial)
+
+    @ui.page("/compare")
+    async def compare(request: Request, engines: str = "") -> None:
+        await show_comparison(source(request), engines)
 
     @ui.page("/alarms/{alarm_id}")
     async def alarm(alarm_id: str, request: Request) -> None:

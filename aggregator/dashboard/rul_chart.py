@@ -1,12 +1,15 @@
 """The RUL curve as ECharts options: median and 90 % interval over the cycles, on the health bands."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aggregator.fleet.bands import THRESHOLDS, Thresholds
 from aggregator.fleet.rul import Rul
 from aggregator.store.reads.alarms import AlarmRow
 
+# Okabe and Ito's, which colour-blind people tell apart.
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
+DASHES = ("solid", "dashed", "dotted")
 ACCENT, GREY = "#3b82f6", "#8491a3"
 CRITICAL, WARNING = "rgba(214, 51, 90, 0.13)", "rgba(230, 159, 0, 0.13)"
 
@@ -94,6 +97,33 @@ def options(
                 },
             },
         ],
+    }
+
+
+def medians(curves: Mapping[str, Sequence[tuple[int, Rul]]]) -> list[dict[str, Any]]:
+    """A line per engine: its medians over the cycles, clipped."""
+    return [
+        {
+            "type": "line",
+            "name": serial,
+            "showSymbol": False,
+            "animation": False,
+            "data": [[cycle, round(rul.clipped(rul.q50), 1)] for cycle, rul in curve],
+        }
+        for serial, curve in curves.items()
+    ]
+
+
+def comparison(series: Sequence[dict[str, Any]], thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
+    """The whole chart of some engines; each line has a dash and a colour of its own."""
+    chart = options([], thresholds)
+    zones = {**chart["series"][-1], "name": "zones", "encode": {}}
+    lines = [one | {"lineStyle": {"type": DASHES[place % len(DASHES)]}} for place, one in enumerate(series)]
+    return {key: chart[key] for key in ("grid", "textStyle", "xAxis", "yAxis")} | {
+        "color": COLOURS,
+        "tooltip": {"trigger": "axis"},
+        "legend": {"data": [one["name"] for one in series], "textStyle": {"color": GREY}, "right": 0, "top": 0},
+        "series": [*lines, zones],
     }
 
 

@@ -207,6 +207,13 @@ def test_engines_can_be_found_filtered_and_sorted(browse, aggregator, mosquitto)
     head, first, *_ = Path(download.value.path()).read_text().splitlines()
     assert head == '"Engine","Site","Health","Remaining life","Cycle","Link","Last record"'
     assert first.startswith('"E-1","hamburg","healthy","60 (42–78)","1","online","20')
+    for serial in ("E-1", "E-3"):
+        row(page, serial).get_by_role("checkbox").check()
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator(".sw-facts .sw-card-label")).to_have_text(["E-1", "E-3"])
+    expect(page.locator(".sw-facts .sw-card-value")).to_have_text(["60", "30"])
+    shoot(page, "compare")
+    page.go_back()
     row(page, "E-2").click()
     expect(page).to_have_url(f"{aggregator.url}/engines/E-2")
     assert page.wrong == []

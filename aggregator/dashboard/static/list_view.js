@@ -174,6 +174,7 @@ export default {
     },
     start(action) {
       this.answer = "";
+      if (action.leads_to) return void (window.location = action.leads_to + this.picked.map(encodeURIComponent).join(","));
       if (!action.asks) return this.act(action);
       this.asked = action;
       this.$nextTick(() => this.$refs.answer.focus());
