@@ -61,7 +61,7 @@ crash-matrix: $(VENV)/.dev ## seeded faults against real programs: make crash-ma
 contracts: $(VENV)/.dev ## write docs/asyncapi.json, docs/openapi.json and docs/permissions.md from the code
 	$(BIN)/python -m shared.asyncapi docs/asyncapi.json
 	$(BIN)/python -m aggregator.api.openapi docs/openapi.json
-	$(BIN)/python -m aggregator.api.permissions docs/permissions.md
+	$(BIN)/python -m aggregator.permissions docs/permissions.md
 
 .PHONY: pictures
 pictures: $(VENV)/.dev ## take the pictures of docs/maintenance.md anew, of simulated engines

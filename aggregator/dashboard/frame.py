@@ -35,6 +35,8 @@ PAGES = (
     ("/api/docs", "API", Role.VIEWER),
 )
 """Where the bar leads, and who is led there."""
+DETAILS = ("/engines/{serial}", "/compare", "/alarms/{id}", "/work/{id}")
+"""The pages of one thing, for viewers of the site where it is."""
 LOGO = """
 <svg width="24" height="24" viewBox="0 0 24 24" fill="none" stroke="#2f7cf0" stroke-width="2" aria-hidden="true">
   <circle cx="12" cy="12" r="10"/><circle cx="12" cy="12" r="2.4" fill="#2f7cf0"/>

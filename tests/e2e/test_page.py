@@ -13,6 +13,8 @@ from axe_playwright_python.sync_playwright import Axe
 from paho.mqtt import publish
 from playwright.sync_api import expect
 
+from aggregator.access.roles import Role
+from aggregator.dashboard.frame import PAGES
 from shared.cmapss import CHANNELS
 from shared.messages import (
     ModelRef,
@@ -30,7 +32,7 @@ from shared.messages import (
 from shared.topics import GatewayTopic
 from simulators.engine_model import SimulatedEngine
 from tests.conftest import Mosquitto
-from tests.e2e.conftest import Aggregator
+from tests.e2e.conftest import Aggregator, wait_until
 
 # The chart is a canvas: some of its pixels are of the curve's blue.
 CURVE_IS_DRAWN = """() => {
@@ -48,8 +50,8 @@ MODEL = ModelRef(name="turbofan", version="1.0.0", sha256="5a" * 32)
 class Gateway:
     """Says over MQTT what an agent would say, with predictions that the test chooses."""
 
-    def __init__(self, broker, name, serial):
-        self._broker, self._name, self.serial = broker, name, serial
+    def __init__(self, broker, name, serial, site="hamburg"):
+        self._broker, self._name, self.serial, self._site = broker, name, serial, site
         self._seq = 0
         self._rows = SimulatedEngine(serial, seed=7).rows()
 
@@ -105,7 +107,7 @@ class Gateway:
         )
 
     def _publish(self, kind, payload):
-        topic = str(GatewayTopic("hamburg", self._name, kind))
+        topic = str(GatewayTopic(self._site, self._name, kind))
         publish.single(topic, payload, qos=1, hostname=self._broker.host, port=self._broker.port)
 
 
@@ -555,6 +557,44 @@ def test_an_admin_sees_to_people_and_keys_and_nobody_else_does(browse, aggregato
     for path in ("/people", "/keys", "/audit"):
         page.goto(aggregator.url + path)
         expect(page.get_by_role("heading")).to_have_text("This page is for whoever is admin somewhere")
+
+
+LADDER = [role.value for role in Role]
+
+
+def test_p8_each_page_is_for_its_roles_and_shows_ones_own_sites(aggregator, mosquitto, accounts):
+    """Every page, with every role, of one's own site and of another."""
+    for number in (1, 2):
+        Gateway(mosquitto, f"gw-{number}", f"E-{number}", site=("hamburg", "bremen")[number - 1]).send(9.0, 9.0, 9.0)
+    alarms = wait_until(lambda: _alarms_of_both(aggregator, accounts), "both engines raise their alarms")
+    body = {"alarms": [alarms["E-2"]]}
+    order = aggregator.api.post("/work-orders", json=body, headers=accounts).json()["id"]
+    for role in LADDER:
+        body = {"name": f"{role}1", "password": PASSWORD, "grants": [{"role": role, "site": "hamburg"}]}
+        assert aggregator.api.post("/people", json=body, headers=accounts).status_code == 201
+        with httpx.Client(base_url=aggregator.url, headers={"Accept": "text/html"}, timeout=30) as visitor:
+            form = {"name": f"{role}1", "password": PASSWORD, "to": "/"}
+            assert visitor.post("/login", data=form).status_code == 303
+            for path, _, wanted in PAGES:
+                answer = visitor.get(path)
+                assert answer.status_code == (200 if Role(role).includes(wanted) else 403), (path, role)
+                assert "E-2" not in answer.text, (path, role)
+            own, foreign = f"/alarms/{alarms['E-1']}", f"/alarms/{alarms['E-2']}"
+            for path in ("/engines/E-1", own, "/compare?engines=E-1,E-2"):
+                assert visitor.get(path).status_code == 200, (path, role)
+            for path in ("/engines/E-2", foreign, f"/work/{order}"):
+                assert visitor.get(path).status_code == 404, (path, role)
+            assert "bremen" not in visitor.get("/compare?engines=E-1,E-2").text
+            may_act = Role(role).includes(Role.TECHNICIAN)
+            assert ("Acknowledge" in visitor.get("/alarms").text) == may_act
+            assert ("Resolve" in visitor.get(own).text) == may_act
+
+
+def _alarms_of_both(aggregator, headers):
+    """The id of one alarm of each engine, once both have one."""
+    items = aggregator.api.get("/alarms", headers=headers).json()["items"]
+    found = {alarm["engine"]: alarm["id"] for alarm in items if alarm["engine"]}
+    return found if len(found) == 2 else None
 
 
 def test_who_logs_out_is_asked_again(browse, accounts):

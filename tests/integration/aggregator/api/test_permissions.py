@@ -16,12 +16,12 @@ from aggregator.access.roles import FULL_ACCESS, Caller, Grant, Role
 from aggregator.api import deps
 from aggregator.api.app import create_app
 from aggregator.api.deps import Needs, calls_of
-from aggregator.api.permissions import permissions
 from aggregator.fleet.alarms import Priority, Rule
 from aggregator.fleet.conditions import RulLow
 from aggregator.fleet.notifying import Wishes
 from aggregator.fleet.work_orders import Conclusion, Outcome
 from aggregator.ingest.status import IngestStatus
+from aggregator.permissions import permissions
 from aggregator.store.alarm_rules import add_rule
 from aggregator.store.alarms import OpenAlarms, Subject
 from aggregator.store.arrivals import ReplyArrival
@@ -434,6 +434,6 @@ async def test_no_engine_is_moved_to_or_from_a_site_where_one_is_no_engineer(cal
 
 
 def test_the_table_in_docs_is_current(tmp_path):
-    subprocess.run([sys.executable, "-m", "aggregator.api.permissions", tmp_path / "now.md"], check=True)
+    subprocess.run([sys.executable, "-m", "aggregator.permissions", tmp_path / "now.md"], check=True)
     written = (FOLDER / "docs" / "permissions.md").read_text(encoding="utf-8")
     assert written == (tmp_path / "now.md").read_text(encoding="utf-8"), "run: make contracts"

@@ -13,10 +13,10 @@ from aggregator.access.opaque import draw_api_key
 from aggregator.access.roles import FULL_ACCESS, Caller
 from aggregator.access.tokens import TokenKey
 from aggregator.api.app import create_app
-from aggregator.api.permissions import permissions
 from aggregator.ingest.status import IngestStatus
 from aggregator.notify import apprise
 from aggregator.notify.outcome import AddressError
+from aggregator.permissions import permissions
 from aggregator.settings import ApiSettings
 from aggregator.store.api_keys import KeyWish, add_key
 from aggregator.store.database import Store

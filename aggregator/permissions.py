@@ -1,4 +1,4 @@
-"""Writes who may call what, from the code: ``python -m aggregator.api.permissions docs/permissions.md``."""
+"""Writes who may call what, from the code: ``python -m aggregator.permissions docs/permissions.md``."""
 
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ from aggregator.api import docs
 from aggregator.api.app import create_app
 from aggregator.api.deps import Needs, calls_of, open_to_all
 from aggregator.api.problems import PREFIXES
+from aggregator.dashboard.frame import DETAILS, PAGES
 from aggregator.ingest.status import IngestStatus
 from aggregator.store.database import Store
 
@@ -30,6 +31,16 @@ role: people and keys are changed by somebody who has logged in. As long as nobo
 serves loopback only, and everybody there may do everything.
 
 | route | takes |
+| --- | --- |
+"""
+PAGES_PREAMBLE = """
+## The pages
+
+They show what is at the sites where one has the role, and let do what the routes above let do: whoever is a technician
+nowhere is offered nothing to do. A page for another role answers 403, one of a thing elsewhere 404. Files and websockets
+take any login.
+
+| page | takes |
 | --- | --- |
 """
 
@@ -79,13 +90,16 @@ _IN_WORDS = {"everybody": "everybody", "anybody": "anybody with credentials"}
 
 
 def describe() -> str:
-    """The table as it is kept in docs/."""
+    """The tables as they are kept in docs/."""
     app = create_app(Store("sqlite:///never-opened.db"), IngestStatus())
     lines = [
         f"| `{one.method} {one.path}` | {_IN_WORDS.get(one.takes, one.takes)}{', in person' if one.in_person else ''} |"
         for one in permissions(app)
     ]
-    return PREAMBLE + "\n".join(lines) + "\n"
+    pages = [(path, role) for path, _, role in PAGES if not path.startswith(PREFIXES)]
+    pages += [(path, Role.VIEWER) for path in DETAILS]
+    shown = [f"| `{path}` | {role} |" for path, role in pages]
+    return PREAMBLE + "\n".join(lines) + "\n" + PAGES_PREAMBLE + "\n".join(shown) + "\n"
 
 
 if __name__ == "__main__":
