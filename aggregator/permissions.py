@@ -36,9 +36,9 @@ serves loopback only, and everybody there may do everything.
 PAGES_PREAMBLE = """
 ## The pages
 
-They show what is at the sites where one has the role, and let do what the routes above let do: whoever is a technician
-nowhere is offered nothing to do. A page for another role answers 403, one of a thing elsewhere 404. Files and websockets
-take any login.
+They show what is at the sites where one has the role, and let do what the routes above let do: whoever is a
+technician nowhere is offered nothing to do. A page for another role answers 403, one of a thing elsewhere 404. Files
+and websockets take any login.
 
 | page | takes |
 | --- | --- |
