@@ -10,6 +10,7 @@ from edge_agent.mqtt import Connected, Received
 from edge_agent.outbox import Outbox, OutboxError
 from shared import messages as m
 from shared.desired import DesiredEngine, EngineDesired, SignedEngineDesired
+from shared.errors import MessageError
 
 TOPIC = "spoolwatch/v1/hamburg/gw-1/engine-desired"
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -50,7 +51,7 @@ def test_it_is_known_again_after_a_restart_without_a_centre(make_keyed_box):
     box.outbox = Outbox(box.outbox._lasting._path)
     again = Desired(box.settings, box.outbox)
     assert again.of("E-1").installation_id == "i-3"
-    with pytest.raises(m.MessageError, match="older"):
+    with pytest.raises(MessageError, match="older"):
         again.take(spell(2, place("i-2")))
 
 
