@@ -38,11 +38,12 @@ def first_view_ms(browser: Browser, url: str) -> float:
 
 
 @contextmanager
-def records(broker: int, per_s: int, seconds: float) -> Iterator[None]:
-    """Live records over the broker, a row and a prediction per message."""
-    messages = int(per_s / 2 * seconds)
+def records(broker: int, per_s: int, seconds: float, runs_before: int) -> Iterator[None]:
+    """Live records over the broker, a row and a prediction per message; each run goes on behind those before."""
+    cycles = int(per_s / 2 * seconds / GATEWAYS)
+    messages = cycles * GATEWAYS
     plan = {"kind": "records", "gateways": GATEWAYS, "messages": messages, "records_each": 2, "run": RUN}
-    plan |= {"window": 400, "by_centre": True, "messages_per_s": per_s / 2}
+    plan |= {"window": 400, "by_centre": True, "messages_per_s": per_s / 2, "cycles_before": runs_before * cycles}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with child(sys.executable, "-m", "benchmarks.generator", broker, json.dumps(plan), **pipes) as generator:
         assert generator.stdin is not None and generator.stdout is not None  # noqa: S101, PT018  # pipes
@@ -53,10 +54,10 @@ def records(broker: int, per_s: int, seconds: float) -> Iterator[None]:
         print(" ", "records:", generator.stdout.readline().strip(), flush=True)
 
 
-def busy(centre: Aggregator, broker: int, per_s: int, seconds: float) -> dict[str, float]:
+def busy(centre: Aggregator, broker: int, per_s: int, seconds: float, runs_before: int) -> dict[str, float]:
     """What the server takes, and how fast the API answers, while records come."""
     plan = {"port": centre.api.base_url.port, "paths": ["/api/v1/fleet"], "clients": 1}
-    with records(broker, per_s, seconds):
+    with records(broker, per_s, seconds, runs_before):
         cpu_s, began = centre.cpu_s(), time.perf_counter()
         answered = ask(plan | {"seconds": seconds, "rate": API_PER_S})
         cpu_percent = 100 * (centre.cpu_s() - cpu_s) / (time.perf_counter() - began)
@@ -78,13 +79,13 @@ def measure(engines: int, pages: int, per_s: int, seconds: float) -> None:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             views = [first_view_ms(browser, str(centre.api.base_url)) for _ in range(7)]
             print(f"first view over {engines} engines: {median(views):.0f} ms of {[round(view) for view in views]}")
-            print("no page:", busy(centre, broker, per_s, seconds), flush=True)
+            print("no page:", busy(centre, broker, per_s, seconds, 0), flush=True)
             with browser.new_context() as context:
                 for _ in range(pages):
                     page = context.new_page()
                     page.goto(str(centre.api.base_url))
                     page.locator("tbody tr .sw-badge").first.wait_for()
-                print(f"{pages} pages:", busy(centre, broker, per_s, seconds), flush=True)
+                print(f"{pages} pages:", busy(centre, broker, per_s, seconds, 1), flush=True)
             browser.close()
 
 
