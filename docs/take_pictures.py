@@ -59,10 +59,20 @@ def take_all(browser: Browser, url: str, api: httpx.Client) -> None:
     """Take every page in both themes and at both widths."""
     ranked = api.get("/engines", params={"sort": "risk", "limit": 6}).raise_for_status().json()["items"]
     alarm = api.get("/alarms", params={"engine": ranked[1]["serial"]}).raise_for_status().json()["items"][0]
-    pages = {"fleet": "/", "engine": f"/engines/{ranked[1]['serial']}", "alarms": "/alarms", "work": "/work?state="}
-    pages |= {"alarm": f"/alarms/{alarm['id']}", "work-order": "/work/1", "models": "/models", "gateways": "/gateways"}
-    pages["compare"] = f"/compare?engines={','.join(engine['serial'] for engine in ranked[1::2])}"
-    pages |= {"people": "/people", "keys": "/keys", "audit": "/audit"}
+    pages = {
+        "fleet": "/",
+        "engine": f"/engines/{ranked[1]['serial']}",
+        "compare": f"/compare?engines={','.join(engine['serial'] for engine in ranked[1::2])}",
+        "alarms": "/alarms",
+        "alarm": f"/alarms/{alarm['id']}",
+        "work": "/work-orders?state=",
+        "work-order": "/work-orders/1",
+        "models": "/models",
+        "gateways": "/gateways",
+        "people": "/people",
+        "keys": "/keys",
+        "audit": "/audit",
+    }
     for theme in ("light", "dark"):
         for width, pixels in WIDTHS.items():
             size = {"width": pixels, "height": 800}

@@ -26,7 +26,7 @@ REFRESH_S = 1.0
 PAGES = (
     ("/", "Fleet", Role.VIEWER),
     ("/alarms", "Alarms", Role.VIEWER),
-    ("/work", "Work", Role.VIEWER),
+    ("/work-orders", "Work", Role.VIEWER),
     ("/models", "Models", Role.VIEWER),
     ("/gateways", "Gateways", Role.VIEWER),
     ("/people", "People", Role.ADMIN),
@@ -35,7 +35,7 @@ PAGES = (
     ("/api/docs", "API", Role.VIEWER),
 )
 """Where the bar leads, and who is led there."""
-DETAILS = ("/engines/{serial}", "/compare", "/alarms/{id}", "/work/{id}")
+DETAILS = ("/engines/{serial}", "/compare", "/alarms/{id}", "/work-orders/{id}")
 """The pages of one thing, for viewers of the site where it is."""
 LOGO = """
 <svg width="24" height="24" viewBox="0 0 24 24" fill="none" stroke="#2f7cf0" stroke-width="2" aria-hidden="true">

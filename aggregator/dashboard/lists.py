@@ -176,7 +176,7 @@ class Listing(ABC):
 
     def act(self, source: Source, visitor: Caller, action: str, keys: Sequence[str], answer: str) -> str:
         """Do something to the rows of these keys, off the event loop, and say what has come of it."""
-        raise NotImplementedError
+        raise NotImplementedError  # by lists whose layout has no action, which nobody is offered
 
 
 def ids_of(keys: Sequence[str]) -> list[int]:

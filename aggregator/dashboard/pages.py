@@ -74,7 +74,7 @@ def mount(app: FastAPI, store_flag: str) -> None:
     reader = EngineReader(centre.thresholds)
     _list_at("/", "Fleet", FleetListing(centre.thresholds), source)
     _list_at("/alarms", "Alarms", AlarmListing(), source)
-    _list_at("/work", "Work", WorkListing(), source)
+    _list_at("/work-orders", "Work", WorkListing(), source)
     _list_at("/models", "Models", ModelListing(), source)
     _list_at("/gateways", "Gateways", GatewayListing(), source)
     _list_at("/people", "People", PeopleListing(), source)
@@ -93,7 +93,7 @@ def mount(app: FastAPI, store_flag: str) -> None:
     async def alarm(alarm_id: str, request: Request) -> None:
         await show_alarm(source(request), alarm_id)
 
-    @ui.page("/work/{order_id}")
+    @ui.page("/work-orders/{order_id}")
     async def work_order(order_id: str, request: Request) -> None:
         await show_work_order(source(request), order_id)
 

@@ -68,7 +68,7 @@ async def show_work_order(source: Source, order_id: str) -> None:
         if state is None:
             ui.context.client.status_code = 404
             with notice(f"There is no work order {order_id[:20]}"):
-                ui.link("To the work orders", "/work")
+                ui.link("To the work orders", "/work-orders")
             return None
         page = _WorkOrderPage(state)
         if visitor.may(Role.TECHNICIAN, state.row.site):
@@ -85,7 +85,7 @@ class _WorkOrderPage:
     def __init__(self, state: WorkOrderState) -> None:
         serial = state.row.serial
         with ui.element("div").classes("sw-title"):
-            ui.link("← Work", "/work").classes("sw-back")
+            ui.link("← Work", "/work-orders").classes("sw-back")
             TextElement(tag="h1", text=f"Work order {state.row.order.id}: {serial}")
             self._state = ui.label()
             ui.link("To the engine", f"/engines/{serial}").classes("sw-back")

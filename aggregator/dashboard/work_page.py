@@ -143,7 +143,7 @@ def row_of(row: WorkOrderRow, now: datetime) -> Shown:
     return {
         "key": str(order.id),
         "name": f"work order {order.id} on {row.serial}",
-        "href": f"/work/{order.id}",
+        "href": f"/work-orders/{order.id}",
         "about": row.serial,
         "priority": order.priority,
         "reason": order.reason,

@@ -115,7 +115,7 @@ def _work_in_full(told: Mapping[str, Any], public_url: str | None) -> str:
         f"{change['action'].capitalize()} at {_at(change['at'])}",
         *([f"Planned for {order['planned_for']}"] if order["planned_for"] else []),
         *([f"For {order['assigned_to']}"] if order["assigned_to"] else []),
-        *(["", f"{public_url}/work/{order['id']}"] if public_url is not None else []),
+        *(["", f"{public_url}/work-orders/{order['id']}"] if public_url is not None else []),
     ]
     return "\n".join(lines)
 

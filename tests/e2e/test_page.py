@@ -386,7 +386,7 @@ class TestWhoeverElseIsThere:
         expect(model).to_contain_text("of fewer than 5 lives")
         expect(model).to_contain_text("+11.0")  # 22 to 11 were predicted where 11 to 0 were left
         shoot(page, "models")
-        for path in ("/work?state=done", "/models", "/work/1"):
+        for path in ("/work-orders?state=done", "/models", "/work-orders/1"):
             phone = browse(path, viewport={"width": 390, "height": 844}, color_scheme="dark")
             expect(phone.get_by_role("heading").first).to_be_attached()
             assert phone.evaluate("document.documentElement.scrollWidth") <= 390
@@ -582,7 +582,7 @@ def test_p8_each_page_is_for_its_roles_and_shows_ones_own_sites(aggregator, mosq
             own, foreign = f"/alarms/{alarms['E-1']}", f"/alarms/{alarms['E-2']}"
             for path in ("/engines/E-1", own, "/compare?engines=E-1,E-2"):
                 assert visitor.get(path).status_code == 200, (path, role)
-            for path in ("/engines/E-2", foreign, f"/work/{order}"):
+            for path in ("/engines/E-2", foreign, f"/work-orders/{order}"):
                 assert visitor.get(path).status_code == 404, (path, role)
             assert "bremen" not in visitor.get("/compare?engines=E-1,E-2").text
             may_act = Role(role).includes(Role.TECHNICIAN)

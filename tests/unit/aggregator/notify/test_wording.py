@@ -82,7 +82,7 @@ def test_work_is_told_by_its_order_and_links_to_its_page():
         "Done at 2026-11-22 12:00 UTC",
         "Planned for 2026-12-01",
         "",
-        "https://centre.example.org/work/7",
+        "https://centre.example.org/work-orders/7",
     ]
     both = message([{"work_order": order, "change": change}] * 2, None)
     assert both.title == "2 changes of alarms and work: 2 other changes"
