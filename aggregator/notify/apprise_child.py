@@ -66,7 +66,7 @@ def carry_out(order: Order) -> Report:
     from apprise.manager_attachment import AttachmentManager
 
     # A URL may name files of this machine to be sent along (?template=…): nobody is to read them by a receiver.
-    attachments: Any = AttachmentManager()  # type: ignore[no-untyped-call]  # as it comes
+    attachments: Any = AttachmentManager()  # type: ignore[no-untyped-call]  # untyped in Apprise
     attachments.remove(*attachments.schemas())
     notes = Notes(order.url)
     logger = logging.getLogger("apprise")

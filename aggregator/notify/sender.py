@@ -17,7 +17,7 @@ from aggregator.api.schemas.work_orders import WorkOrder
 from aggregator.fleet.due import DueDate, due_date
 from aggregator.notify.courier import Courier
 from aggregator.notify.wording import CONFIDENCE
-from aggregator.store.database import Store
+from aggregator.store.database import Store, rest_s
 from aggregator.store.lease import end_lease, take_lease
 from aggregator.store.news import ROUTED_AT_ONCE
 from aggregator.store.notifications import (
@@ -38,7 +38,6 @@ from shared.cancellation import end
 
 INTERVAL_S = 2.0
 LEASE = timedelta(seconds=30)
-YIELD_S = 0.1  # SQLite lets one who waits look again so often, and gives the lock to whoever asks first
 TASK = "notifications"
 FORGET = timedelta(hours=1)
 
@@ -101,7 +100,7 @@ class Sender:
             began = time.monotonic()
             if route(self._store, now, _show) < ROUTED_AT_ONCE:
                 return
-            time.sleep(max(YIELD_S, time.monotonic() - began))
+            time.sleep(rest_s(time.monotonic() - began))
 
     def _serve_alone(self, receiver_id: int) -> None:
         """Have a task of its own send to a receiver, so that a slow one holds up no other."""

@@ -21,7 +21,7 @@ from aggregator.fleet.conditions import (
 from aggregator.store.alarm_rules import not_understood, read_rules
 from aggregator.store.alarms import OpenAlarms, Subject
 from aggregator.store.commit import against_races
-from aggregator.store.database import Store
+from aggregator.store.database import Store, rest_s
 from aggregator.store.reads.watched import (
     WatchedEngine,
     WatchedGateway,
@@ -31,7 +31,6 @@ from aggregator.store.reads.watched import (
 from aggregator.store.tables import Alarm, core
 
 PORTION = 50  # turns in one transaction, which on SQLite whoever else writes waits for
-YIELD_S = 0.1  # SQLite lets one who waits look again so often, and gives the lock to whoever asks first
 
 SUBJECTS = {"engine_id": "engine", "gateway_id": "gateway"}
 
@@ -140,7 +139,7 @@ def _write_all(store: Store, turns: Sequence[_Turn], now: datetime) -> int:
     took_s = 0.0
     for first in range(0, len(turns), PORTION):
         if first:
-            time.sleep(max(YIELD_S, took_s))  # so that others get as much of the store as this does
+            time.sleep(rest_s(took_s))
         began = time.monotonic()
         against_races(store, partial(_write, turns=turns[first : first + PORTION], now=now))
         took_s = time.monotonic() - began

@@ -236,6 +236,18 @@ def _parse(database_url: str) -> URL:
     return url
 
 
+def rest_s(took_s: float) -> float:
+    """How long to leave the store to others between two transactions of long work, in seconds.
+
+    As long as the last one took, and no less than it takes others to notice: SQLite gives the lock to whoever asks
+    first, and lets one who waits look again ten times a second.
+
+    >>> rest_s(0.01), rest_s(2.0)
+    (0.1, 2.0)
+    """
+    return max(0.1, took_s)
+
+
 def is_out_of_reach(error: Exception) -> bool:
     """Whether others have held a database for too long, or nobody answers for it: later the same may be done."""
     if isinstance(error, PoolTimeoutError):
