@@ -54,6 +54,23 @@ def records(broker: int, per_s: int, seconds: float, runs_before: int) -> Iterat
         print(" ", "records:", generator.stdout.readline().strip(), flush=True)
 
 
+@contextmanager
+def opened(centre: Aggregator, pages: int) -> Iterator[None]:
+    """Pages that stay open, without browsers, which would draw on the cores that are measured.
+
+    They show the engines that were heard from last, so that with every second their rows are others.
+    """
+    url = centre.api.base_url.copy_with(path="/", params={"sort": "-last_seen"})
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with child(sys.executable, "-m", "benchmarks.viewers", url, pages, **pipes) as viewers:
+        assert viewers.stdin is not None and viewers.stdout is not None  # noqa: S101, PT018  # pipes
+        viewers.stdout.readline()
+        yield
+        viewers.stdin.write("\n")
+        viewers.stdin.flush()
+        print(" ", "viewers:", viewers.stdout.readline().strip(), flush=True)
+
+
 def busy(centre: Aggregator, broker: int, per_s: int, seconds: float, runs_before: int) -> dict[str, float]:
     """What the server takes, and how fast the API answers, while records come."""
     plan = {"port": centre.api.base_url.port, "paths": ["/api/v1/fleet"], "clients": 1}
@@ -79,14 +96,10 @@ def measure(engines: int, pages: int, per_s: int, seconds: float) -> None:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             views = [first_view_ms(browser, str(centre.api.base_url)) for _ in range(7)]
             print(f"first view over {engines} engines: {median(views):.0f} ms of {[round(view) for view in views]}")
-            print("no page:", busy(centre, broker, per_s, seconds, 0), flush=True)
-            with browser.new_context() as context:
-                for _ in range(pages):
-                    page = context.new_page()
-                    page.goto(str(centre.api.base_url))
-                    page.locator("tbody tr .sw-badge").first.wait_for()
-                print(f"{pages} pages:", busy(centre, broker, per_s, seconds, 1), flush=True)
             browser.close()
+            print("no page:", busy(centre, broker, per_s, seconds, 0), flush=True)
+            with opened(centre, pages):
+                print(f"{pages} pages:", busy(centre, broker, per_s, seconds, 1), flush=True)
 
 
 def main() -> None:
