@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aggregator.fleet.movement import LATEST_ROWS, Movement, Row, movements
+from aggregator.fleet.movement import LATEST_ROWS, Baseline, Movement, Row, movements
 from aggregator.released import features_of
 from aggregator.store.reads import Session
 from aggregator.store.reads.engine import EngineDetail, end_rows
@@ -14,11 +14,13 @@ class Explanation:
     """The channels by how far they have moved, the farthest first; and the rows it is told from, or why there are none.
 
     Attributes:
+        baseline: what each row can be compared with; known before there is anything to tell.
         first: the first rows of the installation, which the latest ones are compared with.
         unknown: why nothing can be told; None where something can.
     """
 
     movements: Sequence[Movement] = ()
+    baseline: Baseline | None = None
     first: Sequence[Row] = ()
     latest: Sequence[Row] = ()
     unknown: str | None = None
@@ -37,7 +39,8 @@ def explain(session: Session, detail: EngineDetail) -> Explanation:
         [Row(row.cycle, row.channels) for row in end_rows(session, detail.current, limit, newest=newest)]
         for limit, newest in ((wanted, False), (LATEST_ROWS, True))
     )
-    if len(first) < wanted or len(latest) < wanted or latest[-1].cycle <= first[-1].cycle:
+    baseline = Baseline.of(features, first) if len(first) == wanted else None
+    if baseline is None or len(latest) < wanted or latest[-1].cycle <= first[-1].cycle:
         reason = f"There are no more rows than the {wanted} of the baseline, so nothing to compare them with."
-        return Explanation(unknown=reason)
-    return Explanation(movements(features, first, latest), first, latest)
+        return Explanation(baseline=baseline, unknown=reason)
+    return Explanation(movements(baseline, latest), baseline, first, latest)

@@ -5,6 +5,7 @@ from typing import Any
 
 from nicegui.element import Element
 
+from aggregator.fleet.movement import Baseline
 from aggregator.store.reads.engine import CycleRow
 from shared.cmapss import CHANNELS, DECIMALS, UNITS
 
@@ -46,40 +47,47 @@ class ListView(Element, component="static/list_view.js"):
 
 
 class ChannelGrid(Element, component="static/channel_grid.js"):
-    """The channels of one engine as small multiples over its last cycles."""
+    """The channels of one engine as small multiples over its last cycles, their values or how far from its baseline."""
 
-    def __init__(self, rows: Sequence[CycleRow], keep: int) -> None:
+    def __init__(self, rows: Sequence[CycleRow], baseline: Baseline | None, keep: int) -> None:
         super().__init__()
         self._sent = SentRows()
         self._props["units"] = UNITS
         self._props["decimals"] = DECIMALS
         self._props["keep"] = keep
-        self._props["initial"] = self._sent.patch(rows)
+        self._props["initial"] = self._sent.patch(rows, baseline)
 
-    def show(self, rows: Sequence[CycleRow]) -> None:
+    def show(self, rows: Sequence[CycleRow], baseline: Baseline | None) -> None:
         """Bring the browser to these rows, the last ones, oldest first."""
-        patch = self._sent.patch(rows)
+        patch = self._sent.patch(rows, baseline)
         if patch["rows"]:
             self.run_method("patch", patch)
 
 
 class SentRows:
-    """Which rows a browser has, and which channels their values stand for."""
+    """Which rows a browser has, which channels their values stand for, and which baseline they are compared with."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
         self._cycles: set[int] = set()
+        self._baseline: Baseline | None = None
 
-    def patch(self, rows: Sequence[CycleRow]) -> Row:
-        """What the browser lacks of these rows; all of them where a channel is new, because values go by place."""
+    def patch(self, rows: Sequence[CycleRow], baseline: Baseline | None) -> Row:
+        """What the browser lacks of these rows; all of them where a channel is new or the baseline another one."""
         seen = dict.fromkeys(name for names in (self._names, *(row.channels for row in rows)) for name in names)
         names = sorted(seen, key=lambda name: _PLACES.get(name, len(_PLACES)))
-        if names != self._names:
-            self._names, self._cycles = names, set()
+        if (names, baseline) != (self._names, self._baseline):
+            self._names, self._baseline, self._cycles = names, baseline, set()
         new = [row for row in rows if row.cycle not in self._cycles]
         self._cycles = {row.cycle for row in rows}
-        return {"names": names, "rows": [self._point(row) for row in new]}
+        return {"names": names, "rows": [self._point(row) for row in new], "has_baseline": baseline is not None}
 
     def _point(self, row: CycleRow) -> Row:
         values = [row.channels.get(name) for name in self._names]
-        return {"cycle": row.cycle, "values": values, "flags": row.flags}
+        distances = self._baseline.distances(row.channels) if self._baseline else {}
+        return {
+            "cycle": row.cycle,
+            "values": values,
+            "distances": [distances.get(name) for name in self._names],
+            "flags": row.flags,
+        }

@@ -78,7 +78,7 @@ class _EnginePage:
         self._channels = ui.element("section").classes("sw-panel")
         with self._channels:
             TextElement(tag="h2", text="Channels")
-            TextElement(tag="small", text=f"Value of the latest row, and the last {CHANNEL_CYCLES} cycles.")
+            TextElement(tag="small", text=f"The latest row, and the last {CHANNEL_CYCLES} cycles.")
         self._grid: ChannelGrid | None = None
         with ui.element("div").classes("sw-halves"):
             with ui.element("section").classes("sw-panel"):
@@ -137,8 +137,8 @@ class _EnginePage:
             return
         if self._grid is None:
             with self._channels:
-                self._grid = ChannelGrid(state.rows, CHANNEL_CYCLES)
-        self._grid.show(state.rows)
+                self._grid = ChannelGrid(state.rows, state.why.baseline, CHANNEL_CYCLES)
+        self._grid.show(state.rows, state.why.baseline)
 
 
 def _alarm(row: AlarmRow) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -37,21 +38,45 @@ class Movement:
         return self.present - self.baseline
 
 
-def movements(features: Features, first: Sequence[Row], latest: Sequence[Row]) -> list[Movement]:
-    """How the channels have moved that have values in both parts of an engine's history, the farthest first.
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """How an engine was at first, in the eyes of a model.
 
-    Args:
+    Attributes:
         features: of the model; knows operating conditions and what is usual in each.
-        first: the engine's first rows, as many as the model takes for its baseline.
-        latest: its latest rows.
+        means: of the channels that had values then, in standard deviations from what is usual.
     """
-    then, now = _take(features, first).baseline, _take(features, latest).ewma
-    known = _seen(first) & _seen(latest)
-    moved = [
-        Movement(channel, float(then[place]), float(now[place]))
-        for place, channel in enumerate(features.spec.channels)
-        if channel in known
-    ]
+
+    features: Features
+    means: Mapping[str, float]
+
+    @classmethod
+    def of(cls, features: Features, first: Sequence[Row]) -> Self:
+        """The baseline of an engine's first rows, as many as the model takes for it."""
+        means, known = _take(features, first).baseline, _seen(first)
+        channels = enumerate(features.spec.channels)
+        return cls(features, {channel: float(means[place]) for place, channel in channels if channel in known})
+
+    def distances(self, channels: Mapping[str, float | None]) -> dict[str, float]:
+        """How far a row's channels lie from it, in standard deviations; none in an unknown operating condition."""
+        spec = self.features.spec
+        setting = channels.get(spec.regime_channel)
+        number = None if setting is None else self.features.regime(setting)
+        if number is None:
+            return {}
+        usual = spec.regimes[number]
+        return {
+            channel: (value - mean) / sd - self.means[channel]
+            for channel, mean, sd in zip(spec.channels, usual.mean, usual.sd, strict=True)
+            if channel in self.means and (value := channels.get(channel)) is not None
+        }
+
+
+def movements(baseline: Baseline, latest: Sequence[Row]) -> list[Movement]:
+    """How the channels have moved that had values at first and have some among the latest rows, the farthest first."""
+    features, known = baseline.features, _seen(latest)
+    now = dict(zip(features.spec.channels, _take(features, latest).ewma, strict=True))
+    moved = [Movement(name, mean, float(now[name])) for name, mean in baseline.means.items() if name in known]
     return sorted(moved, key=lambda one: -abs(one.moved))
 
 

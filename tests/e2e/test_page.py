@@ -1,5 +1,6 @@
 """The pages as a person sees them: a real browser, a real aggregator, records over a real broker."""
 
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from playwright.sync_api import expect
 
 from aggregator.access.roles import Role
 from aggregator.dashboard.frame import PAGES
+from aggregator.released import model_named
 from shared.cmapss import CHANNELS
 from shared.messages import (
     ModelRef,
@@ -52,6 +54,7 @@ class Gateway:
 
     def __init__(self, broker, name, serial, site="hamburg"):
         self._broker, self._name, self.serial, self._site = broker, name, serial, site
+        self.model = MODEL
         self._seq = 0
         self._rows = SimulatedEngine(serial, seed=7).rows()
 
@@ -100,7 +103,7 @@ class Gateway:
             predicted_at=datetime.now(UTC),
             rul_cycles=RulCycles(mean=median, q05=median * 0.7, q50=median, q95=median * 1.3),
             cap_cycles=125.0,
-            model=MODEL,
+            model=self.model,
             runtime="tflite-runtime 2.14.0",
             window=Window(first_cycle=1, last_cycle=cycle, rows=cycle),
             input=b"\x00",
@@ -281,6 +284,23 @@ class TestWhoeverElseIsThere:
         expect(page.locator(".sw-facts")).to_contain_text("101")
         expect(channel).not_to_have_attribute("d", before)
         shoot(page, "engine")
+        assert page.wrong == []
+
+    def test_channels_are_drawn_against_the_engines_own_baseline_once_there_is_one(self, browse, gateway):
+        gateway.model = model_named("turbofan")
+        gateway.send(100.0)
+        page = browse(f"/engines/{gateway.serial}")
+        compare = page.get_by_role("button", name="Against its baseline")
+        expect(compare).to_be_disabled()
+        gateway.send(*[100.0] * 60)
+        compare.click()
+        fan_speed = page.locator('[data-channel="Nf"]')
+        expect(fan_speed.locator(".sw-channel-value")).to_contain_text(re.compile("[0-9.]+ sd"))
+        assert fan_speed.locator("path").get_attribute("d").count("L") == 60
+        expect(page.locator('[data-channel="TRA"]')).to_have_count(0)  # the model does not look at it
+        shoot(page, "engine-baseline")
+        page.get_by_role("button", name="Values").click()
+        expect(fan_speed.locator(".sw-channel-value")).to_contain_text("rpm")
         assert page.wrong == []
 
     def test_a_sparse_row_leaves_every_channel_on_the_page_and_the_fleet_says_that_it_was_refused(

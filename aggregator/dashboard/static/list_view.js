@@ -3,6 +3,7 @@
 const LINKS = { online: "online", stale: "stale", offline: "offline", never_seen: "never seen" };
 const SPARK = { width: 96, height: 26 };
 const TYPING_MS = 250;
+const CLOCKS_APART_S = 5; // a gateway's clock may be this far ahead without being told so
 
 export default {
   template: `
@@ -230,6 +231,7 @@ export default {
     },
     ago(at) {
       const s = Math.floor(this.now - at);
+      if (s < 0 && s > -CLOCKS_APART_S) return "now";
       return s < 0 ? `in ${span(-s)}` : `${span(s)} ago`;
     },
   },
