@@ -5,20 +5,25 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter
 
 from aggregator.access.roles import Sites
+from aggregator.api.csv_files import CSV, columns_of, respond, values_of
 from aggregator.api.deps import Centre, CentreDep, NowDep, VisibleSites, reading
 from aggregator.api.paging import cursor_of, place_of, take, written_page
+from aggregator.api.plans import plan_fleet
 from aggregator.api.problems import problems
 from aggregator.api.schemas.due import DuePage, DueQuery, due_shown
 from aggregator.api.schemas.fleet import Fleet, FleetQuery
 from aggregator.api.schemas.names import AwareUtc, Name
+from aggregator.api.schemas.plan import FleetPlan, PlannedRemoval, PlanQuery
 from aggregator.fleet.bands import band_of
 from aggregator.fleet.due import Judgement, Verdict
 from aggregator.fleet.liveness import state_of
 from aggregator.fleet.lives import NEVER, Lives
+from aggregator.fleet.slots import SlotsError
 from aggregator.fleet.summary import summarise
 from aggregator.store.reads.fleet import EngineFilter, EngineRow, list_engines
 from aggregator.store.reads.vitals import list_vitals, read_lives
@@ -76,6 +81,40 @@ async def read_due(
         "counts": judged.counts(),
     }
     return written_page(request, page)
+
+
+@router.get("/plan", summary="When engines should come off", response_model=FleetPlan, responses=problems(422))
+async def read_plan(sites: VisibleSites, centre: CentreDep, query: Annotated[PlanQuery, Query()]) -> Response:
+    """The removals by which the least is lost in expectation, beside two policies that know no costs.
+
+    An engine comes off as its week begins. It has failed before with the probability that its prediction and its
+    utilisation say; they are interpolated between the three quantiles, and beyond them extended by exponential tails.
+    Engines in operation are planned for; a work order that has a day keeps it, and takes a place in its week. Nothing
+    is stored: open work orders for what is to be done. It is all one answer, without pages.
+    """
+    return Response((await _plan(sites, centre, query)).model_dump_json(), media_type="application/json")
+
+
+@router.get(
+    "/plan.csv",
+    summary="When engines should come off, as CSV",
+    response_class=StreamingResponse,
+    responses=CSV | problems(422),
+)
+async def read_plan_file(
+    sites: VisibleSites, centre: CentreDep, query: Annotated[PlanQuery, Query()]
+) -> StreamingResponse:
+    """One line per removal, by day."""
+    columns = columns_of(list(PlannedRemoval.model_fields), query.fields)
+    plan = await _plan(sites, centre, query)
+    return respond([[columns], [values_of(one, columns) for one in plan.items]], "plan.csv")
+
+
+async def _plan(sites: Sites, centre: Centre, query: PlanQuery) -> FleetPlan:
+    try:
+        return await plan_fleet(centre, sites, query)
+    except SlotsError as error:
+        raise HTTPException(503, f"There is no plan: {error}.") from error
 
 
 def _read_lives(centre: Centre, sites: Sites, wanted: EngineFilter) -> Lives:

@@ -15,6 +15,7 @@ from aggregator.fleet.liveness import LastStatus, LinkState, Liveness, Signs, li
 from aggregator.fleet.rul import Rul
 from aggregator.fleet.utilisation import Utilisation
 from aggregator.store.reads.ranking import LAST_RECORD_AT, NEVER, UNPREDICTED_CYCLES, EngineOrder, SortValue, parts_of
+from aggregator.store.reads.whole import read_whole
 from aggregator.store.tables import CurrentState, Engine, Gateway, Installation, Model, core
 from shared.clock import is_set
 
@@ -107,6 +108,7 @@ def of_engines(*columns: ColumnElement[Any]) -> Select[Any]:
     )
 
 
+_SITES = select(_engine.c.id, _engine.c.site)
 _LIST = of_engines(
     _engine.c.serial,
     _engine.c.site,
@@ -167,6 +169,11 @@ def list_engines(
         rows = session.connection().execute(statement, {"rows": missing})
         found += [_to_row(row, wanted.thresholds) for row in rows.all()]
     return found
+
+
+def sites_of(session: Session, sites: Sites) -> dict[int, str]:
+    """Where the engines of these sites are, by the key of their row."""
+    return dict(read_whole(session, _SITES.where(*conditions_of(sites, EVERY_ENGINE))))
 
 
 def count_engines(session: Session, sites: Sites, wanted: EngineFilter) -> int:

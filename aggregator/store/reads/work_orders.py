@@ -45,6 +45,14 @@ class Unfinished(NamedTuple):
     late: int
 
 
+class UnfinishedOrder(NamedTuple):
+    """A work order that is neither done nor cancelled, and on which day it is done; None: nobody knows."""
+
+    id: int
+    engine_id: int
+    day: date | None
+
+
 def list_work_orders(
     session: Session,
     sites: Sites,
@@ -91,6 +99,23 @@ def count_unfinished(session: Session, sites: Sites, today: date) -> Unfinished:
     query = query.where(*_conditions(sites, WorkOrderFilter(state="unfinished"))).group_by(col(WorkOrder.state))
     rows = session.exec(query).all()
     return Unfinished(Counter({State(state): count for state, count, _ in rows}), sum(late for _, _, late in rows))
+
+
+def list_unfinished(session: Session, sites: Sites, site: str | None, kind: str | None) -> list[UnfinishedOrder]:
+    """Read the work orders of engines of these sites, of one site and one type if wanted, that are not over.
+
+    One that was begun is done on the day on which it was.
+    """
+    columns: Any = (WorkOrder.id, WorkOrder.engine_id, WorkOrder.planned_for, WorkOrder.started_at)
+    query = select(*columns).join(Engine, col(Engine.id) == WorkOrder.engine_id)
+    query = query.where(*_conditions(sites, WorkOrderFilter(state="unfinished", site=site)))
+    if kind is not None:
+        query = query.where(Engine.type == kind)
+    rows = session.exec(query.order_by(col(WorkOrder.id)))
+    return [
+        UnfinishedOrder(order_id, engine_id, planned_for if started_at is None else started_at.date())
+        for order_id, engine_id, planned_for, started_at in rows
+    ]
 
 
 def work_orders_written(session: Session, since: int, until: int) -> list[WorkOrderRow]:

@@ -142,6 +142,7 @@ SAME = "the same for all"
 NUMBERS = "not counted"
 ALARM, RULES, ORDERS = "/api/v1/alarms/{alarm}", "/api/v1/alarm-rules", "/api/v1/work-orders"
 ORDER = ORDERS + "/{order}"
+PLAN = "capacity_per_week=9&unplanned_removal_cost=5&planned_removal_cost=1&wasted_cycle_cost=0"
 CASES = {
     "GET /api/v1/alarms": Case("/api/v1/alarms", foreign=LIST),
     "GET /api/v1/alarms.csv": Case("/api/v1/alarms.csv", foreign=LIST),
@@ -153,6 +154,7 @@ CASES = {
     "POST /api/v1/alarms/{id}/shelving": Case(f"{ALARM}/shelving", lambda _: {"until": "2026-11-22T00:00:00Z"}),
     "DELETE /api/v1/alarms/{id}/shelving": Case(f"{ALARM}/shelving"),
     "POST /api/v1/alarms/{id}/assignment": Case(f"{ALARM}/assignment", lambda _: {"to": "anna"}),
+    "PUT /api/v1/alarms/{id}/priority": Case(f"{ALARM}/priority", lambda _: {"priority": "low", "reason": "spare"}),
     "POST /api/v1/alarms/{id}/comments": Case(f"{ALARM}/comments", lambda _: {"text": "seen"}),
     "POST /api/v1/alarms/{id}/resolution": Case(f"{ALARM}/resolution", lambda _: {"reason": "replaced"}),
     "GET /api/v1/work-orders": Case(ORDERS, foreign=LIST),
@@ -204,6 +206,8 @@ CASES = {
     "GET /api/v1/events": Case("/api/v1/events", foreign=LIST, headers={"Last-Event-ID": "{epoch}.0.0"}),
     "GET /api/v1/fleet": Case("/api/v1/fleet", foreign=NUMBERS),
     "GET /api/v1/fleet/due": Case("/api/v1/fleet/due?before=2099-01-01&verdict=undetermined", foreign=LIST),
+    "GET /api/v1/fleet/plan": Case(f"/api/v1/fleet/plan?{PLAN}", foreign=NUMBERS),
+    "GET /api/v1/fleet/plan.csv": Case(f"/api/v1/fleet/plan.csv?{PLAN}", foreign=NUMBERS),
     "GET /api/v1/gateways": Case("/api/v1/gateways", foreign=LIST),
     "GET /api/v1/gateways/{name}": Case("/api/v1/gateways/gw-{site}"),
     "POST /api/v1/gateways": Case("/api/v1/gateways", _gateway, 201, 403),

@@ -9,6 +9,7 @@ from aggregator.store.work_orders import NewWorkOrder, Working, open_work_order
 PATHS = (
     "/api/v1/fleet?type=turbofan",
     "/api/v1/fleet/due?before=2027-01-01",
+    "/api/v1/fleet/plan?capacity_per_week=3&unplanned_removal_cost=5&planned_removal_cost=1&wasted_cycle_cost=0",
     "/api/v1/engines?sort=risk",
     "/api/v1/engines?liveness=online",
     "/api/v1/engines/E1",
