@@ -1,4 +1,4 @@
-"""Watches for what no record tells of: gateways that are silent, predictions that are late, engines that are due.
+"""Watches for what no record tells of: what is silent, late, due or piles up, and alarms that nobody acknowledges.
 
 Each of several aggregators has such a loop; the one that holds the lease looks, and another takes over within a minute.
 """
@@ -12,6 +12,7 @@ import structlog
 
 from aggregator.store.absence import look_at_engines, look_at_gateways
 from aggregator.store.database import Store
+from aggregator.store.escalation import escalate
 from aggregator.store.lease import end_lease, take_lease
 
 INTERVAL_S = 10.0
@@ -54,6 +55,9 @@ class AlarmWatch:
                 self._engines_at = now
             if turned:
                 log.info("alarms_turned", alarms=turned)
+            escalated = escalate(self._store, now)
+            if escalated:
+                log.info("alarms_escalated", alarms=escalated)
         except Exception as error:  # a database that is busy or gone: ingest says so, and the API stays up
             log.warning("alarms_not_looked_at", error=str(error), again_in_s=INTERVAL_S)
 

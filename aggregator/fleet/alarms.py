@@ -8,9 +8,11 @@ from typing import NamedTuple
 from aggregator.fleet.conditions import (
     Condition,
     DueSoon,
+    FastDecline,
     GatewayOffline,
     OutboxNearlyFull,
     PredictionStale,
+    QuarantineGrowing,
     RulLow,
     SensorBad,
     Verdict,
@@ -26,6 +28,16 @@ class Priority(StrEnum):
     URGENT = "urgent"
 
 
+def more_urgent(priority: Priority) -> Priority:
+    """The next priority; of the most urgent one itself.
+
+    >>> more_urgent(Priority.MEDIUM).value, more_urgent(Priority.URGENT).value
+    ('high', 'urgent')
+    """
+    ladder = list(Priority)
+    return ladder[min(ladder.index(priority) + 1, len(ladder) - 1)]
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """When an alarm is raised.
@@ -34,6 +46,8 @@ class Rule:
         name: what is raised by it; rules of one name are of different scopes, and only one applies to an engine.
         site: the one site that it is for; empty for all.
         type: the one type of engine that it is for; empty for all, and for rules of gateways.
+        escalates_after_s: for so long an alarm may be active at one priority with nobody having acknowledged it; then
+            it becomes one step more urgent. None: it stays as it is.
     """
 
     name: str
@@ -42,6 +56,7 @@ class Rule:
     site: str = ""
     type: str = ""
     is_enabled: bool = True
+    escalates_after_s: float | None = None
 
     def covers(self, site: str, type: str) -> bool:
         """Whether an engine or gateway is in its scope."""
@@ -112,10 +127,12 @@ def follow(verdicts: Iterable[Verdict], in_a_row: int, *, is_active: bool, strea
 DEFAULT_RULES = (
     Rule("rul-critical", Priority.URGENT, RulLow(below_cycles=20, probability=0.05)),
     Rule("rul-low", Priority.MEDIUM, RulLow(below_cycles=50, probability=0.5)),
+    Rule("fast-decline", Priority.HIGH, FastDecline()),
     Rule("due-inside-lead-time", Priority.HIGH, DueSoon()),
     Rule("sensor-bad", Priority.MEDIUM, SensorBad()),
     Rule("prediction-stale", Priority.LOW, PredictionStale()),
     Rule("gateway-offline", Priority.HIGH, GatewayOffline()),
     Rule("outbox-nearly-full", Priority.HIGH, OutboxNearlyFull()),
+    Rule("quarantine-growing", Priority.MEDIUM, QuarantineGrowing()),
 )
 """What a new store has; ``migrations`` brings them."""

@@ -1,7 +1,7 @@
 """What alarms are raised on: each kind of condition judges what is seen of an engine or gateway.
 
-Those of records (``RulLow``, ``SensorBad``) judge one record after another, and want so many in a row. The others judge
-what is known at a moment, and are looked at again and again.
+Those of records (``RulLow``, ``FastDecline``, ``SensorBad``) judge one record after another, and want so many in a row.
+The others judge what is known at a moment, and are looked at again and again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aggregator.fleet.decline import Fall, least_flown
 from aggregator.fleet.due import LEAST_CAUTIOUS, MOST_CAUTIOUS, Doubt, Life, cycles_at, due_date
 from aggregator.fleet.durations import in_words
 from aggregator.fleet.liveness import LinkState, Signs, liveness_of, silent_from, state_of
@@ -86,6 +87,59 @@ class RulLow(_Condition):
             f"with a probability of {self.probability * 100:g} % no more than {left:.1f} cycles are left; "
             f"the limit is {self.below_cycles:g}"
         )
+
+
+class FastDecline(_Condition):
+    """The median falls faster than flying explains, which takes one cycle of remaining life for each that is flown."""
+
+    kind: Literal["fast_decline"] = "fast_decline"
+    above_cycles_per_cycle: float = Field(
+        default=2.5, gt=1, le=1000, description="More cycles of remaining life than these, for each that is flown."
+    )
+    margin_cycles_per_cycle: float = Field(
+        default=0.5, ge=0, le=1000, description="By so much slower it must fall to clear the alarm."
+    )
+    over_cycles: int = Field(
+        default=30,
+        strict=True,
+        ge=2,
+        le=500,
+        description="Looked at over the last so many cycles flown; where predictions lack, over three quarters of them "
+        "at least.",
+    )
+    predictions: InARow = Field(default=3, description="So many predictions in a row raise the alarm, or clear it.")
+
+    @property
+    def in_a_row(self) -> int:
+        """How many records it takes."""
+        return self.predictions
+
+    def may_hold(self, median: float, cap: float) -> bool:
+        """Whether a median can have fallen so far at all: it began at the model's cap at most.
+
+        >>> FastDecline(above_cycles_per_cycle=2, over_cycles=20).may_hold(95, cap=125)
+        False
+        """
+        return cap - max(median, 0.0) > self.above_cycles_per_cycle * least_flown(self.over_cycles)
+
+    def judge(self, fall: Fall | None) -> Verdict:
+        """Judge how far the median fell; where nobody knows, nothing changes."""
+        if fall is None:
+            return Verdict.BETWEEN
+        if fall.per_cycle > self.above_cycles_per_cycle:
+            return Verdict.BAD
+        limit = self.above_cycles_per_cycle - self.margin_cycles_per_cycle
+        return Verdict.GOOD if fall.per_cycle <= limit else Verdict.BETWEEN
+
+    def tell(self, fall: Fall) -> str:
+        """Say how far the median fell.
+
+        >>> FastDecline(above_cycles_per_cycle=2).tell(Fall(50.0, 20, at_least=True))
+        'the median fell by at least 50 cycles while 20 were flown; the limit is 2 for each'
+        """
+        by = f"{'at least ' if fall.at_least else ''}{fall.fell_cycles:.0f} cycles"
+        each = f"{self.above_cycles_per_cycle:g} for each"
+        return f"the median fell by {by} while {fall.flown_cycles} were flown; the limit is {each}"
 
 
 class SensorBad(_Condition):
@@ -193,12 +247,44 @@ class OutboxNearlyFull(_Condition):
         return Sight(Verdict.GOOD if used <= max(0.0, self.above - self.margin) else Verdict.BETWEEN, reason)
 
 
-OfRecords = RulLow | SensorBad
+class QuarantineGrowing(_Condition):
+    """Much of what a gateway sends cannot be used: it is set aside, and nobody has seen to it."""
+
+    subject = "gateway"
+    kind: Literal["quarantine_growing"] = "quarantine_growing"
+    above_records: int = Field(
+        default=10, strict=True, ge=0, le=1_000_000, description="More messages and records than these are too many."
+    )
+    margin_records: int = Field(
+        default=5, strict=True, ge=0, le=1_000_000, description="So many fewer than that it takes to clear the alarm."
+    )
+    within_s: Duration = Field(
+        default=86_400, description="Counted is what was set aside in the last so many seconds, and is still there."
+    )
+
+    def look(self, waiting: int) -> Sight:
+        """Look at how many wait that were set aside within that time."""
+        reason = f"{waiting} messages and records set aside within {in_words(self.within_s)} wait in the quarantine"
+        if waiting > self.above_records:
+            return Sight(Verdict.BAD, reason)
+        is_over = waiting <= max(0, self.above_records - self.margin_records)
+        return Sight(Verdict.GOOD if is_over else Verdict.BETWEEN, reason)
+
+
+OfRecords = RulLow | FastDecline | SensorBad
 Condition = Annotated[
-    RulLow | SensorBad | PredictionStale | DueSoon | GatewayOffline | OutboxNearlyFull, Field(discriminator="kind")
+    OfRecords | PredictionStale | DueSoon | GatewayOffline | OutboxNearlyFull | QuarantineGrowing,
+    Field(discriminator="kind"),
 ]
 Kind = Literal[
-    "rul_low", "sensor_bad", "prediction_stale", "due_inside_lead_time", "gateway_offline", "outbox_nearly_full"
+    "rul_low",
+    "fast_decline",
+    "sensor_bad",
+    "prediction_stale",
+    "due_inside_lead_time",
+    "gateway_offline",
+    "outbox_nearly_full",
+    "quarantine_growing",
 ]
 
 

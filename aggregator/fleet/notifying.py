@@ -17,12 +17,14 @@ GIVE_UP_AFTER = timedelta(hours=24)
 
 Event = Literal[
     "alarm.raised",
+    "alarm.escalated",
     "alarm.cleared",
     "alarm.acknowledged",
     "alarm.assigned",
     "alarm.commented",
     "alarm.shelved",
     "alarm.unshelved",
+    "alarm.prioritised",
     "alarm.resolved",
     "work_order.opened",
     "work_order.edited",
@@ -33,7 +35,10 @@ Event = Literal[
     "work_order.corrected",
     "work_order.commented",
 ]
-_OF_THE_CENTRE: frozenset[str] = frozenset({"alarm.raised", "alarm.cleared"})
+CALLS = frozenset({"alarm.raised", "alarm.escalated"})
+"""Events by which the centre calls for somebody."""
+OF_THE_CENTRE = CALLS | {"alarm.cleared"}
+"""What the centre sees of alarms; all else is what people do about them."""
 
 
 def _known_zone(name: str) -> str:
@@ -85,7 +90,10 @@ class Wishes(_Wish):
     """What a receiver wants to be told, and when."""
 
     events: tuple[Event, ...] = Field(
-        default=("alarm.raised",), min_length=1, max_length=20, description="What of alarms and work orders is told."
+        default=("alarm.raised", "alarm.escalated"),
+        min_length=1,
+        max_length=20,
+        description="What of alarms and work orders is told.",
     )
     priority: Priority = Field(
         default=Priority.LOW, description="Alarms and work orders of this priority or a more urgent one."
@@ -108,8 +116,8 @@ class Wishes(_Wish):
         strict=True,
         ge=10,
         le=30 * 86_400,
-        description="Is told of a raised alarm only so many seconds later, and only if nobody has acknowledged it by "
-        "then and it is not over: the one to turn to when the first does not answer.",
+        description="Is told of a raised or escalated alarm only so many seconds later, and only if nobody has "
+        "acknowledged it by then and it is not over: the one to turn to when the first does not answer.",
     )
 
     @model_validator(mode="after")
@@ -149,7 +157,7 @@ def wants(wishes: Wishes, site: str, news: News) -> bool:
         news.event in wishes.events
         and site in ("", news.site)
         and reaches(news.priority, wishes.priority)
-        and not (is_shelved and news.event in _OF_THE_CENTRE)
+        and not (is_shelved and news.event in OF_THE_CENTRE)
     )
 
 
@@ -163,7 +171,7 @@ def due_at(wishes: Wishes, news: News, now: datetime, digest_at: datetime | None
         digest_at: when the digest goes out that is being collected, if one is.
     """
     at = now
-    if wishes.unacknowledged_for_s is not None and news.event == "alarm.raised":
+    if wishes.unacknowledged_for_s is not None and news.event in CALLS:
         at = max(at, news.at + timedelta(seconds=wishes.unacknowledged_for_s))
     if wishes.at_once is not None and reaches(news.priority, wishes.at_once):
         return at

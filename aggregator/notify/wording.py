@@ -15,11 +15,13 @@ LINES_MAX = 50
 """Alarms that a digest tells one by one."""
 _HEADLINES = {
     "rul_low": "few cycles are left",
+    "fast_decline": "it wears out faster than flying explains",
     "sensor_bad": "a sensor cannot be used",
     "prediction_stale": "no predictions come",
     "due_inside_lead_time": "due before parts can be there",
     "gateway_offline": "nothing is heard of it",
     "outbox_nearly_full": "its outbox is nearly full",
+    "quarantine_growing": "much of what it sends cannot be used",
 }
 
 
@@ -80,6 +82,8 @@ def headline(told: Mapping[str, Any]) -> str:
         return f"{alarm['priority']}: {what}"
     if change["action"] == "cleared":
         return f"over: {what}"
+    if change["action"] == "escalated":
+        return f"{alarm['priority']} by now: {what}"
     return f"{change['action']} by {change['who']}: {what}"
 
 

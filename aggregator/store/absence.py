@@ -1,8 +1,8 @@
-"""Raises and clears the alarms that no record tells of: what is silent, late or due, and rules that ceased to apply."""
+"""Raises and clears the alarms that no record tells of: what is silent, late, due, too much, or no longer asked for."""
 
-import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -15,13 +15,15 @@ from aggregator.fleet.conditions import (
     GatewayOffline,
     OutboxNearlyFull,
     PredictionStale,
+    QuarantineGrowing,
     Sight,
     Verdict,
 )
 from aggregator.store.alarm_rules import not_understood, read_rules
 from aggregator.store.alarms import OpenAlarms, Subject
-from aggregator.store.commit import against_races
-from aggregator.store.database import Store, rest_s
+from aggregator.store.database import Store
+from aggregator.store.portions import write_in_portions
+from aggregator.store.reads.quarantine import count_set_aside
 from aggregator.store.reads.watched import (
     WatchedEngine,
     WatchedGateway,
@@ -29,8 +31,6 @@ from aggregator.store.reads.watched import (
     list_watched_gateways,
 )
 from aggregator.store.tables import Alarm, core
-
-PORTION = 50  # turns in one transaction, which on SQLite whoever else writes waits for
 
 SUBJECTS = {"engine_id": "engine", "gateway_id": "gateway"}
 
@@ -66,18 +66,25 @@ def look_at_engines(store: Store, now: datetime) -> int:
             for one in list_watched_engines(session, now)
         ]
         turns = list(_turns(session.connection(), watched, _alarm.c.engine_id))
-    return _write_all(store, turns, now)
+    write_in_portions(store, turns, partial(_write, now=now))
+    return len(turns)
 
 
 def look_at_gateways(store: Store, now: datetime) -> int:
     """The same of every gateway."""
     with store.session() as session:
+
+        @cache
+        def waiting(within_s: float) -> Counter[str]:
+            return count_set_aside(session, now - timedelta(seconds=within_s))
+
         watched = [
-            _Watched(Subject(gateway_id=one.id), one.site, "", partial(_look_at_gateway, one, now))
+            _Watched(Subject(gateway_id=one.id), one.site, "", partial(_look_at_gateway, one, now, waiting))
             for one in list_watched_gateways(session)
         ]
         turns = list(_turns(session.connection(), watched, _alarm.c.gateway_id))
-    return _write_all(store, turns, now)
+    write_in_portions(store, turns, partial(_write, now=now))
+    return len(turns)
 
 
 def _turns(connection: Connection, watched: Iterable[_Watched], about: Column[Any]) -> Iterator[_Turn]:
@@ -125,28 +132,21 @@ def _look_at_engine(engine: WatchedEngine, now: datetime, condition: Condition) 
             return None
 
 
-def _look_at_gateway(gateway: WatchedGateway, now: datetime, condition: Condition) -> Sight | None:
+def _look_at_gateway(
+    gateway: WatchedGateway, now: datetime, waiting: Callable[[float], Counter[str]], condition: Condition
+) -> Sight | None:
     match condition:
         case GatewayOffline():
             return condition.look(gateway.signs, now)
         case OutboxNearlyFull():
             return condition.look(gateway.used_bytes, gateway.capacity_bytes)
+        case QuarantineGrowing():
+            return condition.look(waiting(condition.within_s)[gateway.name])
         case _:
             return None
 
 
-def _write_all(store: Store, turns: Sequence[_Turn], now: datetime) -> int:
-    took_s = 0.0
-    for first in range(0, len(turns), PORTION):
-        if first:
-            time.sleep(rest_s(took_s))
-        began = time.monotonic()
-        against_races(store, partial(_write, turns=turns[first : first + PORTION], now=now))
-        took_s = time.monotonic() - began
-    return len(turns)
-
-
-def _write(connection: Connection, _: int, turns: Sequence[_Turn], now: datetime) -> None:
+def _write(connection: Connection, turns: Sequence[_Turn], now: datetime) -> None:
     engine_ids = {turn.subject.engine_id for turn in turns if turn.subject.engine_id is not None}
     gateway_ids = {turn.subject.gateway_id for turn in turns if turn.subject.gateway_id is not None}
     open_alarms = OpenAlarms(connection, engine_ids, gateway_ids)

@@ -1,4 +1,4 @@
-"""What people do about alarms: acknowledge, shelve, comment, assign, resolve; each is in the alarm's history."""
+"""What people do about alarms: acknowledge, shelve, prioritise, resolve and so on; each is in the alarm's history."""
 
 from collections.abc import Callable, Collection
 from datetime import datetime
@@ -7,6 +7,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from aggregator.access.roles import THIS_MACHINE, Caller, Role
+from aggregator.fleet.alarms import Priority
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
 from aggregator.store.registry import RegistryError
@@ -15,7 +16,7 @@ from aggregator.store.versions import check_version
 
 _SHOWN = {
     *("acknowledged_at", "acknowledged_by", "assigned_to", "shelved_until", "closed_at", "resolution"),
-    "work_order_id",
+    *("work_order_id", "priority", "priority_set_by"),
 }
 
 
@@ -73,6 +74,16 @@ class Acting:
     def assign(self, alarm_id: int, to: str | None) -> None:
         """Say who sees to it; None: nobody in particular."""
         self._act(alarm_id, "assigned", to, lambda alarm: _set(alarm, assigned_to=to))
+
+    def prioritise(self, alarm_id: int, priority: Priority, reason: str) -> None:
+        """Set its priority for a reason; neither its rule nor its age changes that any more."""
+
+        def change(alarm: Alarm) -> bool:
+            if alarm.priority == priority.value and alarm.priority_set_by is not None:
+                return False
+            return _set(alarm, priority=priority.value, priority_at=self._now, priority_set_by=self._by.name)
+
+        self._act(alarm_id, "prioritised", f"to {priority}: {reason}", change)
 
     def comment(self, alarm_id: int, text: str) -> None:
         """Add a comment."""

@@ -26,7 +26,8 @@ from aggregator.store.versions import check_version
 log = structlog.get_logger(__name__)
 
 _rule = core(AlarmRule)
-_EVERY = select(*(_rule.c[name] for name in ("name", "site", "type", "priority", "is_enabled", "condition")))
+_COLUMNS = ("name", "site", "type", "priority", "is_enabled", "condition", "escalates_after_s")
+_EVERY = select(*(_rule.c[name] for name in _COLUMNS))
 _CONDITION: TypeAdapter[Condition] = TypeAdapter(Condition)
 
 
@@ -146,18 +147,22 @@ def delete_rule(
 
 
 def _rule_of(row: AlarmRule) -> Rule | None:
-    return _read(*(getattr(row, column.name) for column in _EVERY.selected_columns))
+    return _read(*(getattr(row, name) for name in _COLUMNS))
 
 
-def _read(name: str, site: str, type: str, priority: str, is_enabled: bool, condition: dict[str, Any]) -> Rule | None:
-    return _understood(name, site, type, priority, is_enabled, msgspec.json.encode(condition))
+def _read(
+    name: str, site: str, type: str, priority: str, is_enabled: bool, condition: dict[str, Any], after_s: float | None
+) -> Rule | None:
+    return _understood(name, site, type, priority, is_enabled, msgspec.json.encode(condition), after_s)
 
 
 @lru_cache(maxsize=1024)  # every batch of records reads the rules
-def _understood(name: str, site: str, type: str, priority: str, is_enabled: bool, condition: bytes) -> Rule | None:
+def _understood(
+    name: str, site: str, type: str, priority: str, is_enabled: bool, condition: bytes, after_s: float | None
+) -> Rule | None:
     """A rule; None for one that a newer program has written, which is theirs to follow."""
     try:
-        return Rule(name, Priority(priority), _CONDITION.validate_json(condition), site, type, is_enabled)
+        return Rule(name, Priority(priority), _CONDITION.validate_json(condition), site, type, is_enabled, after_s)
     except ValueError as error:
         log.warning("alarm_rule_not_understood", rule=name, error=str(error))
         return None
@@ -171,6 +176,7 @@ def _columns(rule: Rule) -> dict[str, Any]:
         "priority": rule.priority.value,
         "is_enabled": rule.is_enabled,
         "condition": rule.condition.model_dump(mode="json"),
+        "escalates_after_s": rule.escalates_after_s,
     }
 
 

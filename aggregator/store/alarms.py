@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
@@ -28,6 +28,7 @@ class _Open:
     id: int
     is_active: bool
     is_acknowledged: bool
+    has_set_priority: bool = False
 
 
 class OpenAlarms:
@@ -52,12 +53,13 @@ class OpenAlarms:
         if gateway_ids:
             wanted.append(_alarm.c.gateway_id.in_(list(gateway_ids)))
         about = _alarm.c.rule, _alarm.c.engine_id, _alarm.c.gateway_id
-        query = select(*about, _alarm.c.id, _alarm.c.cleared_at, _alarm.c.acknowledged_at)
+        names = ("id", "cleared_at", "acknowledged_at", "priority_set_by")
+        query = select(*about, *(_alarm.c[name] for name in names))
         query = query.where(_alarm.c.closed_at.is_(None), or_(*wanted)).order_by(_alarm.c.id)
         rows = connection.execute(query.with_for_update()).all() if wanted else []
         self._open = {
-            (rule, Subject(engine_id, gateway_id)): _Open(alarm_id, cleared_at is None, acknowledged_at is not None)
-            for rule, engine_id, gateway_id, alarm_id, cleared_at, acknowledged_at in rows
+            (rule, Subject(engine_id, gateway_id)): _Open(key, cleared is None, seen is not None, set_by is not None)
+            for rule, engine_id, gateway_id, key, cleared, seen, set_by in rows
         }
 
     def is_active(self, rule: str, subject: Subject) -> bool:
@@ -66,17 +68,23 @@ class OpenAlarms:
         return one is not None and one.is_active
 
     def raise_(self, rule: Rule, subject: Subject, at: datetime, reason: str, cycle: int | None = None) -> None:
-        """Raise an alarm; one that is open is raised once more, and one that is active stays as it is."""
+        """Raise an alarm; one that is open is raised once more, and one that is active stays as it is.
+
+        Raised once more it has the priority of its rule again, unless somebody has set another one.
+        """
         one = self._open.get((rule.name, subject))
         if one is not None and one.is_active:
             return
-        said = {"kind": rule.condition.kind, "priority": rule.priority.value, "reason": reason, "cycle": cycle}
+        said = {"kind": rule.condition.kind, "reason": reason, "cycle": cycle}
+        priority = {"priority": rule.priority.value}
         if one is None:
-            row = {"rule": rule.name, "raised_at": at, "times_raised": 1, **subject._asdict(), **said}
+            row = {"rule": rule.name, "raised_at": at, "times_raised": 1, **subject._asdict(), **said, **priority}
             key: int = self._connection.execute(insert(_alarm).values(row).returning(_alarm.c.id)).scalar_one()
             one = self._open[rule.name, subject] = _Open(key, is_active=True, is_acknowledged=False)
         else:
-            again = {"cleared_at": None, "times_raised": _alarm.c.times_raised + 1, **said}
+            again: dict[str, Any] = {"cleared_at": None, "times_raised": _alarm.c.times_raised + 1, **said}
+            if not one.has_set_priority:
+                again |= {"priority_at": at, **priority}
             self._connection.execute(update(_alarm).where(_alarm.c.id == one.id).values(again))
             one.is_active = True
         self._note(one.id, at, "raised", reason)

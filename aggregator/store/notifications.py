@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 from sqlmodel import select as read
 
 from aggregator.access.roles import THIS_MACHINE, Caller, Role
-from aggregator.fleet.notifying import GIVE_UP_AFTER, due_at, retry_in_s, wants
+from aggregator.fleet.notifying import CALLS, GIVE_UP_AFTER, OF_THE_CENTRE, due_at, retry_in_s, wants
 from aggregator.store.audit import Change, audit
 from aggregator.store.database import Store
 from aggregator.store.news import Happened, Show, has_news, take_news
@@ -91,7 +91,7 @@ def _decide(session: Session, receiver: Receiver, happened: Sequence[Happened], 
         at = due_at(wishes, one.news, now, digest_at)
         if wishes.digest_s is not None and at > now:
             digest_at = digest_at or at
-        waits = wishes.unacknowledged_for_s is not None and one.news.event == "alarm.raised"
+        waits = wishes.unacknowledged_for_s is not None and one.news.event in CALLS
         made.append(_row(receiver, one, now, at) | {"unless_acknowledged": waits})
     return made
 
@@ -234,7 +234,7 @@ def _read_due(session: Session, receiver: Receiver, now: datetime) -> Sequence[N
 
 def _needless(row: Notification, alarm: Alarm | None, now: datetime) -> str | None:
     """Why nobody needs to be told any more; None where somebody does."""
-    if alarm is None or row.event not in ("alarm.raised", "alarm.cleared"):
+    if alarm is None or row.event not in OF_THE_CENTRE:
         return None
     if alarm.shelved_until is not None and alarm.shelved_until > now:
         return "the alarm was shelved before"

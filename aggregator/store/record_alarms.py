@@ -8,23 +8,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from aggregator.fleet.alarms import Rule, applying, follow
-from aggregator.fleet.conditions import OfRecords, RulLow, SensorBad, Verdict
+from aggregator.fleet.conditions import FastDecline, OfRecords, RulLow, SensorBad, Verdict
+from aggregator.fleet.decline import falls
 from aggregator.fleet.rul import Rul
 from aggregator.store import tables
 from aggregator.store.alarm_rules import read_rules
 from aggregator.store.alarms import OpenAlarms, Subject
 from aggregator.store.arrivals import Entry
+from aggregator.store.medians import MEDIAN, median_of, read_recent
 from aggregator.store.placements import Measured
 from aggregator.store.tables import core
 from shared import messages
 
 _engine, _prediction, _telemetry = core(tables.Engine), core(tables.Prediction), core(tables.Telemetry)
-_RUL = tuple(_prediction.c[f"{name}_cycles"] for name in ("rul_mean", "rul_q05", "rul_q50", "rul_q95", "cap"))
-_KINDS: dict[type[OfRecords], type[Measured]] = {RulLow: messages.Prediction, SensorBad: messages.Telemetry}
+_KINDS: dict[type[OfRecords], type[Measured]] = {
+    RulLow: messages.Prediction,
+    FastDecline: messages.Prediction,
+    SensorBad: messages.Telemetry,
+}
 
+State = Mapping[str, Any]
 Streaks = dict[str, int]
 """By rule: above zero, how many of the latest records in a row speak for raising its alarm; below, for clearing it.
 
@@ -47,27 +53,27 @@ class News(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """Of one record, what conditions judge: a ``Rul``, or flags."""
+    """Of one record, what conditions judge: a ``Rul``, a ``Fall`` if any, or flags."""
 
     at: datetime
     cycle: int
     what: Any
 
 
-def judge_news(
-    connection: Connection, news: Sequence[News], states: Mapping[int, Mapping[str, Any]]
-) -> dict[int, Streaks | None]:
+def judge_news(connection: Connection, news: Sequence[News], states: Mapping[int, State]) -> dict[int, Streaks | None]:
     """Raise and clear alarms by records; returns the streaks that have changed, by engine, for its state to remember.
 
-    Nearly always nothing is raised, and nothing can be: then only the rules are read.
+    Nearly always nothing is raised, and nothing can be: then only the rules are read, and the latest medians of
+    engines that are far enough from the cap to have fallen fast.
     """
     rules = [rule for rule in read_rules(connection) if isinstance(rule.condition, OfRecords)] if news else []
     conditions = {cast(OfRecords, rule.condition) for rule in rules if rule.is_enabled}
-    restless = [one for one in news if states[one.engine_id]["alarm_streaks"] is not None or _has_bad(conditions, one)]
+    sights = _Sights(connection, conditions, news, states)
+    restless = [one for one in news if states[one.engine_id]["alarm_streaks"] is not None or sights.has_bad(one)]
     if not restless:
         return {}
     of_engine = _applying(connection, rules, {one.engine_id for one in restless})
-    judge = _Judge(connection, OpenAlarms(connection, engine_ids=of_engine))
+    judge = _Judge(connection, OpenAlarms(connection, engine_ids=of_engine), sights)
     changed: dict[int, Streaks | None] = {}
     for one in restless:
         state = states[one.engine_id]
@@ -78,22 +84,72 @@ def judge_news(
     return changed
 
 
-def _has_bad(conditions: Iterable[OfRecords], one: News) -> bool:
-    """Whether any record speaks for raising any alarm."""
-    records: list[Any] = [entry.record for entry in one.entries]
-    if one.kind is messages.Telemetry:
-        flagged = [record.flags for record in records if record.flags]
+class _Sights:
+    """What conditions see of the records that came."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        conditions: Iterable[OfRecords],
+        news: Iterable[News],
+        states: Mapping[int, State],
+    ) -> None:
+        self._conditions, self._states = list(conditions), states
+        declines = [condition for condition in self._conditions if isinstance(condition, FastDecline)]
+        wanted = {
+            one.engine_id
+            for one in news
+            if one.kind is messages.Prediction
+            and (states[one.engine_id]["alarm_streaks"] is not None or _may_have_fallen(declines, one))
+        }
+        over_cycles = max((condition.over_cycles for condition in declines), default=0)
+        self._recent = read_recent(connection, wanted if declines else (), over_cycles)
+
+    def has_bad(self, one: News) -> bool:
+        """Whether any record speaks for raising any alarm."""
         return any(
-            isinstance(condition, SensorBad) and any(condition.judge(flags) is Verdict.BAD for flags in flagged)
-            for condition in conditions
+            condition.judge(seen.what) is Verdict.BAD
+            for condition in self._conditions
+            if self._may_be_bad(condition, one)
+            for seen in self.of(condition, one)
         )
-    # No quantile that a rule can go by is below q05.
-    lowest = min([record.rul_cycles.q05 for record in records], default=0.0)
+
+    def of(self, condition: OfRecords, one: News) -> list[_Seen]:
+        """What a condition sees of each record."""
+        records: list[Any] = [entry.record for entry in one.entries]
+        match condition:
+            case SensorBad():
+                what: list[Any] = [record.flags for record in records]
+            case FastDecline():
+                here = self._states[one.engine_id]["installation_id"]
+                recent = self._recent.get(one.engine_id, ())
+                medians = [each.median for each in recent if each.installation_id == here]
+                by_cycle = dict(zip((m.cycle for m in medians), falls(medians, condition.over_cycles), strict=True))
+                what = [by_cycle.get(record.cycle) for record in records]
+            case RulLow():
+                what = [_rul(record) for record in records]
+        seen = zip(one.entries, records, what, strict=True)
+        return [_Seen(entry.received_at, record.cycle, each) for entry, record, each in seen]
+
+    def _may_be_bad(self, condition: OfRecords, one: News) -> bool:
+        """Whether it is worth a closer look: of a healthy fleet hardly anything is."""
+        if _KINDS[type(condition)] is not one.kind:
+            return False
+        records: list[Any] = [entry.record for entry in one.entries]
+        match condition:
+            case SensorBad():
+                return any(record.flags for record in records)
+            case FastDecline():
+                return one.engine_id in self._recent
+            case RulLow():
+                # No quantile that a rule can go by is below q05.
+                return any(record.rul_cycles.q05 < condition.below_cycles for record in records)
+
+
+def _may_have_fallen(declines: Iterable[FastDecline], one: News) -> bool:
+    records: list[Any] = [entry.record for entry in one.entries]
     return any(
-        isinstance(condition, RulLow)
-        and lowest < condition.below_cycles
-        and any(condition.judge(_rul(record)) is Verdict.BAD for record in records)
-        for condition in conditions
+        condition.may_hold(record.rul_cycles.q50, record.cap_cycles) for condition in declines for record in records
     )
 
 
@@ -110,20 +166,20 @@ def _applying(
 class _Judge:
     """Judges the records of one engine after another."""
 
-    def __init__(self, connection: Connection, open_alarms: OpenAlarms) -> None:
-        self._connection, self._open = connection, open_alarms
+    def __init__(self, connection: Connection, open_alarms: OpenAlarms, sights: _Sights) -> None:
+        self._connection, self._open, self._sights = connection, open_alarms, sights
 
     def streaks_after(
         self, one: News, installation_id: str, rules: Mapping[str, Rule], before: Mapping[str, int]
     ) -> Streaks:
         """The streaks after these records; those of rules that no longer apply are forgotten."""
         after = {name: streak for name, streak in before.items() if name in rules}
-        seen = [_see(entry) for entry in one.entries]
         subject = Subject(engine_id=one.engine_id)
         for name, rule in rules.items():
             condition = cast(OfRecords, rule.condition)
             if _KINDS[type(condition)] is not one.kind:
                 continue
+            seen = self._sights.of(condition, one)
             streak = self._follow(rule, condition, subject, seen, after.pop(name, 0))
             is_active = self._open.is_active(name, subject)
             if one.has_late and streak:
@@ -156,20 +212,25 @@ class _Judge:
 
     def _latest(self, condition: OfRecords, engine_id: int, installation_id: str) -> list[_Seen]:
         """What is in the table by now of an engine's latest cycles, the latest first."""
-        table, columns = (_prediction, _RUL) if isinstance(condition, RulLow) else (_telemetry, (_telemetry.c.flags,))
+        table = _telemetry if isinstance(condition, SensorBad) else _prediction
+        columns: Sequence[ColumnElement[Any]] = (_telemetry.c.flags,) if table is _telemetry else MEDIAN
         query = select(table.c.received_at, table.c.cycle, *columns)
         query = query.where(table.c.engine_id == engine_id, table.c.installation_id == installation_id)
         if table is _prediction:
             query = query.where(_prediction.c.origin == "edge")
-        rows = self._connection.execute(query.order_by(table.c.cycle.desc()).limit(condition.in_a_row))
-        is_rul = isinstance(condition, RulLow)
-        return [_Seen(at, cycle, Rul(*what) if is_rul else what[0]) for at, cycle, *what in rows]
-
-
-def _see(entry: Entry) -> _Seen:
-    record: Any = entry.record
-    what = _rul(record) if isinstance(record, messages.Prediction) else record.flags
-    return _Seen(entry.received_at, record.cycle, what)
+        before = condition.over_cycles if isinstance(condition, FastDecline) else 0
+        query = query.order_by(table.c.cycle.desc()).limit(condition.in_a_row + before)
+        rows = self._connection.execute(query).all()
+        match condition:
+            case SensorBad():
+                what: list[Any] = [row[2] for row in rows]
+            case RulLow():
+                what = [Rul(*row[-5:]) for row in rows]
+            case FastDecline():
+                medians = [median_of(*row[2:]) for row in reversed(rows)]
+                what = list(falls(medians, condition.over_cycles))[::-1]
+        seen = [_Seen(row[0], row[1], each) for row, each in zip(rows, what, strict=True)]
+        return seen[: condition.in_a_row]
 
 
 def _rul(record: messages.Prediction) -> Rul:

@@ -107,7 +107,10 @@ def edit(
     def changed(rule: Rule) -> Rule:
         if rule.type and wanted.condition.subject == "gateway":
             raise invalid("body.condition", "this rule is for a type of engine, and gateways have none")
-        return Rule(rule.name, wanted.priority, wanted.condition, rule.site, rule.type, wanted.enabled)
+        return Rule(
+            *(rule.name, wanted.priority, wanted.condition, rule.site, rule.type),
+            *(wanted.enabled, wanted.escalates_after_s),
+        )
 
     try:
         alarm_rules.replace_rule(centre.store, id, changed, now, seen_versions(if_match), by=caller)

@@ -27,6 +27,7 @@ from aggregator.api.schemas.alarms import (
     AlarmQuery,
     Assignment,
     Comment,
+    Prioritisation,
     Resolution,
     Shelving,
 )
@@ -156,6 +157,12 @@ def unshelve(id: Id, desk: _DeskDep) -> AlarmDetails:
 def assign(id: Id, wanted: Assignment, desk: _DeskDep) -> AlarmDetails:
     """Say who sees to it: a person or a team, in any words."""
     return desk.do(id, lambda acting: acting.assign(id, wanted.to))
+
+
+@router.put("/alarms/{id:int}/priority", summary="Set the priority of an alarm", responses=_ACTED)
+def prioritise(id: Id, wanted: Prioritisation, desk: _DeskDep) -> AlarmDetails:
+    """Make an alarm more or less urgent, for a reason. Neither its rule nor its age changes its priority any more."""
+    return desk.do(id, lambda acting: acting.prioritise(id, wanted.priority, wanted.reason))
 
 
 @router.post("/alarms/{id:int}/comments", summary="Comment on an alarm", responses=_ACTED)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from aggregator.api.schemas.alarms import RuleName
 from aggregator.api.schemas.names import Name
 from aggregator.fleet.alarms import Priority, Rule
-from aggregator.fleet.conditions import Condition, RulLow, SensorBad
+from aggregator.fleet.conditions import Condition, Duration, OfRecords
 from aggregator.store.alarm_rules import StoredRule
 from aggregator.store.reads.alarm_simulation import Raised
 
@@ -18,6 +18,10 @@ SIMULATED_AT_ONCE = 1000
 EngineType = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 _SITE = "The one site that it is for; null for all."
 _TYPE = "The one type of engine that it is for; null for all."
+_ESCALATES = (
+    "An alarm that is active and that nobody has acknowledged for so many seconds becomes one priority more urgent, "
+    "and again after as long. Null: it keeps its priority."
+)
 
 
 class RuleContent(BaseModel):
@@ -28,6 +32,7 @@ class RuleContent(BaseModel):
     priority: Priority = Field(description="How soon somebody should act; in the words of ISA-18.2.")
     enabled: bool = Field(default=True, strict=True, description="False: what it covers gets no such alarms.")
     condition: Condition
+    escalates_after_s: Duration | None = Field(default=None, description=_ESCALATES)
 
 
 class NewRule(RuleContent):
@@ -48,7 +53,8 @@ class NewRule(RuleContent):
 
     def rule(self) -> Rule:
         """As the store takes it."""
-        return Rule(self.name, self.priority, self.condition, self.site or "", self.type or "", self.enabled)
+        scope = self.site or "", self.type or ""
+        return Rule(self.name, self.priority, self.condition, *scope, self.enabled, self.escalates_after_s)
 
 
 class AlarmRule(BaseModel):
@@ -61,6 +67,7 @@ class AlarmRule(BaseModel):
     priority: Priority
     enabled: bool
     condition: Condition
+    escalates_after_s: float | None = Field(description=_ESCALATES)
 
     @classmethod
     def of(cls, stored: StoredRule) -> Self:
@@ -74,6 +81,7 @@ class AlarmRule(BaseModel):
             priority=rule.priority,
             enabled=rule.is_enabled,
             condition=rule.condition,
+            escalates_after_s=rule.escalates_after_s,
         )
 
 
@@ -88,7 +96,7 @@ class Simulation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    condition: Annotated[RulLow | SensorBad, Field(discriminator="kind")]
+    condition: Annotated[OfRecords, Field(discriminator="kind")]
     days: int = Field(default=30, strict=True, ge=1, le=SIMULATED_DAYS_MAX, description="So many days back from now.")
     site: Name | None = None
     type: EngineType | None = None

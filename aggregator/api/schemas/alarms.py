@@ -48,6 +48,11 @@ class Alarm(BaseModel):
     closed_at: datetime | None
     resolution: str | None = Field(description="For what reason somebody has closed it.")
     work_order_id: int | None = Field(description="Of the work order that sees to it.")
+    priority_at: datetime = Field(description="Since when it has its priority.")
+    priority_set_by: str | None = Field(
+        description="Who has set its priority, which then stays; null: the rule, and where that says so, its age.",
+        examples=["person anna"],
+    )
 
     @classmethod
     def of(cls, row: AlarmRow) -> Self:
@@ -59,6 +64,7 @@ def _shown(row: AlarmRow) -> dict[str, object]:
     alarm = row.alarm
     state: State = "active" if alarm.cleared_at is None else "cleared"
     return alarm.model_dump(exclude={"engine_id", "gateway_id"}) | {
+        "priority_at": alarm.priority_at or alarm.raised_at,
         "state": "closed" if alarm.closed_at is not None else state,
         "site": row.site,
         "engine": row.serial,
@@ -73,12 +79,14 @@ class AlarmChange(BaseModel):
     who: str = Field(examples=["the centre", "person anna"])
     action: Literal[
         "raised",
+        "escalated",
         "cleared",
         "acknowledged",
         "shelved",
         "unshelved",
         "assigned",
         "commented",
+        "prioritised",
         "taken_up",
         "let_go",
         "resolved",
@@ -121,6 +129,8 @@ class AlarmLine(NamedTuple):
     closed_at: datetime | None
     resolution: str | None
     work_order_id: int | None
+    priority_at: datetime
+    priority_set_by: str | None
 
 
 class AlarmFilterQuery(BaseModel):
@@ -164,6 +174,13 @@ class Assignment(_Body):
     """Who sees to an alarm."""
 
     to: Annotated[Text, StringConstraints(max_length=100)] | None = Field(description="Null: nobody in particular.")
+
+
+class Prioritisation(_Body):
+    """Which priority an alarm is to have, and why."""
+
+    priority: Priority
+    reason: Text = Field(examples=["the engine is on the ground"])
 
 
 class Resolution(_Body):

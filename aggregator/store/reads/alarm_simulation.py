@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, select
 from sqlmodel import Session
 
 from aggregator.access.roles import Sites
 from aggregator.fleet.alarms import follow
-from aggregator.fleet.conditions import OfRecords, RulLow, SensorBad
+from aggregator.fleet.conditions import FastDecline, OfRecords, RulLow, SensorBad
+from aggregator.fleet.decline import falls
 from aggregator.fleet.rul import Rul
+from aggregator.store.medians import MEDIAN, median_of
 from aggregator.store.reads.whole import read_whole
 from aggregator.store.tables import Engine, Installation, Prediction, Telemetry, core
 
@@ -83,11 +85,8 @@ def simulate(
 
 
 def _records(condition: OfRecords, engine_id: int, since: datetime) -> Select[Any]:
-    if isinstance(condition, SensorBad):
-        table, what = _telemetry, [_telemetry.c.flags]
-    else:
-        names = ("rul_mean_cycles", "rul_q05_cycles", "rul_q50_cycles", "rul_q95_cycles", "cap_cycles")
-        table, what = _prediction, [_prediction.c[name] for name in names]
+    table = _telemetry if isinstance(condition, SensorBad) else _prediction
+    what: Sequence[ColumnElement[Any]] = (_telemetry.c.flags,) if table is _telemetry else MEDIAN
     query = (
         select(table.c.received_at, table.c.cycle, *what)
         .join(_installation, _installation.c.id == table.c.installation_id)
@@ -98,7 +97,7 @@ def _records(condition: OfRecords, engine_id: int, since: datetime) -> Select[An
 
 
 def _raised(condition: OfRecords, serial: str, site: str, rows: Sequence[Sequence[Any]]) -> Iterator[Raised]:
-    seen: list[Any] = [Rul(*row[2:]) if isinstance(condition, RulLow) else row[2] for row in rows]
+    seen = _seen(condition, rows)
     verdicts = [condition.judge(what) for what in seen]
     last: Raised | None = None
     for place, is_active in follow(verdicts, condition.in_a_row, is_active=False, streak=0).turns:
@@ -110,3 +109,14 @@ def _raised(condition: OfRecords, serial: str, site: str, rows: Sequence[Sequenc
             last = None
     if last is not None:
         yield last
+
+
+def _seen(condition: OfRecords, rows: Sequence[Sequence[Any]]) -> list[Any]:
+    """What the condition judges of each record."""
+    match condition:
+        case SensorBad():
+            return [row[2] for row in rows]
+        case RulLow():
+            return [Rul(*row[-5:]) for row in rows]
+        case FastDecline():
+            return list(falls((median_of(*row[2:]) for row in rows), condition.over_cycles))

@@ -1,9 +1,11 @@
 """Reads what was quarantined."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from aggregator.access.roles import Sites
 from aggregator.store.quarantine_bound import GIVEN_UP
@@ -53,6 +55,12 @@ def find_quarantined(session: Session, sites: Sites, quarantine_id: int) -> Quar
     """Read one message of these sites; None where it is not, or no longer, in the quarantine."""
     message = session.get(Quarantine, quarantine_id)
     return message if message is not None and (sites is None or message.site in sites) else None
+
+
+def count_set_aside(session: Session, since: datetime) -> Counter[str]:
+    """How many messages and records of each gateway, by its name, were set aside since then and are still there."""
+    query = select(Quarantine.gateway, func.count()).where(Quarantine.received_at >= since)
+    return Counter(dict(session.exec(query.group_by(Quarantine.gateway)).all()))
 
 
 def count_given_up(session: Session) -> int:

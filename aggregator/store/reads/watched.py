@@ -21,6 +21,7 @@ class WatchedGateway(NamedTuple):
     """A gateway, what was heard of it, and what it last said of its outbox; 0 bytes each where it has said nothing."""
 
     id: int
+    name: str
     site: str
     signs: Signs
     used_bytes: int
@@ -51,13 +52,13 @@ def list_watched_gateways(session: Session) -> list[WatchedGateway]:
     by_gateway = select(_current.c.gateway_id, latest).group_by(_current.c.gateway_id).subquery()
     outbox = _gateway.c.report["outbox"]
     query = select(
-        *(_gateway.c[name] for name in ("id", "site", "event", "received_at", "heartbeat_interval_s")),
+        *(_gateway.c[name] for name in ("id", "name", "site", "event", "received_at", "heartbeat_interval_s")),
         by_gateway.c.last_record_at,
         *(outbox[name].as_float() for name in ("used_bytes", "capacity_bytes")),
     ).outerjoin(by_gateway, by_gateway.c.gateway_id == _gateway.c.id)
     return [
-        WatchedGateway(gateway_id, site, as_signs(*signs), int(used or 0), int(capacity or 0))
-        for gateway_id, site, *signs, used, capacity in session.connection().execute(query)
+        WatchedGateway(gateway_id, name, site, as_signs(*signs), int(used or 0), int(capacity or 0))
+        for gateway_id, name, site, *signs, used, capacity in session.connection().execute(query)
     ]
 
 

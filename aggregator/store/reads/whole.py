@@ -5,17 +5,19 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Dialect, Select, func, select
+from sqlalchemy import Connection, Dialect, Select, func, select
 from sqlmodel import Session
 
 
-def read_whole(session: Session, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
+def read_whole(
+    session: Session | Connection, statement: Select[Any], parameters: Mapping[str, Any] | None = None
+) -> Sequence[Any]:
     """All rows, by the place of their columns, in the order of the statement.
 
     Python's SQLite gives the interpreter away at each row and takes it back behind every other thread: beside a busy
     event loop ten thousand rows take seconds. So SQLite makes one row of all, as JSON, with 15 digits of each float.
     """
-    connection = session.connection()
+    connection = session if isinstance(session, Connection) else session.connection()
     if connection.dialect.name != "sqlite":
         return connection.execute(statement, parameters).all()
     gathered, processors = _gathered(statement, connection.dialect)

@@ -26,6 +26,7 @@ class AlarmRule(Table, table=True):
     priority: str
     is_enabled: bool = True
     condition: dict[str, Any] = Field(sa_type=JSON)
+    escalates_after_s: float | None = None
 
 
 class Alarm(Changing, table=True):
@@ -33,7 +34,8 @@ class Alarm(Changing, table=True):
 
     It is active until ``cleared_at``, and open until ``closed_at``: once it is cleared and acknowledged, or resolved.
     Of one rule and engine or gateway at most one is open, which an index sees to. ``rule`` names the rule, which may
-    have been edited or deleted since.
+    have been edited or deleted since. It has had its priority since ``priority_at``, or since it was raised, where that
+    is null.
     """
 
     __tablename__ = "alarm"
@@ -64,6 +66,8 @@ class Alarm(Changing, table=True):
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     resolution: str | None = None
     work_order_id: int | None = Field(default=None, sa_type=BigInt)
+    priority_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    priority_set_by: str | None = None
 
 
 class AlarmChange(Table, table=True):

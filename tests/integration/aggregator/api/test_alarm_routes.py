@@ -149,6 +149,23 @@ async def test_it_is_shelved_for_a_month_at_most(client, urgent, clock, ahead_s)
     assert (answer.status_code, answer.json()["errors"][0]["location"]) == (422, "body.until")
 
 
+async def test_a_person_has_the_last_word_on_how_urgent_it_is(client, urgent, clock, bearer):
+    path, headers = f"{ALARMS}/{urgent['id']}", bearer("technician@hamburg")
+    assert (urgent["priority_at"], urgent["priority_set_by"]) == (urgent["raised_at"], None)
+    clock.advance(60)
+    wanted = {"priority": "low", "reason": "the engine is on the ground"}
+    set_ = (await client.put(f"{path}/priority", json=wanted, headers=headers)).json()
+    assert (set_["priority"], set_["priority_at"]) == ("low", "2026-11-21T12:01:00Z")
+    assert set_["priority_set_by"] == set_["changes"][-1]["who"]
+    assert (set_["changes"][-1]["action"], set_["changes"][-1]["note"]) == (
+        *("prioritised", "to low: the engine is on the ground"),
+    )
+    for wrong in ({"priority": "low"}, wanted | {"priority": "none"}, wanted | {"reason": " "}):
+        assert (await client.put(f"{path}/priority", json=wrong, headers=headers)).status_code == 422
+    text = (await client.get(f"{ALARMS}.csv", params={"priority": "low"}, headers=headers)).text
+    assert text.splitlines()[1].endswith(set_["priority_set_by"])
+
+
 async def test_who_does_what_is_in_its_history_and_in_the_audit_log(client, urgent, bearer, clock):
     headers, path = bearer("technician@hamburg"), f"{ALARMS}/{urgent['id']}"
     clock.advance(10)  # until then the centre believes that nobody has an account

@@ -17,6 +17,7 @@ async def test_the_rules_of_a_new_store_are_told_with_all_their_defaults(client)
     (critical,) = [one for one in items if one["name"] == "rul-critical"]
     assert critical["condition"] == LOW | {"margin_cycles": 5, "predictions": 3}
     assert (critical["site"], critical["type"], critical["enabled"]) == (None, None, True)
+    assert critical["escalates_after_s"] is None
 
 
 async def test_a_rule_of_a_site_is_added_edited_and_deleted(client, bearer):
@@ -27,7 +28,7 @@ async def test_a_rule_of_a_site_is_added_edited_and_deleted(client, bearer):
     assert (await client.get(path, headers=headers)).json() == added.json()
     again = await client.post(RULES, json=OFF | {"site": "hamburg", "condition": LOW}, headers=headers)
     assert again.status_code == 409
-    wanted = {"priority": "high", "condition": LOW | {"below_cycles": 30}}
+    wanted = {"priority": "high", "condition": LOW | {"below_cycles": 30}, "escalates_after_s": 7200}
     edited = await client.put(path, json=wanted, headers=headers | {"If-Match": added.headers["etag"]})
     assert edited.json() | wanted | {"enabled": True} | {"condition": edited.json()["condition"]} == edited.json()
     assert edited.json()["condition"]["below_cycles"] == 30
@@ -63,6 +64,7 @@ async def test_rules_for_all_sites_take_an_engineer_of_all(client, bearer):
         {"condition": LOW, "name": "With Space"},
         {"condition": LOW, "priority": "critical"},
         {"condition": LOW, "site": "*"},
+        {"condition": LOW, "escalates_after_s": 0},
     ],
 )
 async def test_what_is_no_rule_is_refused(client, wrong):
@@ -122,6 +124,18 @@ async def test_rows_with_bad_sensors_are_tried_too(client, recorder):
         body = {"condition": {"kind": "sensor_bad", "rows": rows}}
         answer = (await client.post(f"{RULES}/simulations", json=body)).json()
         assert (answer["records"], len(answer["raised"])) == (8, expected)
+
+
+async def test_a_decline_is_tried_as_it_was_raised(client, recorder):
+    recorder.register("E-1")
+    medians = [124 - 4 * min(max(0, cycle - 40), 28) for cycle in range(1, 120)]
+    recorder.send(*(recorder.prediction("E-1", cycle, q50=float(q50)) for cycle, q50 in enumerate(medians, 1)))
+    body = {"condition": {"kind": "fast_decline"}}
+    tried = (await client.post(f"{RULES}/simulations", json=body)).json()["raised"]
+    query = {"kind": "fast_decline"}
+    (alarm,) = (await client.get("/api/v1/alarms", params=query)).json()["items"]
+    assert [(one["cycle"], one["reason"]) for one in tried] == [(alarm["cycle"], alarm["reason"])]
+    assert (tried[0]["cleared_at"] is None, alarm["state"]) == (False, "cleared")
 
 
 @pytest.mark.usefixtures("life")

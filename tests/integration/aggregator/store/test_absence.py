@@ -8,14 +8,14 @@ from sqlalchemy import func, select
 from aggregator.alarm_watch import TASK, AlarmWatch
 from aggregator.fleet.alarms import Priority, Rule
 from aggregator.fleet.conditions import GatewayOffline
-from aggregator.store import absence
+from aggregator.store import portions
 from aggregator.store.absence import look_at_engines, look_at_gateways
 from aggregator.store.alarm_rules import add_rule, delete_rule, list_rules, replace_rule
 from aggregator.store.arrivals import StatusArrival
 from aggregator.store.commit import commit
 from aggregator.store.lease import take_lease
 from aggregator.store.registry import edit_engine
-from aggregator.store.tables import Alarm, AlarmRule, core
+from aggregator.store.tables import Alarm, AlarmRule, Quarantine, core
 from shared.messages import OutboxStatus, Session, SourceStatus, Status
 from shared.topics import GatewayTopic
 
@@ -93,6 +93,30 @@ def test_an_outbox_that_fills_up(look, recorder, heartbeat):
         heartbeat(used_bytes)
         found.append(look())
     assert found == [[], ["outbox-nearly-full"], ["outbox-nearly-full"], []]
+
+
+def test_what_a_gateway_sends_and_nobody_can_use_piles_up(look, recorder, heartbeat, clock, store, rows):
+    recorder.register("E1")
+    found, bodies = [], iter(range(100))
+    for number, later_s in ((10, 0), (1, 0), (0, DAY_S + 1)):
+        for _ in range(number):
+            recorder.garbage(f"no JSON {next(bodies)}".encode())
+        recorder.garbage(f"no JSON {next(bodies)}".encode(), gateway="gw-unknown")
+        clock.advance(later_s)
+        heartbeat()
+        found.append("quarantine-growing" in look())
+    assert found == [False, True, False]
+    assert rows(Alarm)[0]["reason"] == "11 messages and records set aside within 24 h wait in the quarantine"
+
+
+def test_what_was_redriven_or_deleted_waits_no_more(look, recorder, heartbeat, store):
+    recorder.register("E1")
+    heartbeat()
+    recorder.send(*(recorder.row("E9", cycle) for cycle in range(1, 12)))
+    assert look() == ["quarantine-growing"]
+    with store.writing() as connection:
+        connection.execute(core(Quarantine).delete().where(core(Quarantine).c.id > 5))
+    assert look() == []
 
 
 def test_an_engine_that_gives_no_predictions_though_its_gateway_is_heard_from(look, recorder, heartbeat, clock, store):
@@ -198,7 +222,7 @@ def test_engines_are_looked_at_once_a_minute(store, recorder, clock, rows):
 
 def test_who_writes_meanwhile_gets_a_turn_between_portions(store, recorder, heartbeat, clock, monkeypatch):
     """SQLite gives the lock to whoever asks first: a loop that asks at once again would keep everybody else out."""
-    monkeypatch.setattr(absence, "PORTION", 1)
+    monkeypatch.setattr(portions, "PORTION", 1)
     for number in range(8):
         recorder.engine(f"E{number}")
     clock.advance(2 * DAY_S)

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import event
 
 from aggregator.fleet.bands import THRESHOLDS
-from aggregator.fleet.conditions import RulLow, SensorBad
+from aggregator.fleet.conditions import FastDecline, RulLow, SensorBad
 from aggregator.fleet.notifying import Wishes
 from aggregator.store.audit import list_audit
+from aggregator.store.medians import read_recent
 from aggregator.store.notifications import has_work, mark_failed, route, take_due
 from aggregator.store.reads.alarm_simulation import Limit, Wanted, simulate
 from aggregator.store.reads.alarms import AlarmFilter, find_alarm, list_alarm_changes, list_alarms
@@ -23,7 +24,7 @@ from aggregator.store.reads.history import Span, list_predictions, list_telemetr
 from aggregator.store.reads.installations import InstallationFilter, list_installations
 from aggregator.store.reads.lineage import list_made, list_models
 from aggregator.store.reads.notifications import list_notifications
-from aggregator.store.reads.quarantine import QuarantineFilter, list_quarantine
+from aggregator.store.reads.quarantine import QuarantineFilter, count_set_aside, list_quarantine
 from aggregator.store.reads.ranking import EngineOrder
 from aggregator.store.receivers import Address, NewReceiver, add_receiver
 from benchmarks.api.filling import Fleet, fill
@@ -88,6 +89,11 @@ READS = {
     "a rule tried on predictions": lambda session: simulate(
         session, None, RulLow(below_cycles=20, probability=0.05), Wanted(LONG_AGO), None, Limit(10)
     ),
+    "a decline tried on predictions": lambda session: simulate(
+        session, None, FastDecline(), Wanted(LONG_AGO), None, Limit(10)
+    ),
+    "the latest medians of engines": lambda session: read_recent(session.connection(), [1, 2], 30),
+    "what was set aside of late": lambda session: count_set_aside(session, LONG_AGO),
     "a rule tried on rows": lambda session: simulate(session, None, SensorBad(), Wanted(LONG_AGO), None, Limit(10)),
     "installations": lambda session: list_installations(session, None, InstallationFilter(), limit=100),
     "installations of an engine": lambda session: list_installations(

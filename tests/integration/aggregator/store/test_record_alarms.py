@@ -17,6 +17,7 @@ from aggregator.store.commit import against_races, commit
 from aggregator.store.installations import NewInstallation, install, remove
 from aggregator.store.registry import RegistryError
 from aggregator.store.tables import Alarm, AlarmChange, AlarmRule, CurrentState, core
+from shared.messages import ModelRef
 
 CRITICAL = next(rule for rule in DEFAULT_RULES if rule.name == "rul-critical")
 
@@ -163,6 +164,57 @@ def test_ten_rows_with_an_unusable_channel_raise_one(recorder, alarms, rows):
     assert rows(Alarm)[0]["reason"] == "T24 stuck"
     recorder.send(*(recorder.row("E1", cycle) for cycle in range(11, 21)))
     assert alarms("sensor-bad") == [(False, 1)]
+
+
+@pytest.fixture
+def wear(recorder):
+    """Have medians fall by so much per cycle from some cycle and median on, one envelope each or together."""
+
+    def send(cycles, q50, per_cycle, *, together=False, **fields):
+        records = [
+            recorder.prediction("E1", cycle, q50=max(1.0, q50 - per_cycle * place), spread=1.0, **fields)
+            for place, cycle in enumerate(cycles)
+        ]
+        for part in [records] if together else [[record] for record in records]:
+            recorder.send(*part)
+
+    return send
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_an_engine_that_wears_faster_than_it_flies(wear, alarms, rows, together):
+    wear(range(1, 60), 124, 0, together=together)
+    wear(range(60, 84), 121, 3, together=together)
+    # At the default of 2.5 over 30 cycles: 3 each from 124 on are too fast after 26 of them, and thrice in a row.
+    assert alarms("fast-decline") == []
+    wear(range(84, 88), 49, 3, together=together)
+    assert alarms("fast-decline") == [(True, 1)]
+    (alarm,) = [row for row in rows(Alarm) if row["rule"] == "fast-decline"]
+    assert (alarm["cycle"], alarm["priority"]) == (87, "high")
+    assert alarm["reason"] == "the median fell by 84 cycles while 30 were flown; the limit is 2.5 for each"
+    wear(range(88, 120), 38, 0, together=together)
+    assert alarms("fast-decline") == [(False, 1)]
+
+
+def test_an_engine_that_wears_as_it_flies_is_healthy(wear, alarms, rows):
+    wear(range(1, 120), 124, 1, together=True)
+    wear(range(120, 124), 5, 1)
+    assert alarms("fast-decline") == []
+    assert "fast-decline" not in (rows(CurrentState)[0]["alarm_streaks"] or {})
+
+
+def test_another_model_that_says_less_is_no_decline(wear, alarms):
+    wear(range(1, 40), 120, 0)
+    wear(range(40, 60), 30, 0, model=ModelRef(name="turbofan", version="2.0.0", sha256="cd" * 32))
+    assert alarms("fast-decline") == []
+
+
+def test_after_an_outage_a_decline_is_seen_once_the_backlog_is_there(deliver, recorder, alarms):
+    worn = {seq: recorder.prediction("E1", seq, q50=max(10.0, 124.0 - 3 * seq), spread=1.0) for seq in range(1, 38)}
+    deliver({seq: worn[seq] for seq in range(1, 11)})
+    deliver({36: worn[36]})
+    deliver({seq: worn[seq] for seq in range(11, 36)})
+    assert alarms("fast-decline") == [(True, 1)]
 
 
 def test_a_quiet_fleet_keeps_no_count(recorder, rows, predict):

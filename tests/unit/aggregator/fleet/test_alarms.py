@@ -14,6 +14,7 @@ from aggregator.fleet.conditions import (
     GatewayOffline,
     OutboxNearlyFull,
     PredictionStale,
+    QuarantineGrowing,
     RulLow,
     SensorBad,
     Verdict,
@@ -129,6 +130,11 @@ def test_an_outbox_is_nearly_full_from_a_part_of_its_capacity_on(used, expected)
     assert OutboxNearlyFull().look(0, 0).verdict is GOOD
 
 
+@pytest.mark.parametrize(("waiting", "expected"), [(0, GOOD), (5, GOOD), (6, BETWEEN), (10, BETWEEN), (11, BAD)])
+def test_a_quarantine_grows_from_so_many_on(waiting, expected):
+    assert QuarantineGrowing().look(waiting).verdict is expected
+
+
 def test_predictions_are_stale_only_while_the_gateway_is_heard_from():
     stale = PredictionStale(after_s=100)
     seen = [stale.look(ago(age_s), signs, NOW).verdict for age_s in (99, 100) for signs in (heard(1), heard(60))]
@@ -164,6 +170,8 @@ def test_of_rules_of_one_name_the_narrowest_applies():
         {"kind": "rul_low", "below_cycles": 20, "probability": 0.01},
         {"kind": "rul_low", "below_cycles": 0, "probability": 0.5},
         {"kind": "sensor_bad", "rows": 0},
+        {"kind": "fast_decline", "above_cycles_per_cycle": 1},
+        {"kind": "quarantine_growing", "above_records": -1},
         {"kind": "gateway_offline", "after_m": 5},
         {"kind": "unknown"},
     ],

@@ -70,6 +70,7 @@ def test_quiet_hours_outlast_a_change_of_clocks(at, over):
         ({"unacknowledged_for_s": 900}, URGENT, NOW + timedelta(minutes=15)),
         ({"unacknowledged_for_s": 900, "quiet_hours": NIGHT}, RAISED, MORNING),
         ({"unacknowledged_for_s": 900}, URGENT._replace(event="alarm.cleared"), NOW),
+        ({"unacknowledged_for_s": 900}, URGENT._replace(event="alarm.escalated"), NOW + timedelta(minutes=15)),
     ],
 )
 def test_a_receiver_is_told_when_it_wants_to_be(wishes, news, at):
@@ -90,6 +91,9 @@ def test_a_digest_that_is_being_collected_goes_out_as_it_was_to():
         ({"priority": "high"}, "", RAISED, True),
         ({"priority": "urgent"}, "", RAISED, False),
         ({}, "", RAISED._replace(event="alarm.cleared"), False),
+        ({}, "", RAISED._replace(event="alarm.escalated"), True),
+        ({}, "", RAISED._replace(event="alarm.escalated", shelved_until=NOW + timedelta(seconds=1)), False),
+        ({}, "", RAISED._replace(event="alarm.prioritised"), False),
         ({"events": ["alarm.cleared"]}, "", RAISED._replace(event="alarm.cleared"), True),
         ({}, "", RAISED._replace(shelved_until=NOW + timedelta(seconds=1)), False),
         ({}, "", RAISED._replace(shelved_until=NOW), True),
@@ -109,7 +113,7 @@ def test_a_receiver_is_told_what_it_wants(wishes, site, news, expected):
     "wrong",
     [
         {"events": []},
-        {"events": ["alarm.escalated"]},
+        {"events": ["alarm.forgotten"]},
         {"digest_s": 600, "unacknowledged_for_s": 600},
         {"quiet_hours": {"begin": "20:00", "end": "20:00", "zone": "UTC"}},
         {"quiet_hours": {"begin": "20:00", "end": "24:00", "zone": "UTC"}},

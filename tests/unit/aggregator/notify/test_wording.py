@@ -54,6 +54,12 @@ def test_a_gateway_is_told_of_without_what_only_engines_have():
     ]
 
 
+def test_what_became_more_urgent_says_so_in_its_first_line():
+    assert (
+        message([_told(action="escalated")], None).title == "urgent by now: ESN-1001 (rotterdam): few cycles are left"
+    )
+
+
 def test_many_are_told_as_one_the_most_urgent_first():
     told = [_told("E-1", priority="low"), _told("E-2"), _told("E-3", "cleared", "high")]
     title, body = message(told, "https://spoolwatch.example.org")
