@@ -8,7 +8,7 @@ import json
 import secrets
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -83,8 +83,8 @@ def event(event_id: str, source: str, kind: str, subject: str, at: datetime, dat
     }
 
 
-async def post(url: str, secret: str, told: Mapping[str, Any], now: datetime) -> Outcome:
-    """Post one event; redirects are not followed, and certificates have to be good."""
+async def post(url: str, good: Sequence[str], told: Mapping[str, Any], now: datetime) -> Outcome:
+    """Post one event, signed by each secret that is good; redirects are not followed, certificates have to be good."""
     body = json.dumps(told, ensure_ascii=False).encode()
     message_id, at_s = str(told["id"]), int(now.timestamp())
     headers = {
@@ -92,7 +92,7 @@ async def post(url: str, secret: str, told: Mapping[str, Any], now: datetime) ->
         "User-Agent": "Spoolwatch",
         "webhook-id": message_id,
         "webhook-timestamp": str(at_s),
-        "webhook-signature": sign(secret, message_id, at_s, body),
+        "webhook-signature": " ".join(sign(secret, message_id, at_s, body) for secret in good),
     }
     try:
         async with (

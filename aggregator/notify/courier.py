@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import msgspec
+from msgspec.structs import replace
 
 from aggregator.access.sealing import Seal, SealError
 from aggregator.fleet.due import DueDate
@@ -21,9 +22,18 @@ PROCESSES_MAX = 4
 """Of Apprise at once; each takes a second of a processor and 50 MB."""
 
 
-class _Secrets(msgspec.Struct):
+class _Secrets(msgspec.Struct, frozen=True):
+    """What is sealed of a receiver; ``old_secret`` is good beside ``secret`` until ``old_until``."""
+
     url: str
     secret: str | None = None
+    old_secret: str | None = None
+    old_until: datetime | None = None
+
+    def good(self, now: datetime) -> list[str]:
+        """The secrets to sign by, the new one first."""
+        is_old_good = self.old_until is not None and now < self.old_until
+        return [one for one in (self.secret, self.old_secret if is_old_good else None) if one is not None]
 
 
 class Drawn(NamedTuple):
@@ -54,15 +64,26 @@ class Courier:
             AddressError: nothing can be sent to that URL.
             SealError: the old one cannot be opened.
         """
-        secret = None
+        drawn = None
         if kind == "cloudevents":
             via = cloudevents.check_url(url)
-            secret = cloudevents.draw_secret() if old is None else self._open(name, old.sealed).secret
+            drawn = cloudevents.draw_secret() if old is None else None
+            kept = _Secrets(url, drawn) if old is None else replace(self._open(name, old.sealed), url=url)
         else:
             async with self._processes:
                 via = await apprise.check_url(url)
-        sealed = self._seal.close(msgspec.json.encode(_Secrets(url, secret)), name)
-        return Drawn(Address(kind, via, sealed), secret if old is None else None)
+            kept = _Secrets(url)
+        return Drawn(Address(kind, via, self._close(name, kept)), drawn)
+
+    def with_new_secret(self, receiver: Receiver, overlap: timedelta) -> Drawn:
+        """Make the address of a receiver of kind ``cloudevents`` with a new secret; the present one is good for longer.
+
+        Raises:
+            SealError: the present one cannot be opened.
+        """
+        kept, secret = self._open(receiver.name, receiver.sealed), cloudevents.draw_secret()
+        new = _Secrets(kept.url, secret, kept.secret, self._now() + overlap)
+        return Drawn(Address(receiver.kind, receiver.via, self._close(receiver.name, new)), secret)
 
     async def deliver(self, due: Due, lasts_until: DueDate | None = None) -> Outcome:
         """Send what is due to a receiver; people are told until when the engine lasts, if it is about one."""
@@ -99,7 +120,11 @@ class Courier:
         except SealError as error:
             return Outcome("failed", str(error))
         told = cloudevents.event(event_id, self._source, kind, subject, at, data)
-        return await cloudevents.post(kept.url, kept.secret or "", told, self._now())
+        now = self._now()
+        return await cloudevents.post(kept.url, kept.good(now), told, now)
+
+    def _close(self, name: str, kept: _Secrets) -> str:
+        return self._seal.close(msgspec.json.encode(kept), name)
 
     def _open(self, name: str, sealed: str) -> _Secrets:
         return msgspec.json.decode(self._seal.open(sealed, name), type=_Secrets)

@@ -1,6 +1,6 @@
 """Who is told of alarms, as people enter it; secrets come sealed, and neither they nor URLs are in the audit log."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -153,6 +153,40 @@ def change_receiver(
                 waiting.values(state="withdrawn", error="the receiver was disabled", ended_at=now)
             )
         audit(session, by, now, _change("edit", row, before, _shown(row) | told))
+        session.commit()
+
+
+def reseal_receiver(
+    store: Store,
+    receiver_id: int,
+    reseal: Callable[[Receiver], str],
+    now: datetime,
+    seen: Collection[str] | None = None,
+    *,
+    by: Caller = THIS_MACHINE,
+) -> None:
+    """Give a receiver another secret; what else is sealed of it stays, and so does all that waits for it.
+
+    Args:
+        store: where.
+        receiver_id: which.
+        reseal: makes what is sealed, from the row that nobody else changes meanwhile.
+        now: when.
+        seen: the versions that may be edited; None for any.
+        by: who wants it.
+
+    Raises:
+        NoSuchReceiverError: there is none of this id that ``by`` looks after.
+        RegistryError: it is of a kind that has no secret.
+        ChangedError: it is in no version out of ``seen``.
+    """
+    with store.session(writes=True) as session:
+        row = find_receiver(session, by.sites(Role.ADMIN), receiver_id, lock=True)
+        check_version(row, seen)
+        if row.kind != "cloudevents":
+            raise RegistryError(f"receiver {row.name} is of kind {row.kind}, which has no secret")
+        row.sealed = reseal(row)
+        audit(session, by, now, _change("rotate_secret", row, _shown(row), _shown(row) | {"secret": "changed"}))
         session.commit()
 
 

@@ -1,5 +1,6 @@
 """Who is told of alarms, for admins of the site: list, add, test, edit, delete; and what they were told."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
@@ -21,6 +22,7 @@ from aggregator.api.schemas.receivers import (
     Receiver,
     ReceiverContent,
     ReceiverList,
+    Rotation,
     SendAgain,
     SentAgain,
     Tested,
@@ -34,6 +36,7 @@ from aggregator.store.reads.notifications import list_notifications
 from aggregator.store.tables import Receiver as Row
 from shared.errors import SpoolwatchError
 
+UNDER_ANOTHER_KEY = "its secret was kept under another key of the centre: delete the receiver, and add it anew"
 _PLACE: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1, description="The `id` of a receiver.")]
@@ -55,7 +58,7 @@ def told(event: ChangeEvent) -> None:
     """What became of an alarm or work order, at least once, signed as Standard Webhooks says; any 2xx says: taken.
 
     `webhook-signature` is `v1,` and the HMAC-SHA256, in base64, of `webhook-id`, `webhook-timestamp` and the body,
-    joined by dots, under the receiver's secret.
+    joined by dots, under the receiver's secret. While that is being changed there are two, with a space between.
     """
 
 
@@ -133,8 +136,7 @@ async def edit(
         except AddressError as error:
             raise invalid("body.url", str(error)) from error
         except SealError as error:
-            detail = "its secret was kept under another key of the centre: delete the receiver, and add it anew"
-            raise HTTPException(409, detail) from error
+            raise HTTPException(409, UNDER_ANOTHER_KEY) from error
     change = receivers.ReceiverChange(wanted.wishes, wanted.enabled, address)
     try:
         await run_in_threadpool(
@@ -154,6 +156,43 @@ def delete(id: Id, caller: AdminDep, centre: CentreDep, now: NowDep, if_match: I
         receivers.delete_receiver(centre.store, id, now, seen_versions(if_match), by=caller)
     except SpoolwatchError as error:
         raise edit_problem(error) from error
+
+
+@router.post(
+    "/receivers/{id:int}/secret",
+    summary="Draw a new secret for a receiver",
+    responses={200: {"headers": ETAG}, **problems(404, 409, 412, 422)},
+)
+def rotate(
+    id: Id,
+    wanted: Rotation,
+    caller: AdminDep,
+    centre: CentreDep,
+    now: NowDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> MadeReceiver:
+    """Sign by a new secret from now on, and by the present one too until the overlap is over; enter it there by then.
+
+    Whatever secret was good before the present one is good no longer.
+    """
+    drawn: list[str | None] = []
+
+    def reseal(row: Row) -> str:
+        made = centre.courier.with_new_secret(row, timedelta(seconds=wanted.overlap_s))
+        drawn.append(made.secret)
+        return made.address.sealed
+
+    try:
+        receivers.reseal_receiver(centre.store, id, reseal, now, seen_versions(if_match), by=caller)
+    except SealError as error:
+        raise HTTPException(409, UNDER_ANOTHER_KEY) from error
+    except SpoolwatchError as error:
+        raise edit_problem(error) from error
+    row = _find(centre, caller, id)
+    response.headers["Cache-Control"] = "no-store"
+    tag(response, row)
+    return MadeReceiver.of_made(row, drawn[-1])
 
 
 @router.post("/receivers/{id:int}/test", summary="Send a receiver a test", responses=problems(404, 422))

@@ -83,7 +83,7 @@ def _shown(row: Row) -> dict[str, Any]:
 
 
 class MadeReceiver(Receiver):
-    """A new receiver."""
+    """A receiver with the secret that was just drawn."""
 
     secret: str | None = Field(
         description="By which a receiver of kind `cloudevents` checks signatures (Standard Webhooks); it stands "
@@ -94,6 +94,20 @@ class MadeReceiver(Receiver):
     def of_made(cls, row: Row, secret: str | None) -> Self:
         """Show a receiver that was just made."""
         return cls(**_shown(row), secret=secret)
+
+
+class Rotation(BaseModel):
+    """For how long the present secret stays good beside the new one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_s: int = Field(
+        default=86_400,
+        strict=True,
+        ge=0,
+        le=30 * 86_400,
+        description="For so many seconds events carry two signatures, of the new secret and of the present one.",
+    )
 
 
 class ReceiverList(BaseModel):

@@ -256,6 +256,8 @@ CASES = {
     "PUT /api/v1/receivers/{id}": Case("/api/v1/receivers/{receiver}", lambda _: {"enabled": False}),
     "DELETE /api/v1/receivers/{id}": Case("/api/v1/receivers/{receiver}", status=204),
     "POST /api/v1/receivers/{id}/test": Case("/api/v1/receivers/{receiver}/test"),
+    # What is sealed of it opens by no key.
+    "POST /api/v1/receivers/{id}/secret": Case("/api/v1/receivers/{receiver}/secret", lambda _: {}, 409),
     "GET /api/v1/notifications": Case("/api/v1/notifications", foreign=LIST),
     "POST /api/v1/notifications/resends": Case(
         "/api/v1/notifications/resends", lambda _: {"ids": [1, 2]}, foreign=NUMBERS

@@ -51,6 +51,40 @@ async def test_no_secret_is_shown_again_or_logged(client, capsys):
     assert "7f3a" not in capsys.readouterr().out
 
 
+async def test_a_secret_is_changed_while_both_are_good(client, app, clock):
+    made = (await client.post(RECEIVERS, json=HOOK)).json()
+    path, courier = f"{RECEIVERS}/{made['id']}", app.state.centre.courier
+
+    def good():
+        with app.state.centre.store.session() as session:
+            row = session.get(Receiver, made["id"])
+        return courier._open(row.name, row.sealed).good(clock())
+
+    rotated = await client.post(f"{path}/secret", json={"overlap_s": 60})
+    assert (rotated.status_code, rotated.headers["cache-control"]) == (200, "no-store")
+    new = rotated.json()["secret"]
+    assert good() == [new, made["secret"]]
+    assert (await client.put(path, json={"url": URL + "-2"})).status_code == 200
+    assert good() == [new, made["secret"]]
+    clock.advance(60)
+    assert good() == [new]
+    third = (await client.post(f"{path}/secret", json={"overlap_s": 0})).json()["secret"]
+    assert good() == [third]
+    stale = await client.post(f"{path}/secret", json={}, headers={"If-Match": rotated.headers["etag"]})
+    assert stale.status_code == 412
+    texts = [(await client.get(where)).text for where in (path, "/api/v1/audit")]
+    assert "receiver.rotate_secret" in texts[1]
+    assert not any(secret in text for secret in (made["secret"], new, third) for text in texts)
+
+
+async def test_who_tells_people_has_no_secret_to_change(client, store, clock):
+    address = Address("apprise", "E-Mail", "sealed")
+    receiver_id = add_receiver(store, NewReceiver("team", "", address, Wishes()), clock())
+    refused = await client.post(f"{RECEIVERS}/{receiver_id}/secret", json={})
+    assert refused.status_code == 409
+    assert "of kind apprise, which has no secret" in refused.json()["detail"]
+
+
 async def test_an_edit_keeps_the_url_and_the_secret_that_it_does_not_name(client, app):
     made = (await client.post(RECEIVERS, json=HOOK)).json()
     courier = app.state.centre.courier

@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,6 +16,8 @@ from aggregator.fleet.work_orders import Conclusion, Outcome
 from aggregator.notify import cloudevents
 from aggregator.notify.cloudevents import check_url
 from aggregator.notify.outcome import AddressError
+from aggregator.store.receivers import reseal_receiver
+from aggregator.store.tables import Receiver
 from aggregator.store.work_orders import NewWorkOrder, Working, open_work_order
 
 
@@ -38,6 +41,21 @@ async def test_a_raised_alarm_arrives_as_a_signed_cloudevent(webhooks, add, send
         assert not is_signed(headers, body + b" ", secret)
     await send()
     assert len(webhooks.got) == 2
+
+
+async def test_while_the_secret_is_changed_each_event_is_signed_by_both(
+    webhooks, add, send, wear_out, courier, store, clock
+):
+    receiver_id, old = await add("cmms", webhooks.url)
+    with store.session() as session:
+        drawn = courier.with_new_secret(session.get_one(Receiver, receiver_id), timedelta(hours=1))
+    reseal_receiver(store, receiver_id, lambda _: drawn.address.sealed, clock())
+    wear_out("ESN-1001")
+    await send()
+    for headers, body in webhooks.got:
+        at_s = int(headers["webhook-timestamp"])
+        expected = [cloudevents.sign(one, headers["webhook-id"], at_s, body) for one in (drawn.secret, old)]
+        assert headers["webhook-signature"].split(" ") == expected
 
 
 async def test_what_becomes_of_work_arrives_for_a_cmms_to_take_over(webhooks, add, send, store, recorder, clock):
@@ -141,7 +159,7 @@ async def test_a_certificate_that_nobody_trusts_is_not_taken(courier, clock, tmp
 
     with _serving(shake_hands) as port:
         told = cloudevents.event("1", "urn:x", "test", "receivers/1", clock(), {})
-        outcome = await cloudevents.post(f"https://127.0.0.1:{port}/", cloudevents.draw_secret(), told, clock())
+        outcome = await cloudevents.post(f"https://127.0.0.1:{port}/", [cloudevents.draw_secret()], told, clock())
     assert outcome.state == "failed"
     assert outcome.words.startswith("its certificate is not trusted: ")
 
@@ -151,7 +169,7 @@ async def test_who_never_answers_is_not_waited_for(clock, monkeypatch):
     over = threading.Event()
     with _serving(lambda _: over.wait(60)) as port:
         told = cloudevents.event("1", "urn:x", "test", "receivers/1", clock(), {})
-        outcome = await cloudevents.post(f"http://127.0.0.1:{port}/", cloudevents.draw_secret(), told, clock())
+        outcome = await cloudevents.post(f"http://127.0.0.1:{port}/", [cloudevents.draw_secret()], told, clock())
         over.set()
     assert outcome == ("failed", "it did not answer within 0.2 s", None)
 
