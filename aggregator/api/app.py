@@ -78,11 +78,11 @@ SUMMARIES_KEPT = 200
 LIVES_KEPT = 20  # some 150 bytes an engine
 LIVES_FRESH_S = 10.0  # dates are told by the day
 ASKED_WITH = ("If-None-Match", HEADER, "Last-Event-ID", REQUEST_ID, "traceparent")
-ROUTERS = (
+RESOURCES = (
     *(fleet, engines, overhauls, why, history, buckets, files, lineage, predict),
     *(installations, gateways, enrolment, commands, samples, missing, quarantine),
     *(alarms, outcomes, alarm_rules, receivers, work_orders),
-    *(events, sessions, people, api_keys, audit),
+    *(events, sessions, people, api_keys, audit, health),
 )
 
 
@@ -128,6 +128,7 @@ def create_app(
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        routes=[route for resource in RESOURCES for route in resource.router.routes],
         webhooks=receivers.webhooks,
     )
     app.state.centre = Centre(
@@ -146,9 +147,6 @@ def create_app(
         enrolling or Enrolment(store, Authority.draw(now()), None, now),
         courier or Courier(Seal(key.derive(RECEIVERS)), "urn:spoolwatch", None, now),
     )
-    for resource in ROUTERS:
-        app.include_router(resource.router, prefix="/api/v1")
-    app.include_router(health.router)
     docs.serve(app)
     problems.register(app, check_caller)
     _add_middleware(app, settings, key)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import TypeAdapter
 
 from aggregator.access.roles import Role, Sites
@@ -11,6 +11,7 @@ from aggregator.api.deps import CentreDep, EngineerDep, NowDep, SessionDep, Visi
 from aggregator.api.etags import ETAG, IfMatch, seen_versions, tag
 from aggregator.api.paging import cursor_of, place_of
 from aggregator.api.problems import edit_problem, invalid, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.alarm_rules import (
     AlarmRule,
     AlarmRuleList,
@@ -32,7 +33,7 @@ _PLACE: TypeAdapter[str] = TypeAdapter(Name)
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1, description="The `id` of a rule.")]
 
-router = APIRouter(prefix="/alarm-rules", tags=["alarms"])
+router = resource("alarms", "/alarm-rules")
 
 
 @router.get("", summary="List the rules of alarms", responses=problems(422))

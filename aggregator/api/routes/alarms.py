@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
+from fastapi import Depends, HTTPException, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field, TypeAdapter
 
@@ -15,6 +15,7 @@ from aggregator.api.deps import Centre, CentreDep, NowDep, SessionDep, Technicia
 from aggregator.api.etags import ETAG, IfMatch, seen_versions, tag
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import edit_problem, invalid, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.alarms import (
     SHELVED_AT_MOST_DAYS,
     Acknowledged,
@@ -43,7 +44,7 @@ _PLACE: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[int, Annotated[int, Fie
 
 Id = Annotated[int, Path(ge=1, lt=2**63, description="The `id` of an alarm.")]
 
-router = APIRouter(tags=["alarms"])
+router = resource("alarms")
 
 
 @router.get("/alarms", summary="List alarms", responses=problems(422))

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import HTTPException, Path, Query, Request, Response
 from pydantic import TypeAdapter
 
 from aggregator.access.opaque import draw_api_key
@@ -11,6 +11,7 @@ from aggregator.access.roles import grants_of
 from aggregator.api.deps import AdminDep, AdminInPersonDep, CentreDep, SessionDep
 from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_of, take
 from aggregator.api.problems import problems
+from aggregator.api.resources import resource
 from aggregator.api.routes.people import check_administers
 from aggregator.api.schemas.access import ApiKey, MadeApiKey, NewApiKey
 from aggregator.api.schemas.names import AwareUtc
@@ -19,7 +20,7 @@ from aggregator.store.api_keys import KeyWish, add_key, find_key, list_keys, rev
 _PLACE: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[AwareUtc, str])
 KeyId = Annotated[str, Path(pattern="^[0-9a-f]{8}$", description="How the key begins, behind `swk_`.")]
 
-router = APIRouter(prefix="/api-keys", tags=["access"])
+router = resource("access", "/api-keys")
 
 
 @router.get("", summary="List API keys", responses=problems(422))

@@ -2,19 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import Field, TypeAdapter
 
 from aggregator.access.roles import Role
 from aggregator.api.deps import AdminDep, SessionDep
 from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_of, take
 from aggregator.api.problems import problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.access import AuditEntry
 from aggregator.store.audit import list_audit
 
 _PLACE: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
 
-router = APIRouter(prefix="/audit", tags=["access"])
+router = resource("access", "/audit")
 
 
 @router.get("", summary="Read the audit log", responses=problems(422))

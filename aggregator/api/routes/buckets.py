@@ -3,11 +3,12 @@
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from aggregator.access.roles import Sites
 from aggregator.api.deps import Serial, SessionDep, VisibleSites
 from aggregator.api.problems import no_such_engine, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.history import PredictionBucket, TelemetryBucket
 from aggregator.api.schemas.spans import BucketQuery, TelemetryBucketQuery
 from aggregator.api.selection import Item
@@ -15,7 +16,7 @@ from aggregator.store.reads import Session
 from aggregator.store.reads.buckets import Bucket, BucketSpan, sum_up_predictions, sum_up_telemetry
 from aggregator.store.reads.engine import find_current, find_history
 
-router = APIRouter(prefix="/engines/{serial}", tags=["history"])
+router = resource("history", "/engines/{serial}")
 
 
 # Hundreds of points are written as they come from the store: to make models of them would take as long as to read them.

@@ -4,7 +4,7 @@ import asyncio
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
@@ -12,6 +12,7 @@ from aggregator.access.roles import Caller, Role, Sites
 from aggregator.api.deps import Centre, CentreDep, EngineerDep, NowDep, SessionDep, VisibleSites
 from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_of, take
 from aggregator.api.problems import invalid, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas import commands as schemas
 from aggregator.api.schemas.commands import Command, CommandQuery, NewCommand
 from aggregator.api.schemas.names import AwareUtc, Name
@@ -29,7 +30,7 @@ _PLACE: TypeAdapter[tuple[AwareUtc, str]] = TypeAdapter(tuple[AwareUtc, str])
 GatewayName = Annotated[Name, Path(description="The name of a registered gateway.")]
 CommandId = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$", description="The id of a command.")]
 
-router = APIRouter(prefix="/gateways/{name}/commands", tags=["gateways"])
+router = resource("gateways", "/gateways/{name}/commands")
 
 
 @router.post(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import FiniteFloat, TypeAdapter
 
 from aggregator.access.roles import Role, Sites
@@ -10,6 +10,7 @@ from aggregator.api.deps import Centre, CentreDep, EngineerDep, NowDep, Serial, 
 from aggregator.api.etags import ETAG, IfMatch, seen_versions, tag
 from aggregator.api.paging import Page, cursor_of, place_of, take, written_page
 from aggregator.api.problems import edit_problem, no_such_engine, not_at, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.engines import (
     Engine,
     EngineChange,
@@ -36,7 +37,7 @@ from shared.errors import SpoolwatchError
 STATISTICS_ROWS = 100
 """As many as the models look at: over a whole life, or part of one, there are buckets."""
 
-router = APIRouter(prefix="/engines", tags=["engines"])
+router = resource("engines", "/engines")
 
 _PLACES: dict[SortKey, TypeAdapter[tuple[SortValue, str]]] = {
     "serial": TypeAdapter(tuple[Name, Name]),

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
+from fastapi import Depends, HTTPException, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from aggregator.access.authority import SigningRequestError
 from aggregator.api.deps import OPEN_TO_ALL, AddressDep, CentreDep, EngineerDep, NowDep, SessionDep, VisibleSites
 from aggregator.api.problems import edit_problem, invalid, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.enrolment import (
     Certificate,
     CertificateAuthority,
@@ -29,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 GatewayName = Annotated[Name, Path(description="The name of a registered gateway.")]
 
-router = APIRouter(tags=["gateways"])
+router = resource("gateways")
 
 
 async def _private(request: Request, centre: CentreDep, address: AddressDep) -> None:

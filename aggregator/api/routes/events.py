@@ -6,7 +6,7 @@ from contextlib import aclosing, suppress
 from typing import Annotated, Any, get_args
 
 import structlog
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
@@ -15,6 +15,7 @@ from aggregator.api.deps import CentreDep, SitesNowDep, ViewerDep
 from aggregator.api.events import Wanted
 from aggregator.api.feed import Feed
 from aggregator.api.problems import problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.events import EventKind, EventQuery
 
 SEND_S = 30.0  # how long a client may take to make room for what is sent next
@@ -62,7 +63,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {EventStream.media_type: {"schema": _EVENT}}, "description": "Events, without an end."}
 }
 
-router = APIRouter(prefix="/events", tags=["events"])
+router = resource("events", "/events")
 
 
 @router.get("", summary="What changes, live", response_class=StreamingResponse, responses=_STREAM | problems(422))

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.responses import StreamingResponse
 
 from aggregator.access.roles import Sites
 from aggregator.api.csv_files import CSV, Line, columns_of, harmless, respond, values_of
 from aggregator.api.deps import Centre, CentreDep, Serial, VisibleSites
 from aggregator.api.problems import no_such_engine, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.spans import PredictionLine, SpanQuery, TelemetryFileQuery, TelemetryLine
 from aggregator.store.reads import Session
 from aggregator.store.reads.engine import find_engine_id
@@ -21,7 +22,7 @@ PORTION = 1000
 
 Read = TypeVar("Read")
 
-router = APIRouter(prefix="/engines/{serial}", tags=["history"])
+router = resource("history", "/engines/{serial}")
 
 
 @router.get(

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter
 
@@ -15,6 +15,7 @@ from aggregator.api.deps import Centre, CentreDep, NowDep, VisibleSites, reading
 from aggregator.api.paging import cursor_of, place_of, take, written_page
 from aggregator.api.plans import plan_fleet
 from aggregator.api.problems import problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.due import DuePage, DueQuery, due_shown
 from aggregator.api.schemas.fleet import Fleet, FleetQuery
 from aggregator.api.schemas.names import AwareUtc, Name
@@ -31,7 +32,7 @@ from aggregator.store.reads.vitals import list_vitals, read_lives
 _reading = asynccontextmanager(reading)
 _PLACE: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[AwareUtc, Name])
 
-router = APIRouter(prefix="/fleet", tags=["fleet"])
+router = resource("fleet", "/fleet")
 
 
 @router.get("", summary="The fleet in a few numbers", response_model=Fleet, responses=problems(422))

@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import TypeAdapter
 
 from aggregator.access.roles import Role
 from aggregator.api.deps import CentreDep, EngineerDep, NowDep, SessionDep, VisibleSites
 from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_of, take
 from aggregator.api.problems import edit_problem, not_at, problems
+from aggregator.api.resources import resource
 from aggregator.api.routes.commands import GatewayName, gateway_at
 from aggregator.api.schemas.gateways import Gateway, GatewayRegistration
 from aggregator.api.schemas.names import Name
@@ -19,7 +20,7 @@ from shared.errors import SpoolwatchError
 
 _PLACE: TypeAdapter[str] = TypeAdapter(Name)
 
-router = APIRouter(prefix="/gateways", tags=["gateways"])
+router = resource("gateways", "/gateways")
 
 
 @router.get("", summary="List gateways", responses=problems(422))

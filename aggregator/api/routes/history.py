@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import Field, TypeAdapter
 
 from aggregator.access.roles import Sites
 from aggregator.api.deps import Serial, SessionDep, VisibleSites
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import no_such_engine, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.history import PredictionRecord, TelemetryRow
 from aggregator.api.schemas.spans import HistoryQuery, PredictionQuery, TelemetryQuery
 from aggregator.api.selection import Item
@@ -19,7 +20,7 @@ from aggregator.store.reads.history import Span, list_predictions, list_telemetr
 _Key = Annotated[int, Field(ge=0, lt=2**63)]
 _PLACE: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[_Key, _Key])
 
-router = APIRouter(prefix="/engines/{serial}", tags=["history"])
+router = resource("history", "/engines/{serial}")
 
 
 @router.get("/predictions", summary="An engine's predictions", responses=problems(404, 422))

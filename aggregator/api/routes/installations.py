@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import HTTPException, Path, Query, Request, Response
 from pydantic import TypeAdapter
 
 from aggregator.access.roles import Role, Sites
@@ -11,6 +11,7 @@ from aggregator.api.deps import CentreDep, EngineerDep, NowDep, SessionDep, Visi
 from aggregator.api.etags import ETAG, IfMatch, seen_versions, tag
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import edit_problem, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.installations import (
     Installation,
     InstallationChange,
@@ -29,7 +30,7 @@ _PLACE: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[AwareUtc, Installa
 
 Id = Annotated[InstallationId, Path()]
 
-router = APIRouter(prefix="/installations", tags=["installations"])
+router = resource("installations", "/installations")
 
 
 @router.get("", summary="List installations", responses=problems(422))

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import Field, TypeAdapter
 
 from aggregator.api.deps import SessionDep, VisibleSites
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.history import ModelReference
 from aggregator.api.schemas.lineage import LineageQuery, MadePrediction
 from aggregator.api.selection import FieldsQuery
@@ -15,7 +16,7 @@ from aggregator.store.reads.lineage import list_made, list_models
 
 _PLACE: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
 
-router = APIRouter(tags=["lineage"])
+router = resource("lineage")
 
 
 @router.get("/models", summary="List the models that made predictions", responses=problems(422))

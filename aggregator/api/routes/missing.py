@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import Field, TypeAdapter
 
 from aggregator.api.deps import SessionDep, VisibleSites
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.missing import MissingQuery, MissingRange
 from aggregator.api.schemas.names import Name
 from aggregator.store.reads.missing import list_missing
@@ -15,7 +16,7 @@ from aggregator.store.reads.missing import list_missing
 _Number = Annotated[int, Field(ge=0, lt=2**63)]
 _PLACE: TypeAdapter[tuple[str, int, int]] = TypeAdapter(tuple[Name, _Number, _Number])
 
-router = APIRouter(prefix="/missing", tags=["missing"])
+router = resource("missing", "/missing")
 
 
 @router.get("", summary="List what will never come", responses=problems(422))

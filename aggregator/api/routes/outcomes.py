@@ -2,15 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from aggregator.api.deps import SessionDep, VisibleSites
 from aggregator.api.problems import problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.outcomes import AlarmRuleOutcome, ModelOutcome, ModelOutcomeQuery
 from aggregator.api.selection import FieldsQuery
 from aggregator.store.reads.outcomes import read_alarm_outcomes, read_model_outcomes
 
-router = APIRouter(tags=["outcomes"])
+router = resource("outcomes")
 
 
 @router.get("/models/outcomes", summary="How models did", responses=problems(422))

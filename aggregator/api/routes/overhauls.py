@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from aggregator.access.roles import Role
 from aggregator.api.deps import CentreDep, NowDep, Serial, SessionDep, TechnicianDep, VisibleSites
 from aggregator.api.problems import edit_problem, no_such_engine, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.overhauls import NewOverhaul, Overhaul, OverhaulList
 from aggregator.api.selection import FieldsQuery
 from aggregator.store import overhauls
 from aggregator.store.reads.engine import find_engine_id
 from shared.errors import SpoolwatchError
 
-router = APIRouter(prefix="/engines/{serial}/overhauls", tags=["engines"])
+router = resource("engines", "/engines/{serial}/overhauls")
 
 
 @router.get("", summary="List an engine's overhauls", responses=problems(404, 422))

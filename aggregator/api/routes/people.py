@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import HTTPException, Path, Query, Request, Response
 from pydantic import TypeAdapter
 
 from aggregator.access.passwords import hash_password
@@ -12,6 +12,7 @@ from aggregator.api.deps import AdminDep, AdminInPersonDep, CentreDep, SessionDe
 from aggregator.api.etags import ETAG, IfMatch, seen_versions, tag
 from aggregator.api.paging import Page, PageQuery, cursor_of, link_next, place_of, take
 from aggregator.api.problems import edit_problem, not_at, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.access import NewPerson, Person, PersonChange, PersonName
 from aggregator.api.selection import FieldsQuery
 from aggregator.store import people
@@ -22,7 +23,7 @@ from shared.errors import SpoolwatchError
 _PLACE: TypeAdapter[str] = TypeAdapter(PersonName)
 Who = Annotated[PersonName, Path(description="The name of a person.")]
 
-router = APIRouter(prefix="/people", tags=["access"])
+router = resource("access", "/people")
 
 
 @router.get("", summary="List people", responses=problems(422))

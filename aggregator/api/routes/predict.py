@@ -3,13 +3,14 @@
 import asyncio
 from typing import Annotated, NoReturn
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from aggregator.access.roles import Caller
 from aggregator.api.deps import Centre, CentreDep, NowDep, Serial, SessionDep, TechnicianDep, VisibleSites
 from aggregator.api.problems import invalid, no_such_engine, problem_of, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.predict import (
     BatchAnswer,
     BatchItem,
@@ -33,7 +34,7 @@ RETRY_MANY_AFTER_S = "10"
 OperationId = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$", description="The id of a request.")]
 PredictionId = Annotated[int, Path(ge=1, lt=2**63, description="The `id` of one of the engine's predictions.")]
 
-router = APIRouter(tags=["predictions"])
+router = resource("predictions")
 
 
 @router.post(

@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import HTTPException, Path, Query, Request, Response
 from pydantic import Field, TypeAdapter
 
 from aggregator.access.roles import Role, Sites
 from aggregator.api.deps import CentreDep, EngineerDep, NowDep, SessionDep, VisibleSites
 from aggregator.api.paging import cursor_of, link_next, place_of, take
 from aggregator.api.problems import problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.quarantine import (
     QuarantinedContent,
     QuarantinedMessage,
@@ -28,7 +29,7 @@ _PLACE: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1, description="The `id` of a quarantined message.")]
 
-router = APIRouter(prefix="/quarantine", tags=["quarantine"])
+router = resource("quarantine", "/quarantine")
 
 
 @router.get("", summary="List what was quarantined", responses=problems(422))

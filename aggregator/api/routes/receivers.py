@@ -13,6 +13,7 @@ from aggregator.api.deps import AdminDep, Centre, CentreDep, NowDep, SessionDep
 from aggregator.api.etags import ETAG, IfMatch, seen_versions, tag
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import edit_problem, invalid, not_at, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.receivers import (
     ChangeEvent,
     MadeReceiver,
@@ -41,7 +42,7 @@ _PLACE: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1, description="The `id` of a receiver.")]
 
-router = APIRouter(tags=["notification"])
+router = resource("notification")
 webhooks = APIRouter(tags=["notification"])
 
 

@@ -3,18 +3,19 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import HTTPException, Query
 from fastapi.responses import StreamingResponse
 
 from aggregator.api.csv_files import CSV, Line, columns_of, harmless, respond, values_of
 from aggregator.api.deps import Centre, CentreDep, VisibleSites
 from aggregator.api.problems import problems
+from aggregator.api.resources import resource
 from aggregator.api.routes.commands import CommandId, GatewayName
 from aggregator.api.selection import FieldsQuery
 from aggregator.store.commands import find_command
 from aggregator.store.samples import FetchedSample, fetched_channels, next_part
 
-router = APIRouter(prefix="/gateways/{name}/commands/{id}", tags=["gateways"])
+router = resource("gateways", "/gateways/{name}/commands/{id}")
 
 
 @router.get(

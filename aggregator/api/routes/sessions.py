@@ -2,19 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi import HTTPException, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from aggregator.access.passwords import hash_password
 from aggregator.access.tokens import CredentialsError
 from aggregator.api.deps import OPEN_TO_ALL, AddressDep, AnybodyDep, CentreDep
 from aggregator.api.problems import problems, unauthorized
+from aggregator.api.resources import resource
 from aggregator.api.schemas.access import Credentials, Me, PasswordChange, Renewal, Session
 from aggregator.api.selection import FieldsQuery
 from aggregator.store.logins import end_login
 from aggregator.store.people import change_own_password
 
-router = APIRouter(prefix="/sessions", tags=["access"])
+router = resource("access", "/sessions")
 
 
 @router.post("", summary="Log in", status_code=201, dependencies=[OPEN_TO_ALL], responses=problems(401, 422, 429))

@@ -2,17 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from aggregator.api.deps import Serial, SessionDep, VisibleSites
 from aggregator.api.problems import no_such_engine, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.history import ModelReference
 from aggregator.api.schemas.why import ChannelMovement, EngineWhy, RowSpan
 from aggregator.api.selection import FieldsQuery
 from aggregator.explaining import explain
 from aggregator.store.reads.engine import find_engine
 
-router = APIRouter(prefix="/engines/{serial}", tags=["engines"])
+router = resource("engines", "/engines/{serial}")
 
 
 @router.get("/why", summary="Which channels have moved", responses=problems(404, 422))

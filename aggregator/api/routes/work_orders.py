@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
+from fastapi import Depends, HTTPException, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field, TypeAdapter
 
@@ -14,6 +14,7 @@ from aggregator.api.deps import Centre, CentreDep, EngineerDep, NowDep, SessionD
 from aggregator.api.etags import ETAG, IfMatch, seen_versions, tag
 from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
 from aggregator.api.problems import edit_problem, problems
+from aggregator.api.resources import resource
 from aggregator.api.schemas.work_orders import (
     Cancellation,
     Comment,
@@ -48,7 +49,7 @@ _PLACE: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
 
 Id = Annotated[int, Path(ge=1, lt=2**63, description="The `id` of a work order.")]
 
-router = APIRouter(tags=["work orders"])
+router = resource("work orders")
 
 
 @router.get("/work-orders", summary="List work orders", responses=problems(422))
