@@ -53,8 +53,9 @@ def undo(
 ) -> None:
     """Take back the last overhaul (409 of any other), because it was entered by mistake: the age is what it was.
 
-    A gateway that has begun anew by it predicts with wide intervals until it has seen enough rows. What is the outcome
-    of a work order is corrected there (409).
+    A gateway that has taken a row by it has let go of the first rows, with which it compares: from then on it predicts
+    as of an engine that it has come to know late, flagged and with wider intervals. What is the outcome of a work order
+    is corrected there (409).
     """
     try:
         overhauls.undo_overhaul(centre.store, serial, epoch, now, by=caller)
