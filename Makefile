@@ -52,7 +52,7 @@ test: $(VENV)/.dev ## every test of CI, with coverage; installs Debian packages 
 
 .PHONY: test-long
 test-long: $(VENV)/.dev ## the tests that take longer than CI may
-	tests/system-packages.sh
+	tests/system-packages.sh long
 	$(BIN)/pytest -m long
 
 ROUNDS ?= 20
@@ -89,6 +89,10 @@ bench-pages: $(VENV)/.dev ## first view of the fleet page over 10,000 engines, a
 .PHONY: bench-api
 bench-api: $(VENV)/.dev ## how fast the API answers over a fleet that has flown for long: make bench-api ENGINES=1000 PREDICTIONS=200000
 	@$(BIN)/python -m benchmarks.api --engines $(ENGINES) --predictions $(PREDICTIONS) --clients $(CLIENTS)
+
+.PHONY: bench-planner
+bench-planner: $(VENV)/.dev ## what a plan by expected loss is worth in money, on simulated fleets whose failures are known
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.planner
 
 .PHONY: bench-outbox
 bench-outbox: $(VENV)/.dev ## how fast rows become durable at the agent, on one core, and what the agent takes of its gateway

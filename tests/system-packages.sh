@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs what the tests need from Debian, where it is missing and we may; else says what is missing and fails.
+# With "long", also what the long ones need.
 set -eu
 
 PATH="$PATH:/usr/sbin:/sbin"
@@ -18,6 +19,12 @@ need libfaketime sh -c 'ls /usr/lib/*/faketime/libfaketime.so.1'
 need gcc command -v cc
 need libc6-dev sh -c 'ls /usr/include/*/sys/uio.h /usr/include/sys/uio.h 2>/dev/null | grep -q .'
 need systemd command -v systemd-analyze
+if [ "${1:-}" = long ]; then
+    need debootstrap command -v debootstrap
+    need dpkg-dev command -v dpkg-buildpackage
+    need debhelper command -v dh
+    need lintian command -v lintian
+fi
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
