@@ -50,7 +50,12 @@ class Prediction(Table, table=True):
 
     __tablename__ = "prediction"
     __table_args__ = (
-        Index(None, "engine_id", "cycle", "received_at"),
+        # A chart is drawn from it alone: the predictions of an engine lie on pages far apart.
+        Index(
+            "ix_prediction_history",
+            *("engine_id", "cycle", "received_at", "installation_id", "origin", "observed_at"),
+            *("rul_mean_cycles", "rul_q05_cycles", "rul_q50_cycles", "rul_q95_cycles"),
+        ),
         Index(None, "model_id", "id"),
     )
 

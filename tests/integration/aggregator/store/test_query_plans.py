@@ -115,11 +115,11 @@ def seen(engine):
     event.remove(engine, "before_cursor_execute", see)
 
 
-def plans(store, statements):
-    """What the database would do for each statement; PostgreSQL is told that walking a table is dear."""
+def plans(store, statements, but_not=()):
+    """What the database would do for each statement; PostgreSQL is told that walking a table is dear, or more."""
     with store.engine.connect() as connection:
-        if not store.is_sqlite:
-            connection.exec_driver_sql("SET enable_seqscan = off")
+        for dear in () if store.is_sqlite else ("seqscan", *but_not):
+            connection.exec_driver_sql(f"SET enable_{dear} = off")
         for statement, parameters in statements:
             explain = "EXPLAIN QUERY PLAN" if store.is_sqlite else "EXPLAIN"
             rows = connection.exec_driver_sql(f"{explain} {statement}", parameters)
@@ -140,6 +140,22 @@ def test_a_list_is_read_by_an_index(name, store, recorder):
     assert any(re.search(rf"\b({tables})(_\w+)?\b", plan) for plan in found)
     for plan in found:
         assert re.search(walked, plan) is None, plan
+
+
+@pytest.mark.parametrize("cut", [{}, {"since": LONG_AGO}], ids=["whole", "of a time"])
+def test_points_of_predictions_are_drawn_from_their_index_alone(cut, store, recorder):
+    recorder.engine("E1")
+    with store.session() as session:
+        span = BucketSpan(1, find_current(session, 1).installation_id, 1, 900, 50, **cut)
+        with seen(store.engine) as statements:
+            sum_up_predictions(session, span)
+    of_predictions = [one for one in statements if "FROM prediction" in one[0]]
+    assert len(of_predictions) == 2  # both ends, and the sums
+    covering = "COVERING INDEX ix_prediction_history" if store.is_sqlite else "Index Only Scan"
+    others = r"(SEARCH|SCAN) prediction USING INDEX" if store.is_sqlite else r"(?<!Only )Scan (using|on) prediction"
+    for plan in plans(store, of_predictions, but_not=("indexscan", "bitmapscan")):
+        assert covering in plan, plan
+        assert re.search(others, plan) is None, plan
 
 
 @pytest.mark.parametrize("after", [None, (20.0, "E1")])

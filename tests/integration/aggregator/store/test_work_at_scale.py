@@ -14,12 +14,15 @@ from aggregator.store.reads.engine import (
 )
 from aggregator.store.reads.history import Span, list_predictions, list_telemetry
 from aggregator.store.reads.lineage import list_made, list_models
-from benchmarks.api.filling import Fleet, fill, serial_of
+from benchmarks.api.filling import CYCLE_INTERVAL, Fleet, fill, serial_of
+from tests.integration.aggregator.conftest import Clock
 
 ENGINE_ID = 7
 ROWS_MAX = 5_000
 STEPS_MAX = 400_000
 STEPS_AT_ONCE = 1_000
+FILLED_AT = Clock()()
+SINCE, UNTIL = FILLED_AT - 20 * CYCLE_INTERVAL, FILLED_AT - 90 * CYCLE_INTERVAL
 OF_FLEET = ("engine", "gateway", "model")
 """Tables that do not grow with what is recorded, so that it is no matter whether they are walked."""
 
@@ -28,12 +31,16 @@ def _of_current(read):
     return lambda session: read(session, find_current(session, ENGINE_ID))
 
 
-def _by_bucket(read):
+def _by_bucket(read, **span):
     def sum_up(session):
         installation_id = find_current(session, ENGINE_ID).installation_id
-        return read(session, BucketSpan(ENGINE_ID, installation_id, 1, 10_000, 20))
+        return read(session, BucketSpan(ENGINE_ID, installation_id, 1, 10_000, 20, **span))
 
     return sum_up
+
+
+def _sum_up_two(session, span):
+    return sum_up_telemetry(session, span, ["S01", "S24"])
 
 
 def _page(read, **span):
@@ -54,8 +61,14 @@ READS = {
     "last page of predictions": _page(list_predictions, descending=True),
     "page of predictions in the middle": _page(list_predictions, after=(40, 1_000_000)),
     "page of rows": _page(list_telemetry, descending=True),
+    "page of predictions since a time": _page(list_predictions, since=SINCE),
+    "page of rows since a time": _page(list_telemetry, since=SINCE),
+    "page of predictions until a time": _page(list_predictions, until=UNTIL, descending=True),
+    "page of rows until a time": _page(list_telemetry, until=UNTIL, descending=True),
     "points of predictions": _by_bucket(sum_up_predictions),
-    "points of rows": _by_bucket(lambda session, span: sum_up_telemetry(session, span, ["S01", "S24"])),
+    "points of predictions since a time": _by_bucket(sum_up_predictions, since=SINCE),
+    "points of rows": _by_bucket(_sum_up_two),
+    "points of rows since a time": _by_bucket(_sum_up_two, since=SINCE),
     "lineage": _made(),
     "lineage at a site": _made("site-03"),
 }
