@@ -20,7 +20,7 @@ from aggregator.fleet.slots import LEFT, Floats, Places, assign
 from aggregator.fleet.survival import Odds, odds
 
 DAYS_PER_WEEK = 7
-LEAST_SAVING = 0.001
+LEAST_SAVING = 0.01
 """Of what an unplanned removal costs more; for less no removal is planned, as of an engine that has failed by then."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US_PER_DAY = 86_400_000_000
@@ -218,7 +218,7 @@ def best(prospects: Prospects, slots: Places) -> Places:
 
 
 def repair_at_q05(prospects: Prospects, slots: Places) -> Places:
-    """Each in the last week that begins before its lower quantile is used up; without a slot, before it or else after.
+    """Each in the last week that begins before its lower quantile is used up, or else in the next one with a slot.
 
     Those that are due first choose first.
     """
@@ -228,12 +228,10 @@ def repair_at_q05(prospects: Prospects, slots: Places) -> Places:
     for place in np.argsort(due, kind="stable").tolist():
         if due[place] >= days[-1]:
             break
-        target = int(targets[place])
-        order = (*range(target, -1, -1), *range(target + 1, len(free)))
-        week = next((week for week in order if free[week] > 0), LEFT)
-        if week != LEFT:
-            free[week] -= 1
-            weeks[place] = week
+        later = np.flatnonzero(free[targets[place] :])
+        if len(later):
+            weeks[place] = targets[place] + later[0]
+            free[weeks[place]] -= 1
     return weeks
 
 

@@ -1,8 +1,8 @@
 """How likely engines have failed by when, and how many cycles they would have had left: over arrays, one row each.
 
 Between the three stated quantiles of a prediction the distribution is linear, as ``due.between`` has it. Its tails are
-exponential and begin as steep as it is beside them. Of what lies at the model's cap nothing is told: nobody is taken to
-fail between the last quantile below the cap and the cap.
+exponential, and fall from 5 to 1 % as far from the quantile as those of a normal distribution do. Of what lies at the
+model's cap nothing is told: nobody is taken to fail between the last quantile below the cap and the cap.
 """
 
 from typing import NamedTuple
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 _OUTSIDE = 0.05
 _BETWEEN = 0.5 - _OUTSIDE
+_TAIL = 0.257
+"""Scale of a tail by the distance from its quantile to the median: (2.326 - 1.645) / 1.645 / ln 5."""
 _LEAST_CYCLES = 1e-3  # between two quantiles: a step would have no slope
 _FAR = 20.0  # scales of a tail; what is beyond looks like what is there
 
@@ -42,7 +44,7 @@ def odds(quantiles: tuple[Floats, Floats, Floats], cap: Floats, used: Floats, un
     >>> one = [np.array([value]) for value in (30.0, 50.0, 80.0, 125.0, 0.0)]
     >>> fails, wasted = odds((one[0], one[1], one[2]), one[3], one[4], np.array([[10.0, 50.0, 125.0]]))
     >>> fails.round(3).tolist(), wasted.round(1).tolist()
-    ([[0.0, 0.5, 1.0]], [[42.8, 8.4, 0.0]])
+    ([[0.001, 0.5, 1.0]], [[42.9, 8.6, 0.0]])
     """
     q05, q50, q95 = (quantile[:, None] for quantile in quantiles)
     q50 = np.maximum(q50, q05 + _LEAST_CYCLES)
@@ -64,8 +66,8 @@ class _Curve:
         self._q05, self._q50, self._q95 = q05, q50, q95
         self._lower_slope = np.where(q50 < cap, _BETWEEN / (q50 - q05), 0.0)
         self._upper_slope = np.where(q95 < cap, _BETWEEN / (q95 - q50), 0.0)
-        self._lower_scale = (q50 - q05) * _OUTSIDE / _BETWEEN
-        self.upper_scale = (q95 - q50) * _OUTSIDE / _BETWEEN
+        self._lower_scale = _TAIL * (q50 - q05)
+        self.upper_scale = _TAIL * (q95 - q50)
 
     def failed(self, cycles: Floats) -> Floats:
         """The probability of no more than so many cycles."""

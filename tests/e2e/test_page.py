@@ -46,6 +46,14 @@ CURVE_IS_DRAWN = """() => {
   return false;
 }"""
 SHOTS = Path("test-results")
+PHONE = {"width": 390, "height": 844}
+PLAN = {
+    "Removals per week": "2",
+    "Cost of an unplanned removal": "500000",
+    "Cost of a planned removal": "100000",
+    "Cost of a wasted cycle": "500",
+    "Weeks": "8",
+}
 MODEL = ModelRef(name="turbofan", version="1.0.0", sha256="5a" * 32)
 
 
@@ -414,6 +422,39 @@ class TestWhoeverElseIsThere:
             assert phone.wrong == []
         assert page.wrong == []
 
+    def test_a_plan_is_asked_for_in_a_form_and_carried_out_by_opening_work_orders(self, browse, gateway, aggregator):
+        serial = gateway.serial
+        gateway.send(30.0)
+        gateway.say("heartbeat")
+        assert aggregator.api.patch(f"/engines/{serial}", json={"cycles_per_day": 1}).status_code == 200
+        page = browse("/plan?weeks=99")
+        expect(page.get_by_role("alert")).to_contain_text("Removals per week: field required; ")
+        expect(page.get_by_role("alert")).to_contain_text("Weeks: input should be less than or equal to 52")
+        for label, value in PLAN.items():
+            page.get_by_label(label).fill(value)
+        page.get_by_role("button", name="Plan").click()
+        removal = row(page, serial)
+        expect(removal).to_contain_text("< 1 %")
+        for card, note in (("plan", "planned"), ("repair_at_q05", "planned"), ("run_to_failure", "0 planned")):
+            expect(page.locator(f".sw-card.is-{card}")).to_contain_text(note)
+        with page.expect_download() as download:
+            page.get_by_role("link", name="CSV").click()
+        lines = download.value.path().read_text().splitlines()
+        assert any(line.startswith(f"{serial},hamburg,") for line in lines)
+        shoot(page, "plan")
+        removal.focus()
+        page.keyboard.press("w")
+        expect(page.get_by_role("status").last).to_have_text("Done for 1.")
+        expect(removal).to_have_count(0)
+        (order,) = aggregator.api.get("/work-orders", params={"engine": serial}).json()["items"]
+        assert (order["state"], order["planned_for"] is not None) == ("planned", True)
+        for scheme in ("light", "dark"):
+            phone = browse(f"/plan?{page.url.partition('?')[2]}", viewport=PHONE, color_scheme=scheme)
+            expect(phone.get_by_role("button", name="Plan")).to_be_visible()
+            assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+            assert phone.wrong == []
+        assert page.wrong == []
+
     def test_an_alarm_appears_is_dealt_with_by_keyboard_and_tells_what_became_of_it(self, browse, gateway, aggregator):
         serial = gateway.serial
         page = browse("/alarms")
@@ -471,7 +512,17 @@ class TestWhoeverElseIsThere:
         """What axe finds in either theme that is serious."""
         gateway.send(15.0, 15.0, 15.0)
         found = []
-        for path in ("/", f"/engines/{gateway.serial}", "/alarms", "/alarms/1", "/gateways", "/audit", "/nowhere"):
+        paths = (
+            "/",
+            f"/engines/{gateway.serial}",
+            "/alarms",
+            "/alarms/1",
+            "/plan?weeks=0",
+            "/gateways",
+            "/audit",
+            "/nowhere",
+        )
+        for path in paths:
             page = browse(path)
             expect(page.locator("h1, tbody tr").first).to_be_attached()
             for scheme in ("light", "dark"):

@@ -60,8 +60,8 @@ class PlanTotals(BaseModel):
 
     plan: PlanTotal
     repair_at_q05: PlanTotal = Field(
-        description="Each engine in the last week before its q05 is used up, the earliest due first; where that is "
-        "full, sooner, or else later."
+        description="Each engine in the last week before its q05 is used up, or else in the next one with a place; the "
+        "earliest due first."
     )
     run_to_failure: PlanTotal = Field(description="None comes off before it fails.")
 
