@@ -97,7 +97,7 @@ def describe() -> str:
         for one in permissions(app)
     ]
     pages = [(path, role) for path, _, role in PAGES if not path.startswith(PREFIXES)]
-    pages += [(path, Role.VIEWER) for path in DETAILS]
+    pages += DETAILS
     shown = [f"| `{path}` | {role} |" for path, role in pages]
     return PREAMBLE + "\n".join(lines) + "\n" + PAGES_PREAMBLE + "\n".join(shown) + "\n"
 

@@ -25,6 +25,7 @@ ENGINES, CYCLES_PER_S, SECONDS = 12, 0.5, 60
 WIDTHS = {"wide": 1280, "phone": 390}
 SETTLED_MS = 2500
 STOPPED_S = 120
+QUIET = {"begin": "20:00", "end": "06:00", "zone": "Europe/Berlin"}
 NAME, PASSWORD = "anna", "correct horse battery"
 
 
@@ -42,6 +43,9 @@ def let_in(api: httpx.Client, key_file: Path) -> None:
 
 def tell_a_story(api: httpx.Client) -> None:
     """Do what a maintenance team would: see to the most urgent alarms, one of them to its end."""
+    wishes = {"priority": "medium", "digest_s": 3600, "quiet_hours": QUIET}
+    team = {"name": "line-3", "kind": "apprise", "url": "json://127.0.0.1:9", "wishes": wishes}
+    api.post("/receivers", json=team).raise_for_status()
     urgent = api.get("/alarms", params={"state": "open", "priority": "urgent"}).raise_for_status().json()["items"]
     engines = list(dict.fromkeys(alarm["engine"] for alarm in urgent))
     for place, engine in enumerate(engines[:3]):
@@ -69,6 +73,10 @@ def take_all(browser: Browser, url: str, api: httpx.Client) -> None:
         "work-order": "/work-orders/1",
         "models": "/models",
         "gateways": "/gateways",
+        "rules": "/rules",
+        "rule": "/rules/1",
+        "receivers": "/receivers",
+        "receiver": "/receivers/1",
         "people": "/people",
         "keys": "/keys",
         "audit": "/audit",

@@ -10,12 +10,15 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from aggregator.access.roles import Caller, Role, Sites
-from aggregator.dashboard.alarms_page import ACTIONS, AlarmListing, row_of
+from aggregator.dashboard.alarms_page import ACTIONS, MOST_URGENT_FIRST, AlarmListing, row_of
 from aggregator.dashboard.facts import Terms, local_time
 from aggregator.dashboard.frame import Source, notice, open_page
+from aggregator.fleet.alarms import Priority
+from aggregator.store.alarm_actions import Acting
 from aggregator.store.reads import Session
 from aggregator.store.reads.alarms import AlarmRow, find_alarm, list_alarm_changes
 from aggregator.store.tables import AlarmChange
+from shared.errors import SpoolwatchError
 
 CHANGES_MAX = 200
 
@@ -111,6 +114,12 @@ def _offer_actions(
                 ui.button(action.label, color=None).props("flat no-caps dense padding='6px 12px'").on(
                     "click", lambda key=action.key: act(key)
                 )
+        with ui.element("div").classes("sw-act"):
+            why = ui.input("Why it is more or less urgent").props("outlined dense maxlength=2000")
+            priority = ui.select([one.value for one in MOST_URGENT_FIRST], label="Priority").props("outlined dense")
+            ui.button("Set priority", color=None).props("flat no-caps dense padding='6px 12px'").on(
+                "click", lambda: prioritise()
+            )
         said = ui.label().classes("sw-said").props("role=status")
 
     async def act(action: str) -> None:
@@ -118,10 +127,28 @@ def _offer_actions(
         text = await asyncio.to_thread(
             AlarmListing().act, source, visitor, action, [str(alarm_id)], str(answer.value or "")
         )
-        said.set_text(text)
         answer.set_value("")
+        await tell(text)
+
+    async def prioritise() -> None:
+        visitor = await source.visitor()
+        wanted = alarm_id, str(priority.value or ""), str(why.value or "").strip()
+        await tell(await asyncio.to_thread(_prioritise, source, visitor, *wanted))
+
+    async def tell(text: str) -> None:
+        said.set_text(text)
         source.forget()
         show(await ask())
+
+
+def _prioritise(source: Source, visitor: Caller, alarm_id: int, priority: str, reason: str) -> str:
+    if not (priority and reason):
+        return "Nothing was done: say which priority, and why."
+    try:
+        Acting(source.centre.store, source.now(), by=visitor).prioritise(alarm_id, Priority(priority), reason)
+    except SpoolwatchError as error:
+        return f"Nothing was done: {error}."
+    return "Done."
 
 
 def _terms(row: AlarmRow) -> dict[str, str | datetime | None]:
@@ -129,6 +156,7 @@ def _terms(row: AlarmRow) -> dict[str, str | datetime | None]:
     return {
         "Rule": alarm.rule,
         "Priority": alarm.priority,
+        "Set by": alarm.priority_set_by,
         "Site": row.site,
         "Raised": alarm.raised_at,
         "Times": str(alarm.times_raised),

@@ -27,17 +27,25 @@ PAGES = (
     ("/", "Fleet", Role.VIEWER),
     ("/alarms", "Alarms", Role.VIEWER),
     ("/work-orders", "Work", Role.VIEWER),
-    ("/plan", "Plan", Role.VIEWER),
     ("/models", "Models", Role.VIEWER),
     ("/gateways", "Gateways", Role.VIEWER),
+    ("/rules", "Rules", Role.ENGINEER),
+    ("/receivers", "Receivers", Role.ADMIN),
     ("/people", "People", Role.ADMIN),
     ("/keys", "Keys", Role.ADMIN),
     ("/audit", "Audit", Role.ADMIN),
     ("/api/docs", "API", Role.VIEWER),
 )
 """Where the bar leads, and who is led there."""
-DETAILS = ("/engines/{serial}", "/compare", "/alarms/{id}", "/work-orders/{id}")
-"""The pages of one thing, for viewers of the site where it is."""
+DETAILS = (
+    ("/engines/{serial}", Role.VIEWER),
+    ("/compare", Role.VIEWER),
+    ("/alarms/{id}", Role.VIEWER),
+    ("/work-orders/{id}", Role.VIEWER),
+    ("/rules/{id}", Role.ENGINEER),
+    ("/receivers/{id}", Role.ADMIN),
+)
+"""The pages of one thing, for who has this role at the site where it is."""
 LOGO = """
 <svg width="24" height="24" viewBox="0 0 24 24" fill="none" stroke="#2f7cf0" stroke-width="2" aria-hidden="true">
   <circle cx="12" cy="12" r="10"/><circle cx="12" cy="12" r="2.4" fill="#2f7cf0"/>

@@ -25,7 +25,10 @@ from aggregator.dashboard.gateways_page import GatewayListing
 from aggregator.dashboard.lists import Listing, show_list
 from aggregator.dashboard.models_page import ModelListing
 from aggregator.dashboard.people_page import KeyListing, PeopleListing
-from aggregator.dashboard.plan_page import show_plan
+from aggregator.dashboard.receiver_page import show_receiver
+from aggregator.dashboard.receivers_page import ReceiverListing
+from aggregator.dashboard.rule_page import show_rule
+from aggregator.dashboard.rules_page import RuleListing
 from aggregator.dashboard.work_order_page import show_work_order
 from aggregator.dashboard.work_page import WorkListing
 
@@ -78,13 +81,11 @@ def mount(app: FastAPI, store_flag: str) -> None:
     _list_at("/work-orders", "Work", WorkListing(), source)
     _list_at("/models", "Models", ModelListing(), source)
     _list_at("/gateways", "Gateways", GatewayListing(), source)
+    _list_at("/rules", "Rules", RuleListing(), source)
+    _list_at("/receivers", "Receivers", ReceiverListing(), source)
     _list_at("/people", "People", PeopleListing(), source)
     _list_at("/keys", "API keys", KeyListing(), source)
     _list_at("/audit", "Audit", AuditListing(), source)
-
-    @ui.page("/plan", title="Plan · Spoolwatch")
-    async def plan(request: Request) -> None:
-        await show_plan(source(request))
 
     @ui.page("/engines/{serial}")
     async def engine(serial: str, request: Request) -> None:
@@ -101,6 +102,14 @@ def mount(app: FastAPI, store_flag: str) -> None:
     @ui.page("/work-orders/{order_id}")
     async def work_order(order_id: str, request: Request) -> None:
         await show_work_order(source(request), order_id)
+
+    @ui.page("/rules/{rule_id}")
+    async def rule(rule_id: str, request: Request) -> None:
+        await show_rule(source(request), rule_id)
+
+    @ui.page("/receivers/{receiver_id}")
+    async def receiver(receiver_id: str, request: Request) -> None:
+        await show_receiver(source(request), receiver_id)
 
     app.include_router(login.router)
 

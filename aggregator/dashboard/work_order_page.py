@@ -1,7 +1,7 @@
 """The page of one work order: what is to be done, what became of it, and its outcome."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -72,7 +72,8 @@ async def show_work_order(source: Source, order_id: str) -> None:
             return None
         page = _WorkOrderPage(state)
         if visitor.may(Role.TECHNICIAN, state.row.site):
-            page.offer(_Doing(source, wanted, ask, page.show), State(state.row.order.state))
+            page.offer(_Doing(source, wanted, ask, page.show), may_correct=visitor.may(Role.ENGINEER, state.row.site))
+            page.show(state)
         return page.show
 
     ui.page_title(f"Work order {wanted} · Spoolwatch")
@@ -97,7 +98,7 @@ class _WorkOrderPage:
             with ui.element("section").classes("sw-panel"):
                 TextElement(tag="h2", text="The work order")
                 self._terms = Terms(_terms(state.row))
-        self._offered: list[ui.element] = []
+        self._offered: dict[ui.element, Collection[State]] = {}
         self.show(state)
 
     def show(self, state: WorkOrderState | None) -> None:
@@ -111,29 +112,44 @@ class _WorkOrderPage:
         self._terms.show(_terms(state.row))
         self._changes.show([_change(one) for one in state.changes])
         self._alarms.show([_alarm(one) for one in state.alarms])
-        for element in self._offered:
-            element.set_visibility(State(order.state) in UNFINISHED)
+        for element, states in self._offered.items():
+            element.set_visibility(State(order.state) in states)
 
-    def offer(self, doing: "_Doing", state: State) -> None:
-        """Let somebody work on it, as long as it is not over."""
+    def offer(self, doing: "_Doing", *, may_correct: bool) -> None:
+        """Let somebody work on it, as long as it is not over, and an engineer correct what it has shown."""
         with ui.element("section").classes("sw-panel") as steps:
             TextElement(tag="h2", text="Plan it and say how it goes")
             with ui.element("div").classes("sw-act"):
                 answer = ui.input("For which day, to whom, or a comment").props("outlined dense")
                 for action in ACTIONS:
                     _button(action.label, partial(doing.step, action.key, answer))
-        with ui.element("section").classes("sw-panel") as end:
-            TextElement(tag="h2", text="Done: what has it shown?")
-            with ui.element("div").classes("sw-act"):
-                outcome = ui.select(list(OUTCOMES), label="Outcome").props("outlined dense").style("min-width: 16rem")
-                cycle = ui.input("After which cycle; as the rows say if empty").props("outlined dense")
-                note = ui.input("What was found").props("outlined dense")
-                _button("Finish", lambda: doing.finish(outcome.value, str(cycle.value or ""), str(note.value or "")))
+        asked = "Outcome", "After which cycle; as the rows say if empty", "What was found"
+        end = _outcome_panel("Done: what has it shown?", asked, "Finish", doing.finish)
+        self._offered = {steps: UNFINISHED, end: UNFINISHED}
+        if may_correct:
+            with ui.element("section").classes("sw-panel") as cancel:
+                TextElement(tag="h2", text="It will not be done")
+                with ui.element("div").classes("sw-act"):
+                    reason = ui.input("Why it will not be done").props("outlined dense maxlength=2000")
+                    _button("Cancel the order", lambda: doing.cancel(str(reason.value or "")))
+            asked = "What it was", "Behind which cycle; as the rows say if empty", "For what reason"
+            correct = _outcome_panel("It has shown something else", asked, "Correct", doing.correct)
+            self._offered |= {cancel: UNFINISHED, correct: (State.DONE,)}
         with ui.element("div"):
             doing.said = ui.label().classes("sw-said").props("role=status")
-        self._offered = [steps, end]
-        for element in self._offered:
-            element.set_visibility(state in UNFINISHED)
+
+
+def _outcome_panel(
+    title: str, asked: tuple[str, str, str], label: str, do: Callable[[str | None, str, str], Awaitable[None]]
+) -> ui.element:
+    with ui.element("section").classes("sw-panel") as panel:
+        TextElement(tag="h2", text=title)
+        with ui.element("div").classes("sw-act"):
+            outcome = ui.select(list(OUTCOMES), label=asked[0]).props("outlined dense").style("min-width: 16rem")
+            cycle = ui.input(asked[1]).props("outlined dense")
+            note = ui.input(asked[2]).props("outlined dense maxlength=2000")
+            _button(label, lambda: do(outcome.value, str(cycle.value or ""), str(note.value or "")))
+    return panel
 
 
 class _Doing:
@@ -154,30 +170,59 @@ class _Doing:
 
     async def finish(self, outcome: str | None, cycle: str, note: str) -> None:
         """Give it its outcome."""
-        visitor = await self._source.visitor()
-        await self._tell(await asyncio.to_thread(self._finish, visitor, outcome, cycle.strip(), note.strip()))
 
-    def _finish(self, visitor: Caller, outcome: str | None, cycle: str, note: str) -> str:
-        if outcome not in OUTCOMES:
-            return "Nothing was done: choose what it has shown."
-        if cycle and not (cycle.isdecimal() and len(cycle) < 10):
-            return f"Nothing was done: {cycle!r} is no cycle."
-        what, remedy = OUTCOMES[outcome]
-        after = int(cycle) if cycle and what is not Outcome.NO_FAULT_FOUND else None
-        now = self._source.now()
+        def do(working: Working) -> None:
+            working.finish(self._id, _conclusion(outcome, cycle, self._source.now()), note.strip() or None)
+
+        await self._do(do)
+
+    async def correct(self, outcome: str | None, cycle: str, reason: str) -> None:
+        """Give it another outcome, as of when it had the first."""
+
+        def do(working: Working) -> None:
+            with self._source.centre.store.session() as session:
+                row = find_work_order(session, None, self._id)
+            at = None if row is None else row.order.ended_at
+            working.correct(self._id, _conclusion(outcome, cycle, at or self._source.now()), _said(reason))
+
+        await self._do(do)
+
+    async def cancel(self, reason: str) -> None:
+        """Say that it will not be done."""
+        await self._do(lambda working: working.cancel(self._id, _said(reason)))
+
+    async def _do(self, do: Callable[[Working], None]) -> None:
+        visitor = await self._source.visitor()
+        working = Working(self._source.centre.store, self._source.now(), by=visitor)
         try:
-            Working(self._source.centre.store, now, by=visitor).finish(
-                self._id, Conclusion(what, now, after, remedy), note[:2000] or None
-            )
-        except SpoolwatchError as error:
-            return f"Nothing was done: {error}."
+            await asyncio.to_thread(do, working)
+        except (SpoolwatchError, ValueError) as error:
+            await self._tell(f"Nothing was done: {error}.")
+            return
         self._source.centre.fleet_changed()
-        return "Done."
+        await self._tell("Done.")
 
     async def _tell(self, said: str) -> None:
         self.said.set_text(said)
         self._source.forget()
         self._show(await self._ask())
+
+
+def _conclusion(outcome: str | None, cycle: str, at: datetime) -> Conclusion:
+    if outcome not in OUTCOMES:
+        raise ValueError("choose what it has shown")
+    text = cycle.strip()
+    if text and not (text.isdecimal() and len(text) < 10):
+        raise ValueError(f"{text!r} is no cycle")
+    what, remedy = OUTCOMES[outcome]
+    after = int(text) if text and what is not Outcome.NO_FAULT_FOUND else None
+    return Conclusion(what, at, after, remedy)
+
+
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise ValueError("say for what reason")
+    return reason.strip()
 
 
 def _button(label: str, act: Callable[[], Awaitable[None]]) -> None:

@@ -22,6 +22,7 @@ export default {
       <h2>{{ empty.title }}</h2>
       <p v-for="text in empty.texts" :key="text">{{ text }}</p>
       <pre v-if="empty.command">{{ empty.command }}</pre>
+      <a v-if="adds" :href="adds[1]">{{ adds[0] }}</a>
     </section>
     <section v-else class="sw-panel">
       <div class="sw-tools">
@@ -32,6 +33,7 @@ export default {
           <option value="">{{ filter.label }}: any</option>
           <option v-for="[value, label] in filter.options" :key="value" :value="value">{{ filter.label }}: {{ label }}</option>
         </select>
+        <a v-if="adds" class="sw-csv" :href="adds[1]">{{ adds[0] }}</a>
         <a v-if="head.csv" class="sw-csv" :href="head.csv" download>CSV</a>
         <a v-else class="sw-csv" href="#" title="Of the rows below" @click.prevent="save">CSV</a>
       </div>
@@ -82,7 +84,7 @@ export default {
       <p class="sw-said" role="status">{{ said }}</p>
     </section>
   </div>`,
-  props: { title: String, hidesTitle: Boolean, heading: String, searches: String, columns: Array, filters: Array, actions: Array, empty: Object, initial: Object },
+  props: { title: String, hidesTitle: Boolean, heading: String, searches: String, columns: Array, filters: Array, actions: Array, empty: Object, adds: Array, initial: Object },
   data() {
     const { rows, head, now } = this.initial;
     return {
