@@ -27,6 +27,7 @@ PAGES = (
     ("/", "Fleet", Role.VIEWER),
     ("/alarms", "Alarms", Role.VIEWER),
     ("/work-orders", "Work", Role.VIEWER),
+    ("/plan", "Plan", Role.VIEWER),
     ("/models", "Models", Role.VIEWER),
     ("/gateways", "Gateways", Role.VIEWER),
     ("/rules", "Rules", Role.ENGINEER),

@@ -221,7 +221,7 @@ async def show_list(source: Source, listing: Listing) -> None:
         return await _ask(source, listing, layout, place)
 
     def build(state: Shown, _: Caller) -> Callable[[Shown], None]:
-        element = ListView(_fixed(layout), state)
+        element = ListView(fixed(layout), state)
 
         async def choose(change: Any) -> None:
             place.view = place.view.changed(change.args, layout.choices, place.next_place)
@@ -250,7 +250,21 @@ async def _ask(source: Source, listing: Listing, layout: Layout, place: _Place) 
     portion = await source.shared((name, view), lambda session, sites: listing.portion(session, sites, view, now), role)
     if place.view is view:
         place.next_place = portion.next_place
-    first = len(view.places) * ROWS_PER_PAGE
+    csv = None if layout.csv is None else _with_query(layout.csv, listing.csv_query(view))
+    return changing(view.url_query(layout.choices), csv, view, numbers, portion, now)
+
+
+def changing(query: str, csv: str | None, view: View, numbers: Numbers, portion: Portion, now: datetime) -> Shown:
+    """What changes of a list while its page is open.
+
+    Args:
+        query: what the URL of the page says.
+        csv: where the same is to be had as a file; None: of what is shown.
+        view: what is chosen.
+        numbers: above the list.
+        portion: of its rows.
+        now: the time.
+    """
     return {
         "rows": portion.rows,
         "now": now.timestamp(),
@@ -261,16 +275,17 @@ async def _ask(source: Source, listing: Listing, layout: Layout, place: _Place) 
             "isFalling": view.is_falling,
             "search": view.search,
             "filters": dict(view.filters),
-            "query": view.url_query(layout.choices),
-            "first": first,
+            "query": query,
+            "first": len(view.places) * ROWS_PER_PAGE,
             "hasMore": portion.next_place is not None,
             "total": portion.total,
-            "csv": None if layout.csv is None else _with_query(layout.csv, listing.csv_query(view)),
+            "csv": csv,
         },
     }
 
 
-def _fixed(layout: Layout) -> Shown:
+def fixed(layout: Layout) -> Shown:
+    """What stays the same of a list while its page is open."""
     return {
         "title": layout.title,
         "hidesTitle": layout.hides_title,

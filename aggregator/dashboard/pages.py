@@ -25,6 +25,7 @@ from aggregator.dashboard.gateways_page import GatewayListing
 from aggregator.dashboard.lists import Listing, show_list
 from aggregator.dashboard.models_page import ModelListing
 from aggregator.dashboard.people_page import KeyListing, PeopleListing
+from aggregator.dashboard.plan_page import show_plan
 from aggregator.dashboard.receiver_page import show_receiver
 from aggregator.dashboard.receivers_page import ReceiverListing
 from aggregator.dashboard.rule_page import show_rule
@@ -86,6 +87,10 @@ def mount(app: FastAPI, store_flag: str) -> None:
     _list_at("/people", "People", PeopleListing(), source)
     _list_at("/keys", "API keys", KeyListing(), source)
     _list_at("/audit", "Audit", AuditListing(), source)
+
+    @ui.page("/plan", title="Plan · Spoolwatch")
+    async def plan(request: Request) -> None:
+        await show_plan(source(request))
 
     @ui.page("/engines/{serial}")
     async def engine(serial: str, request: Request) -> None:
