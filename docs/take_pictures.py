@@ -26,6 +26,7 @@ WIDTHS = {"wide": 1280, "phone": 390}
 SETTLED_MS = 2500
 STOPPED_S = 120
 QUIET = {"begin": "20:00", "end": "06:00", "zone": "Europe/Berlin"}
+PLAN = "capacity_per_week=1&unplanned_removal_cost=500000&planned_removal_cost=100000&wasted_cycle_cost=500&weeks=8"
 NAME, PASSWORD = "anna", "correct horse battery"
 
 
@@ -46,6 +47,8 @@ def tell_a_story(api: httpx.Client) -> None:
     wishes = {"priority": "medium", "digest_s": 3600, "quiet_hours": QUIET}
     team = {"name": "line-3", "kind": "apprise", "url": "json://127.0.0.1:9", "wishes": wishes}
     api.post("/receivers", json=team).raise_for_status()
+    for engine in api.get("/engines").raise_for_status().json()["items"]:
+        api.patch(f"/engines/{engine['serial']}", json={"cycles_per_day": 1.5}).raise_for_status()
     urgent = api.get("/alarms", params={"state": "open", "priority": "urgent"}).raise_for_status().json()["items"]
     engines = list(dict.fromkeys(alarm["engine"] for alarm in urgent))
     for place, engine in enumerate(engines[:3]):
@@ -71,6 +74,7 @@ def take_all(browser: Browser, url: str, api: httpx.Client) -> None:
         "alarm": f"/alarms/{alarm['id']}",
         "work": "/work-orders?state=",
         "work-order": "/work-orders/1",
+        "plan": f"/plan?{PLAN}",
         "models": "/models",
         "gateways": "/gateways",
         "rules": "/rules",
