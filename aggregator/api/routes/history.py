@@ -7,10 +7,10 @@ from pydantic import Field, TypeAdapter
 
 from aggregator.access.roles import Sites
 from aggregator.api.deps import Serial, SessionDep, VisibleSites
-from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
+from aggregator.api.paging import Page, cursor_of, place_of, take, written_page
 from aggregator.api.problems import no_such_engine, problems
 from aggregator.api.resources import resource
-from aggregator.api.schemas.history import PredictionRecord, TelemetryRow
+from aggregator.api.schemas.history import PredictionRecord, TelemetryRow, prediction_shown, row_shown
 from aggregator.api.schemas.spans import HistoryQuery, PredictionQuery, TelemetryQuery
 from aggregator.api.selection import Item
 from aggregator.store.reads import Session
@@ -23,39 +23,41 @@ _PLACE: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[_Key, _Key])
 router = resource("history", "/engines/{serial}")
 
 
-@router.get("/predictions", summary="An engine's predictions", responses=problems(404, 422))
+@router.get(
+    "/predictions",
+    summary="An engine's predictions",
+    response_model=Page[PredictionRecord],
+    responses=problems(404, 422),
+)
 def read_predictions(
     serial: Serial,
     sites: VisibleSites,
     session: SessionDep,
     query: Annotated[PredictionQuery, Query()],
     request: Request,
-    response: Response,
-) -> Page[PredictionRecord]:
+) -> Response:
     """Predictions by cycle, each with its lineage."""
     rows = list_predictions(session, _engine_id(session, sites, serial), _span(query))
     kept, last = take(rows, query.limit)
     cursor = None if last is None else cursor_of((last[0].cycle, last[0].id))
-    link_next(request, response, cursor)
     with_input = query.include == "input"
-    return Page(items=[PredictionRecord.of(*row, with_input=with_input) for row in kept], next=cursor)
+    items = [prediction_shown(*row, with_input=with_input) for row in kept]
+    return written_page(request, {"items": items, "next": cursor})
 
 
-@router.get("/telemetry", summary="An engine's rows", responses=problems(404, 422))
+@router.get("/telemetry", summary="An engine's rows", response_model=Page[TelemetryRow], responses=problems(404, 422))
 def read_telemetry(
     serial: Serial,
     sites: VisibleSites,
     session: SessionDep,
     query: Annotated[TelemetryQuery, Query()],
     request: Request,
-    response: Response,
-) -> Page[TelemetryRow]:
+) -> Response:
     """Cycle rows by cycle, each with its quality flags."""
     rows = list_telemetry(session, _engine_id(session, sites, serial), _span(query))
     kept, last = take(rows, query.limit)
     cursor = None if last is None else cursor_of((last.cycle, last.id))
-    link_next(request, response, cursor)
-    return Page(items=[TelemetryRow.of(row, query.channel) for row in kept], next=cursor)
+    return written_page(request, {"items": [row_shown(row, query.channel) for row in kept], "next": cursor})
 
 
 def _engine_id(session: Session, sites: Sites, serial: str) -> int:

@@ -6,11 +6,11 @@ from fastapi import Query, Request, Response
 from pydantic import Field, TypeAdapter
 
 from aggregator.api.deps import SessionDep, VisibleSites
-from aggregator.api.paging import Page, cursor_of, link_next, place_of, take
+from aggregator.api.paging import Page, cursor_of, place_of, take, written_page
 from aggregator.api.problems import problems
 from aggregator.api.resources import resource
 from aggregator.api.schemas.history import ModelReference
-from aggregator.api.schemas.lineage import LineageQuery, MadePrediction
+from aggregator.api.schemas.lineage import LineageQuery, MadePrediction, made_shown
 from aggregator.api.selection import FieldsQuery
 from aggregator.store.reads.lineage import list_made, list_models
 
@@ -27,14 +27,18 @@ def read_models(
     return [ModelReference.model_validate(model, from_attributes=True) for model in list_models(session, sites)]
 
 
-@router.get("/predictions", summary="Which predictions a model made", responses=problems(422))
+@router.get(
+    "/predictions",
+    summary="Which predictions a model made",
+    response_model=Page[MadePrediction],
+    responses=problems(422),
+)
 def read_made(
     sites: VisibleSites,
     session: SessionDep,
     query: Annotated[LineageQuery, Query()],
     request: Request,
-    response: Response,
-) -> Page[MadePrediction]:
+) -> Response:
     """Predictions of a model, of every engine, those that were stored last first."""
     models = [
         model
@@ -44,5 +48,4 @@ def read_made(
     made = list_made(session, sites, models, place_of(query.cursor, _PLACE), query.limit + 1)
     kept, last = take(made, query.limit)
     cursor = None if last is None else cursor_of(last.prediction.id)
-    link_next(request, response, cursor)
-    return Page(items=[MadePrediction.of_made(one) for one in kept], next=cursor)
+    return written_page(request, {"items": [made_shown(one) for one in kept], "next": cursor})

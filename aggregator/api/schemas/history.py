@@ -96,28 +96,33 @@ class PredictionRecord(BaseModel):
     )
 
     @classmethod
-    def of(cls, prediction: Prediction, model: Model, *, with_input: bool = False) -> Self:
+    def of(cls, prediction: Prediction, model: Model) -> Self:
         """Show a prediction of the store."""
-        return cls(
-            id=prediction.id or 0,
-            cycle=prediction.cycle,
-            installation_id=prediction.installation_id,
-            observed_at=prediction.observed_at,
-            predicted_at=prediction.predicted_at,
-            received_at=prediction.received_at,
-            rul=Rul(**rul_shown(rul_of(prediction))),
-            model=ModelReference(name=model.name, version=model.version, sha256=model.sha256),
-            runtime=prediction.runtime,
-            window=PredictionWindow(
-                first_cycle=prediction.window_first_cycle,
-                last_cycle=prediction.window_last_cycle,
-                rows=prediction.window_rows,
-            ),
-            flags=prediction.flags,
-            origin=prediction.origin,
-            request_id=prediction.request_id or None,
-            input=b64encode(prediction.input).decode() if with_input else None,
-        )
+        return cls(**prediction_shown(prediction, model))
+
+
+def prediction_shown(prediction: Prediction, model: Model, *, with_input: bool = False) -> dict[str, Any]:
+    """The fields of a prediction with its lineage."""
+    return {
+        "id": prediction.id,
+        "cycle": prediction.cycle,
+        "installation_id": prediction.installation_id,
+        "observed_at": prediction.observed_at,
+        "predicted_at": prediction.predicted_at,
+        "received_at": prediction.received_at,
+        "rul": rul_shown(rul_of(prediction)),
+        "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
+        "runtime": prediction.runtime,
+        "window": {
+            "first_cycle": prediction.window_first_cycle,
+            "last_cycle": prediction.window_last_cycle,
+            "rows": prediction.window_rows,
+        },
+        "flags": prediction.flags,
+        "origin": prediction.origin,
+        "request_id": prediction.request_id or None,
+        "input": b64encode(prediction.input).decode() if with_input else None,
+    }
 
 
 class TelemetryRow(BaseModel):
@@ -134,14 +139,23 @@ class TelemetryRow(BaseModel):
     flags: Flags
     refusal: str | None = Field(description="Why no prediction was made from it, where none was.")
 
-    @classmethod
-    def of(cls, row: Telemetry, channels: Collection[str] = ()) -> Self:
-        """Show a row of the store; of some channels, or of all where none are named."""
-        shown = cls.model_validate(row, from_attributes=True)
-        if channels:
-            shown.channels = {name: value for name, value in shown.channels.items() if name in channels}
-            shown.flags = {name: flags for name, flags in shown.flags.items() if name in channels}
-        return shown
+
+def row_shown(row: Telemetry, wanted: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of a row; of some channels, or of all where none are named."""
+    channels, flags = row.channels, row.flags
+    if wanted:
+        channels = {name: value for name, value in channels.items() if name in wanted}
+        flags = {name: of_channel for name, of_channel in flags.items() if name in wanted}
+    return {
+        "cycle": row.cycle,
+        "installation_id": row.installation_id,
+        "observed_at": row.observed_at,
+        "received_at": row.received_at,
+        "clock_unsynced": row.clock_unsynced,
+        "channels": channels,
+        "flags": flags,
+        "refusal": row.refusal,
+    }
 
 
 class Extent(BaseModel):

@@ -1,11 +1,11 @@
 """Which predictions a model made."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from aggregator.api.paging import PageQuery
-from aggregator.api.schemas.history import PredictionRecord
+from aggregator.api.schemas.history import PredictionRecord, prediction_shown
 from aggregator.api.schemas.names import Name
 from aggregator.store.reads.lineage import Made
 
@@ -17,11 +17,10 @@ class MadePrediction(PredictionRecord):
 
     engine: Name
 
-    @classmethod
-    def of_made(cls, made: Made) -> Self:
-        """Show a prediction of the store."""
-        shown = PredictionRecord.of(made.prediction, made.model).model_dump()
-        return cls(engine=made.serial, **shown)
+
+def made_shown(made: Made) -> dict[str, Any]:
+    """The fields of a prediction, of which engine."""
+    return {"engine": made.serial, **prediction_shown(made.prediction, made.model)}
 
 
 class LineageQuery(PageQuery[MadePrediction]):
