@@ -63,7 +63,7 @@ def _solve(savings: Floats, engines: Places, weeks: Places, slots: Places, time_
     count = len(savings)
     problem = highspy.HighsLp()
     problem.num_col_, problem.num_row_ = count, engine_rows + len(slots)
-    problem.col_cost_ = -savings
+    problem.col_cost_ = -savings / savings.max()  # in whichever currency they are
     problem.col_lower_, problem.col_upper_ = np.zeros(count), np.ones(count)
     problem.row_lower_ = np.full(problem.num_row_, -highspy.kHighsInf)
     problem.row_upper_ = np.concatenate([np.ones(engine_rows), slots.astype(np.float64)])

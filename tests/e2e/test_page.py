@@ -45,6 +45,12 @@ CURVE_IS_DRAWN = """() => {
     if (pixels[i] === 0x3b && pixels[i + 1] === 0x82 && pixels[i + 2] === 0xf6) return true;
   return false;
 }"""
+WHOLE_PLAN = {
+    "capacity_per_week": 9,
+    "unplanned_removal_cost": 5,
+    "planned_removal_cost": 1,
+    "wasted_cycle_cost": 0,
+}
 SHOTS = Path("test-results")
 PHONE = {"width": 390, "height": 844}
 PLAN = {
@@ -657,6 +663,7 @@ def test_p8_each_page_is_for_its_roles_and_shows_ones_own_sites(aggregator, mosq
                 assert visitor.get(path).status_code == 404, (path, role)
             assert "bremen" not in visitor.get("/compare?engines=E-1,E-2").text
             may_act = Role(role).includes(Role.TECHNICIAN)
+            assert ("Open work orders" in visitor.get("/plan", params=WHOLE_PLAN).text) == may_act
             assert ("Acknowledge" in visitor.get("/alarms").text) == may_act
             assert ("Resolve" in visitor.get(own).text) == may_act
 

@@ -12,6 +12,7 @@ from aggregator.fleet.due import Doubt
 from aggregator.fleet.planning import Costs, Plan, Removal, Shop, Total
 
 COST_MAX = 1e12
+FIRST_DAY_MIN, FIRST_DAY_MAX = date(2000, 1, 1), date(2199, 12, 31)
 
 
 class PlannedRemoval(BaseModel):
@@ -158,6 +159,8 @@ class PlanQuery(FieldsQuery[PlannedRemoval]):
     def _check(self) -> Self:
         if self.unplanned_removal_cost < self.planned_removal_cost:
             raise ValueError("an unplanned removal that costs less than a planned one needs no plan")
+        if self.first_day is not None and not FIRST_DAY_MIN <= self.first_day <= FIRST_DAY_MAX:
+            raise ValueError(f"the first day is one from {FIRST_DAY_MIN} to {FIRST_DAY_MAX}")
         return self
 
     def costs(self) -> Costs:

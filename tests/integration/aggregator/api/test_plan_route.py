@@ -67,6 +67,10 @@ async def test_what_is_asked_for_decides(client):
         ({"site": "kiel"}, []),
         ({"type": "turbofan", "site": "hamburg"}, ["E-1", "E-2"]),
         ({"unplanned_removal_cost": 100_000}, []),
+        ({"unplanned_removal_cost": 1e12}, ["E-1", "E-2"]),
+        ({name: cost * 1e-9 for name, cost in COSTS.items()}, ["E-1", "E-2"]),
+        ({"first_day": "2000-01-01"}, []),
+        ({"first_day": "2199-12-31"}, []),
     ]
     for query, serials in cases:
         assert [one["serial"] for one in (await plan(client, **query))["items"]] == serials, query
@@ -133,6 +137,7 @@ async def test_a_question_that_means_nothing_is_refused(client):
         {"unplanned_removal_cost": 99_999},
         {"wasted_cycle_cost": "nan"},
         {"first_day": "monday"},
+        {"first_day": "9999-12-31"},
     ]
     for query in wrong:
         assert (await client.get(PATH, params=ASKED | query)).status_code == 422, query

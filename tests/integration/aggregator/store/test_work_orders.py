@@ -8,7 +8,8 @@ from aggregator.access.roles import Caller, Grant, Role
 from aggregator.fleet.work_orders import Conclusion, Outcome, Remedy, State, StepError
 from aggregator.store.alarm_actions import ClosedAlarmError, NoSuchAlarmError
 from aggregator.store.overhauls import NewOverhaul, overhaul
-from aggregator.store.reads.work_orders import WorkOrderFilter, list_work_orders
+from aggregator.store.reads.fleet import sites_of
+from aggregator.store.reads.work_orders import WorkOrderFilter, list_unfinished, list_work_orders
 from aggregator.store.registry import NoSuchEngineError, RegistryError
 from aggregator.store.tables import (
     Alarm,
@@ -280,3 +281,20 @@ def test_lists_show_what_is_wanted(store, opened, order, technician, clock):
     assert ids(outcome=Outcome.NO_FAULT_FOUND) == ids(state=State.DONE) == [order]
     assert ids(sites=frozenset({"bremen"})) == ids(site="bremen") == []
     assert ids(opened_since=clock.at + timedelta(seconds=1)) == []
+
+
+def test_a_plan_is_told_which_day_each_order_that_is_not_over_has(store, recorder, opened, technician, clock):
+    recorder.register("E9", gateway="gw-9", site="kiel")
+    day = (clock() + timedelta(days=9)).date()
+    begun, dated, undated, over = (opened(engine="E1", reason="it is old") for _ in range(4))
+    technician.start(begun)
+    technician.edit(dated, {"planned_for": day})
+    technician.finish(over, Conclusion(Outcome.NO_FAULT_FOUND, clock()))
+    elsewhere = opened(engine="E9", reason="it is old", by=somebody("technician@kiel"))
+    with store.session() as session:
+        (e1, e2), (e9,) = sites_of(session, frozenset({"hamburg"})), sites_of(session, frozenset({"kiel"}))
+        assert sites_of(session, None) == {e1: "hamburg", e2: "hamburg", e9: "kiel"}
+        of_hamburg = list_unfinished(session, frozenset({"hamburg"}), None, "turbofan")
+        assert of_hamburg == [(begun, e1, clock().date()), (dated, e1, day), (undated, e1, None)]
+        assert list_unfinished(session, None, "kiel", None) == [(elsewhere, e9, None)]
+        assert list_unfinished(session, None, "kiel", "pump") == []
