@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from aggregator.fleet.alarms import follow
 from aggregator.fleet.conditions import FastDecline
 from aggregator.fleet.decline import Median, falls
-from aggregator.fleet.rul import Rul
 from models.reading import read_lives
 from models.stepping import steps
 from shared.cmapss import SUBSETS
@@ -88,14 +87,13 @@ def _cycles(values: NDArray[np.float64]) -> NDArray[np.int64]:
 def _raised(predictor: Predictor, rule: FastDecline, life: _Life) -> list[int]:
     """After how many cycles of faster wear an alarm was raised, each."""
     medians = [
-        Median.said("", cycle, Rul(rul.mean, rul.q05, rul.q50, rul.q95, predictor.manifest.cap_cycles))
+        Median.said((), cycle, step.outcome.rul_cycles.q50, predictor.manifest.cap_cycles)
         for cycle, step in zip(
             life.cycles.tolist(),
             steps(predictor, life.cycles, life.values, age_known=life.age_known),
             strict=True,
         )
         if step.outcome is not None
-        for rul in (step.outcome.rul_cycles,)
     ]
     verdicts = [rule.judge(fall) for fall in falls(medians, rule.over_cycles)]
     turns = follow(verdicts, rule.in_a_row, is_active=False, streak=0).turns

@@ -5,8 +5,6 @@ from collections.abc import Hashable, Iterable, Iterator
 from math import ceil
 from typing import NamedTuple
 
-from aggregator.fleet.rul import Rul
-
 LEAST_PART = 0.75
 """Of the cycles over which a fall is wanted: with fewer flown between two predictions, nothing is said."""
 
@@ -20,15 +18,15 @@ class Median(NamedTuple):
         rul_cycles: the median, no less than 0 and no more than the model's cap.
     """
 
-    of: Hashable
+    of: tuple[Hashable, ...]
     cycle: int
     rul_cycles: float
     at_cap: bool
 
     @classmethod
-    def said(cls, of: Hashable, cycle: int, rul: Rul) -> "Median":
-        """The median of a distribution."""
-        return cls(of, cycle, rul.clipped(rul.q50), rul.at_cap(rul.q50))
+    def said(cls, of: tuple[Hashable, ...], cycle: int, q50: float, cap: float) -> "Median":
+        """A predicted median, with the cap of the model."""
+        return cls(of, cycle, min(max(q50, 0.0), cap), q50 >= cap)
 
 
 class Fall(NamedTuple):
@@ -60,7 +58,7 @@ def falls(medians: Iterable[Median], over_cycles: int) -> Iterator[Fall | None]:
         medians: of one engine, in the order of its cycles.
         over_cycles: how far to look back.
 
-    >>> lives = [Median("e", cycle, rul, at_cap=rul == 125) for cycle, rul in ((1, 125), (4, 119), (5, 113))]
+    >>> lives = [Median(("e",), cycle, rul, at_cap=rul == 125) for cycle, rul in ((1, 125), (4, 119), (5, 113))]
     >>> list(falls(lives, 4))
     [None, Fall(fell_cycles=6, flown_cycles=3, at_least=True), Fall(fell_cycles=12, flown_cycles=4, at_least=True)]
     """

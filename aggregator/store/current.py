@@ -37,7 +37,8 @@ def advance(connection: Connection, placed: Iterable[Placed]) -> None:
         if later is not None:
             changed[engine_id] = later
         entries = [] if later is None else _entries_since(before, half, of_half)
-        news.append(News(engine_id, of_half[0].kind, entries, len(entries) < sum(len(one.entries) for one in of_half)))
+        has_late = len(entries) < sum(len(one.entries) for one in of_half)
+        news.append(News(engine_id, of_half[0].kind, entries, has_late, _reached_cycle(before, half, of_half[-1])))
     for engine_id, streaks in judge_news(connection, news, states | changed).items():
         changed[engine_id] = changed.get(engine_id, states.get(engine_id, {})) | {"alarm_streaks": streaks}
     _write(connection, changed, known=states.keys())
@@ -67,6 +68,12 @@ def _entries_since(state: Row | None, half: str, of_half: Sequence[Placed]) -> l
         is_all_later = (one.stream.ordinal, one.entries[0].seq) > reached
         later += one.entries if is_all_later else [e for e in one.entries if (one.stream.ordinal, e.seq) > reached]
     return later
+
+
+def _reached_cycle(state: Row | None, half: str, one: Placed) -> int:
+    if state is None or state["installation_id"] != one.place.id:
+        return 0
+    return state[f"{half}_cycle"] or 0
 
 
 def _unasked(one: Placed) -> Placed | None:

@@ -8,17 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection, select
 
 from aggregator.fleet.alarms import Rule, applying, follow
 from aggregator.fleet.conditions import FastDecline, OfRecords, RulLow, SensorBad, Verdict
-from aggregator.fleet.decline import falls
+from aggregator.fleet.decline import falls, least_flown
 from aggregator.fleet.rul import Rul
 from aggregator.store import tables
 from aggregator.store.alarm_rules import read_rules
 from aggregator.store.alarms import OpenAlarms, Subject
 from aggregator.store.arrivals import Entry
-from aggregator.store.medians import MEDIAN, median_of, read_recent
+from aggregator.store.judged import JUDGED, judged
+from aggregator.store.medians import read_recent
 from aggregator.store.placements import Measured
 from aggregator.store.tables import core
 from shared import messages
@@ -44,12 +45,14 @@ class News(NamedTuple):
     Attributes:
         entries: those that its state has moved on by, each later than the one before.
         has_late: whether there were others, from before what the state had come to.
+        reached_cycle: the cycle that the state had come to; 0 where there was none, or of another installation.
     """
 
     engine_id: int
     kind: type[Measured]
     entries: Sequence[Entry]
     has_late: bool
+    reached_cycle: int
 
 
 class _Seen(NamedTuple):
@@ -96,14 +99,19 @@ class _Sights:
     ) -> None:
         self._conditions, self._states = list(conditions), states
         declines = [condition for condition in self._conditions if isinstance(condition, FastDecline)]
-        wanted = {
-            one.engine_id
+        fallen = [
+            one
             for one in news
-            if one.kind is messages.Prediction
+            if declines
+            and one.kind is messages.Prediction
+            and one.entries
             and (states[one.engine_id]["alarm_streaks"] is not None or _may_have_fallen(declines, one))
-        }
+        ]
         over_cycles = max((condition.over_cycles for condition in declines), default=0)
-        self._recent = read_recent(connection, wanted if declines else (), over_cycles)
+        least = min((least_flown(condition.over_cycles) for condition in declines), default=0)
+        reached = ((cast(messages.Prediction, one.entries[-1].record).cycle, one.reached_cycle) for one in fallen)
+        flown = max((cycle - before for cycle, before in reached), default=0)
+        self._recent = read_recent(connection, {one.engine_id for one in fallen}, over_cycles, flown - least)
 
     def has_bad(self, one: News) -> bool:
         """Whether any record speaks for raising any alarm."""
@@ -123,7 +131,7 @@ class _Sights:
             case FastDecline():
                 here = self._states[one.engine_id]["installation_id"]
                 recent = self._recent.get(one.engine_id, ())
-                medians = [each.median for each in recent if each.installation_id == here]
+                medians = [median for median in recent if median.of[0] == here]
                 by_cycle = dict(zip((m.cycle for m in medians), falls(medians, condition.over_cycles), strict=True))
                 what = [by_cycle.get(record.cycle) for record in records]
             case RulLow():
@@ -213,22 +221,14 @@ class _Judge:
     def _latest(self, condition: OfRecords, engine_id: int, installation_id: str) -> list[_Seen]:
         """What is in the table by now of an engine's latest cycles, the latest first."""
         table = _telemetry if isinstance(condition, SensorBad) else _prediction
-        columns: Sequence[ColumnElement[Any]] = (_telemetry.c.flags,) if table is _telemetry else MEDIAN
-        query = select(table.c.received_at, table.c.cycle, *columns)
+        query = select(table.c.received_at, table.c.cycle, *JUDGED[type(condition)])
         query = query.where(table.c.engine_id == engine_id, table.c.installation_id == installation_id)
         if table is _prediction:
             query = query.where(_prediction.c.origin == "edge")
         before = condition.over_cycles if isinstance(condition, FastDecline) else 0
         query = query.order_by(table.c.cycle.desc()).limit(condition.in_a_row + before)
         rows = self._connection.execute(query).all()
-        match condition:
-            case SensorBad():
-                what: list[Any] = [row[2] for row in rows]
-            case RulLow():
-                what = [Rul(*row[-5:]) for row in rows]
-            case FastDecline():
-                medians = [median_of(*row[2:]) for row in reversed(rows)]
-                what = list(falls(medians, condition.over_cycles))[::-1]
+        what = judged(condition, [row[2:] for row in reversed(rows)])[::-1]
         seen = [_Seen(row[0], row[1], each) for row, each in zip(rows, what, strict=True)]
         return seen[: condition.in_a_row]
 

@@ -230,6 +230,16 @@ def test_no_settings_page_keeps_anybody_out_and_none_is_wider_than_a_phone(brows
         page.screenshot(path=SHOTS / f"{path.strip('/').replace('/', '-')}-{scheme}.png", full_page=True)
 
 
+def test_on_a_wall_screen_lists_are_as_wide_as_it_and_can_be_read_from_afar(browse):
+    for path in ("/", "/alarms"):
+        page = browse(path, viewport={"width": 3840, "height": 2160})
+        name = page.locator(".sw-name").first
+        expect(name).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 3840
+        assert page.locator(".sw-table").bounding_box()["width"] > 0.8 * 3840
+        assert name.bounding_box()["height"] > 30
+
+
 def test_p8_who_is_no_engineer_or_admin_there_is_shown_none_of_it(aggregator):
     """The last of all, because from the first account on everybody is asked who they are."""
     everywhere = {"name": "root", "password": PASSWORD, "grants": [{"role": "admin", "site": "*"}]}

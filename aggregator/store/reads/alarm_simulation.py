@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import Select, select
 from sqlmodel import Session
 
 from aggregator.access.roles import Sites
 from aggregator.fleet.alarms import follow
-from aggregator.fleet.conditions import FastDecline, OfRecords, RulLow, SensorBad
-from aggregator.fleet.decline import falls
-from aggregator.fleet.rul import Rul
-from aggregator.store.medians import MEDIAN, median_of
+from aggregator.fleet.conditions import OfRecords, SensorBad
+from aggregator.store.judged import JUDGED, judged
 from aggregator.store.reads.whole import read_whole
 from aggregator.store.tables import Engine, Installation, Prediction, Telemetry, core
 
@@ -86,9 +84,8 @@ def simulate(
 
 def _records(condition: OfRecords, engine_id: int, since: datetime) -> Select[Any]:
     table = _telemetry if isinstance(condition, SensorBad) else _prediction
-    what: Sequence[ColumnElement[Any]] = (_telemetry.c.flags,) if table is _telemetry else MEDIAN
     query = (
-        select(table.c.received_at, table.c.cycle, *what)
+        select(table.c.received_at, table.c.cycle, *JUDGED[type(condition)])
         .join(_installation, _installation.c.id == table.c.installation_id)
         .where(table.c.engine_id == engine_id, table.c.received_at >= since)
         .order_by(_installation.c.installed_from, _installation.c.id, table.c.cycle, table.c.id)
@@ -97,7 +94,7 @@ def _records(condition: OfRecords, engine_id: int, since: datetime) -> Select[An
 
 
 def _raised(condition: OfRecords, serial: str, site: str, rows: Sequence[Sequence[Any]]) -> Iterator[Raised]:
-    seen = _seen(condition, rows)
+    seen = judged(condition, [row[2:] for row in rows])
     verdicts = [condition.judge(what) for what in seen]
     last: Raised | None = None
     for place, is_active in follow(verdicts, condition.in_a_row, is_active=False, streak=0).turns:
@@ -109,14 +106,3 @@ def _raised(condition: OfRecords, serial: str, site: str, rows: Sequence[Sequenc
             last = None
     if last is not None:
         yield last
-
-
-def _seen(condition: OfRecords, rows: Sequence[Sequence[Any]]) -> list[Any]:
-    """What the condition judges of each record."""
-    match condition:
-        case SensorBad():
-            return [row[2] for row in rows]
-        case RulLow():
-            return [Rul(*row[-5:]) for row in rows]
-        case FastDecline():
-            return list(falls((median_of(*row[2:]) for row in rows), condition.over_cycles))

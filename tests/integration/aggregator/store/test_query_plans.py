@@ -92,7 +92,7 @@ READS = {
     "a decline tried on predictions": lambda session: simulate(
         session, None, FastDecline(), Wanted(LONG_AGO), None, Limit(10)
     ),
-    "the latest medians of engines": lambda session: read_recent(session.connection(), [1, 2], 30),
+    "the latest medians of engines": lambda session: read_recent(session.connection(), [1, 2], 30, -22),
     "what was set aside of late": lambda session: count_set_aside(session, LONG_AGO),
     "a rule tried on rows": lambda session: simulate(session, None, SensorBad(), Wanted(LONG_AGO), None, Limit(10)),
     "installations": lambda session: list_installations(session, None, InstallationFilter(), limit=100),

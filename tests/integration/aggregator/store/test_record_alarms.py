@@ -203,6 +203,14 @@ def test_an_engine_that_wears_as_it_flies_is_healthy(wear, alarms, rows):
     assert "fast-decline" not in (rows(CurrentState)[0]["alarm_streaks"] or {})
 
 
+def test_where_cycles_lack_it_goes_by_those_that_are_there(wear, alarms):
+    wear(range(1, 60, 3), 124, 0, together=True)
+    wear(range(60, 84, 2), 121, 6, together=True)
+    assert alarms("fast-decline") == []
+    wear(range(88, 94, 2), 37, 6)
+    assert alarms("fast-decline") == [(True, 1)]
+
+
 def test_another_model_that_says_less_is_no_decline(wear, alarms):
     wear(range(1, 40), 120, 0)
     wear(range(40, 60), 30, 0, model=ModelRef(name="turbofan", version="2.0.0", sha256="cd" * 32))

@@ -11,7 +11,7 @@ FAST = FastDecline(above_cycles_per_cycle=2, margin_cycles_per_cycle=0.5, over_c
 
 
 def life(ruls, of="engine", step=1):
-    return [Median(of, 1 + step * place, min(rul, CAP), rul >= CAP) for place, rul in enumerate(ruls)]
+    return [Median((of,), 1 + step * place, min(rul, CAP), rul >= CAP) for place, rul in enumerate(ruls)]
 
 
 @given(
@@ -22,7 +22,7 @@ def test_each_is_compared_with_the_earliest_of_the_window(steps, over_cycles):
     cycle, medians = 0, []
     for step, rul in steps:
         cycle += step
-        medians.append(Median("engine", cycle, rul, rul >= CAP))
+        medians.append(Median(("engine",), cycle, rul, rul >= CAP))
     for place, (median, fall) in enumerate(zip(medians, falls(medians, over_cycles), strict=True)):
         first = next(one for one in medians[: place + 1] if one.cycle >= median.cycle - over_cycles)
         flown = median.cycle - first.cycle
