@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.fleet.due import between
@@ -21,6 +21,7 @@ def one(of, cap, used, *until):
     return fails[0].tolist(), wasted[0].tolist()
 
 
+@settings(deadline=None)
 @given(quantiles, caps, shares, st.lists(st.floats(0, 300), min_size=2, max_size=8))
 def test_the_longer_an_engine_is_left_on_the_likelier_it_has_failed_and_the_less_it_has_left(of, cap, share, more):
     used = share * cap
@@ -32,6 +33,7 @@ def test_the_longer_an_engine_is_left_on_the_likelier_it_has_failed_and_the_less
     assert wasted[0] <= cap - used + 1e-6
 
 
+@settings(deadline=None)
 @given(quantiles, caps, shares, st.floats(0, 200))
 def test_what_is_wasted_is_the_area_below_the_curve_of_those_that_last(of, cap, share, more):
     used = share * cap
@@ -42,6 +44,7 @@ def test_what_is_wasted_is_the_area_below_the_curve_of_those_that_last(of, cap, 
     assert wasted[0] == pytest.approx(area, abs=0.05 + (at[1] - at[0]))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(5, 110), min_size=3, max_size=3, unique=True).map(sorted), st.floats(0.05, 0.95))
 def test_below_the_cap_it_says_what_due_dates_say(of, confidence):
     if min(np.diff(of)) < 0.1:
@@ -61,6 +64,7 @@ def test_beyond_the_last_quantile_below_the_cap_nobody_is_taken_to_fail(of, fail
     assert later == pytest.approx(nearly, abs=0.001)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 120), st.floats(0.1, 30))
 def test_one_that_has_outlived_all_expectation_is_as_likely_to_fail_as_one_that_has_nearly(used, more):
     """The tail remembers nothing, however far it is behind; without that the odds would be 0 divided by 0."""
