@@ -116,7 +116,11 @@ def _offer_actions(
                 )
         with ui.element("div").classes("sw-act"):
             why = ui.input("Why it is more or less urgent").props("outlined dense maxlength=2000")
-            priority = ui.select([one.value for one in MOST_URGENT_FIRST], label="Priority").props("outlined dense")
+            priority = (
+                ui.select([one.value for one in MOST_URGENT_FIRST], label="Priority")
+                .props("outlined dense")
+                .style("min-width: 9rem")
+            )
             ui.button("Set priority", color=None).props("flat no-caps dense padding='6px 12px'").on(
                 "click", lambda: prioritise()
             )
