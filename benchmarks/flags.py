@@ -22,7 +22,7 @@ from shared.cmapss import CHANNELS, SUBSETS
 from shared.messages import Flags
 from shared.predictor import Predictor, find_bundle, load_bundle
 from shared.quality import (
-    CONTRADICTED,
+    DRIFT,
     MISSING,
     OUT_OF_RANGE,
     SOME_MISSING,
@@ -39,7 +39,7 @@ from simulators.hardware.faults import FaultPlan
 
 NAMES = {
     "stuck": {STUCK, SOME_STUCK},
-    "drift": {OUT_OF_RANGE, SOME_OUT_OF_RANGE, CONTRADICTED},
+    "drift": {DRIFT, OUT_OF_RANGE, SOME_OUT_OF_RANGE},
     "spike": {SPIKE},
     "dropout": {MISSING, SOME_MISSING},
 }

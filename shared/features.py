@@ -77,10 +77,11 @@ class Features:
                 "install the released bundle again"
             )
         self.spec = spec
-        regimes = sorted(spec.regimes, key=lambda regime: regime.nominal)
-        self._nominal = [regime.nominal for regime in regimes]
-        self._midway = [(lower + upper) / 2 for lower, upper in pairwise(self._nominal)]
-        self._mean_sd = [(np.array(regime.mean), np.array(regime.sd)) for regime in regimes]
+        self._by_nominal = sorted(range(len(spec.regimes)), key=lambda number: spec.regimes[number].nominal)
+        nominal = sorted(regime.nominal for regime in spec.regimes)
+        self._midway = [(lower + upper) / 2 for lower, upper in pairwise(nominal)]
+        self._nominal = [regime.nominal for regime in spec.regimes]
+        self._mean_sd = [(np.array(regime.mean), np.array(regime.sd)) for regime in spec.regimes]
         # As arrays: with a Python number a ufunc takes twice as long on one row.
         self._alpha = np.array(spec.ewma_alpha, np.float32)
         self._z_clip = np.array(spec.z_clip)
@@ -180,6 +181,11 @@ class Features:
         header = _HEADER.pack(self.digest, state.seen_rows, state.regime_known, state.baseline_sound)
         return header + b"".join(part.tobytes() for part in _arrays(state))
 
+    @cached_property
+    def stored_bytes(self) -> int:
+        """Size of what ``to_bytes`` gives."""
+        return len(self.to_bytes(self.new_state()))
+
     def from_bytes(self, stored: bytes) -> FeatureState:
         """Restore a state.
 
@@ -199,19 +205,24 @@ class Features:
             offset += part.nbytes
         return state
 
+    def regime(self, setting: float) -> int | None:
+        """Number of the regime in the order of the specification, None where the setting is in none."""
+        nearest = self._by_nominal[bisect(self._midway, setting)]
+        return nearest if abs(setting - self._nominal[nearest]) <= self.spec.regime_tolerance else None
+
     def _z_score(self, setting: float, values: NDArray[np.float64]) -> tuple[Floats, bool]:
         """Z-scores of one row, shape (channels,), all NaN where its regime is not known; and whether that is."""
-        regime = bisect(self._midway, setting)
+        regime = self.regime(setting)
+        if regime is None:
+            return np.full(len(values), np.nan, np.float32), False
         mean, sd = self._mean_sd[regime]
         z = values - mean
         z /= sd
-        known = bool(abs(setting - self._nominal[regime]) <= self.spec.regime_tolerance)
         within = np.count_nonzero(np.abs(z) <= self._z_clip)
-        if known and within == len(z):
+        if within == len(z):
             return z.astype(np.float32), True
         given = np.count_nonzero(~np.isnan(z))
-        known = known and given - within <= MOST_BEYOND_CLIP * given
-        if not known:
+        if given - within > MOST_BEYOND_CLIP * given:
             return np.full(len(z), np.nan, np.float32), False
         return np.clip(z, -self._z_clip, self._z_clip).astype(np.float32), True
 

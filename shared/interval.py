@@ -35,8 +35,8 @@ def widen(widening: Widening, unusable_channels: int, flags: Flags, rul_cycles: 
 
     Args:
         widening: by how much.
-        unusable_channels: feature channels that are missing, out of range, stuck or recovering, at most as many as it
-            lists.
+        unusable_channels: feature channels that are missing, out of range, stuck, drifting or recovering, at most as
+            many as it lists.
         flags: of the row; what is raised for several channels counts once.
         rul_cycles: calibrated.
     """

@@ -94,6 +94,25 @@ class FeatureSpec(_Part, frozen=True, kw_only=True):
     clip: Positive
 
 
+class DriftSpec(_Part, frozen=True, kw_only=True):
+    """How the feature channels go together, by which ``shared.drift`` finds one that drifts.
+
+    Attributes:
+        version: names the method.
+        precision: per regime the inverse of the covariance matrix of the z-scores: rows of its lower triangle.
+        ewma_alpha: what a row's departures weigh in the smoothed ones.
+        clip: how far a single row may depart, in sd; one that does is not held against the other channels.
+        limits: per channel, how far its smoothed departure may go, in sd; a channel whose limit is at the clip or above
+            is not judged.
+    """
+
+    version: Count
+    precision: list[list[list[float]]]
+    ewma_alpha: Annotated[float, Meta(gt=0, le=1)]
+    clip: Positive
+    limits: list[Positive]
+
+
 class Quantisation(_Part, frozen=True, kw_only=True):
     """Affine int8 quantisation: real = (stored - zero_point) × scale."""
 
@@ -131,8 +150,8 @@ class Widening(_Part, frozen=True, kw_only=True):
     """How much farther q05 and q95 reach where rows are worse than those of training; what holds together adds up.
 
     Attributes:
-        unusable_channels: by the number of feature channels that are missing, out of range, stuck or recovering, from
-            1; with more of them than are listed the prediction is refused.
+        unusable_channels: by the number of feature channels that are missing, out of range, stuck, drifting or
+            recovering, from 1; with more of them than are listed the prediction is refused.
         flags: by a flag of ``shared.quality``, raised for any channel or for the row as a whole.
         short_history_rows: with fewer rows a history is flagged as short.
     """
@@ -162,6 +181,7 @@ class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         head_scale_cycles: the network's outputs are RUL in this unit, one per name in ``HEADS``.
         ageless_calibration: for rows whose age is unknown; None: the same as for others.
+        drift: by what a channel that drifts is found, which is then not used; None: it is not looked for.
         training_files: sha256 of each file of training rows (uncompressed text).
         figures: by column (``C125``, ``RAW``) the error figures on pseudo-test folds of training engines.
     """
@@ -180,6 +200,7 @@ class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
     cap_cycles: Positive
     calibration: Calibration
     ageless_calibration: Calibration | None = None
+    drift: DriftSpec | None = None
     widening: Widening
     golden_tensors: Annotated[list[GoldenTensor], Meta(min_length=1)]
     golden_histories: list[GoldenHistory]
@@ -237,7 +258,16 @@ def _check(manifest: Manifest, path: Path) -> None:
         "calibration nodes and values do not fit": any(
             {len(one.mean), len(one.median), len(one.below), len(one.above)} != {len(one.nodes)} for one in calibrations
         ),
+        "drift does not fit regimes and feature channels": manifest.drift is not None
+        and not _fits(manifest.drift, len(spec.regimes), len(spec.channels)),
     }
     for problem, found in problems.items():
         if found:
             raise BundleError(f"{path}: {problem}; install the released bundle again")
+
+
+def _fits(drift: DriftSpec, regimes: int, channels: int) -> bool:
+    shapes = [[len(row) for row in lower] for lower in drift.precision]
+    if shapes != [list(range(1, channels + 1))] * regimes or len(drift.limits) != channels:
+        return False
+    return all(row[-1] > 0 for lower in drift.precision for row in lower)

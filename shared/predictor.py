@@ -1,25 +1,25 @@
-"""Loads a proven model bundle and turns sensor rows into RUL predictions; the only importer of the TFLite runtimes."""
+"""Loads a proven model bundle and turns sensor rows into RUL predictions."""
 
-import importlib
 import math
 import sys
 from operator import ge
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from shared.bundle import Bundle, find_bundle, read_bundle, try_bundle
+from shared.drift import Drift
 from shared.errors import BundleError
 from shared.features import Features, FeatureState
 from shared.interval import calibrate, widen
-from shared.manifest import Quantisation
 from shared.messages import Flags, ModelRef, RulCycles, Window
+from shared.network import Int8, Network
 from shared.quality import (
     CONTRADICTED,
     CYCLE,
+    DRIFT,
     LATE_START,
     RECOVERING,
     SHORT_HISTORY,
@@ -34,14 +34,12 @@ from shared.quality import (
     with_told,
 )
 from shared.rows import SensorRow
-from shared.runtimes import MODULES, Runtime, choose_runtime
+from shared.runtimes import Runtime, choose_runtime
 
 __all__ = ["EngineState", "Outcome", "Predictor", "Step", "find_bundle", "load_bundle"]
 
 # More rows than any engine has.
 NEVER = 2**31 - 1
-
-Int8 = NDArray[np.int8]
 
 
 class Outcome(Struct, frozen=True):
@@ -61,12 +59,21 @@ class Step(Struct, frozen=True):
 
 
 class EngineState:
-    """What the predictor remembers of one engine's past rows: some 7 kB, to be stored with the outbox."""
+    """What the predictor remembers of one engine's past rows: some 7 kB, to be stored with the outbox.
 
-    def __init__(self, features: Features, past: FeatureState, repeats: Repeats) -> None:
+    Attributes:
+        past: for the next features.
+        repeats: by which a stuck channel is found.
+        departures: smoothed, by which a channel that drifts is found; see ``shared.drift``.
+    """
+
+    def __init__(
+        self, features: Features, past: FeatureState, repeats: Repeats, departures: NDArray[np.float64]
+    ) -> None:
         self._features = features
         self.past = past
         self.repeats = repeats
+        self.departures = departures
 
     @property
     def last_cycle(self) -> int | None:
@@ -75,7 +82,7 @@ class EngineState:
 
     def to_bytes(self) -> bytes:
         """Store the state; ``Predictor.state_from_bytes`` restores it."""
-        return self._features.to_bytes(self.past) + self.repeats.to_bytes()
+        return self._features.to_bytes(self.past) + self.repeats.to_bytes() + self.departures.tobytes()
 
 
 class Predictor:
@@ -93,6 +100,7 @@ class Predictor:
         self.model_ref = ModelRef(name=self.manifest.name, version=self.manifest.version, sha256=self.manifest.sha256)
         self.network = Network(bundle, runtime.partition(" ")[0])
         self._features = Features(self.manifest.features)
+        self._drift = None if self.manifest.drift is None else Drift(self.manifest.features, self.manifest.drift)
         self._channels = self.manifest.features.channels
         self._needed = frozenset(self._channels)
         stuck_rows = {channel.name: channel.stuck_rows for channel in self.manifest.channels}
@@ -100,30 +108,38 @@ class Predictor:
 
     def new_state(self) -> EngineState:
         """The state of an engine without rows."""
-        return EngineState(self._features, self._features.new_state(), Repeats(len(self._channels)))
+        repeats, departures = Repeats(len(self._channels)), np.zeros(len(self._channels))
+        return EngineState(self._features, self._features.new_state(), repeats, departures)
 
     def state_from_bytes(self, stored: bytes) -> EngineState:
-        """Restore a stored state.
+        """Restore a stored state; one of a program that did not look for drift has had none.
 
         Raises:
             BundleError: it was stored by a model with other features, or is damaged.
         """
-        repeats_bytes = Repeats.stored_bytes(len(self._channels))
-        past = self._features.from_bytes(stored[:-repeats_bytes])
-        repeats = Repeats.from_bytes(stored[-repeats_bytes:])
-        numbers = (past.ewma, past.baseline, past.window)
+        channels = len(self._channels)
+        first, second = self._features.stored_bytes, self._features.stored_bytes + Repeats.stored_bytes(channels)
+        departures = np.zeros(channels)
+        if len(stored) not in (second, second + departures.nbytes):
+            raise BundleError(
+                "the stored feature state is not of this model; start the engine's state anew from its history"
+            )
+        past, repeats = self._features.from_bytes(stored[:first]), Repeats.from_bytes(stored[first:second])
+        if len(stored) > second:
+            departures[:] = np.frombuffer(stored[second:])
+        numbers = (past.ewma, past.baseline, past.window, departures)
         counts = (np.diff(past.cycles, prepend=0), past.held, past.baseline_lost, np.array(repeats.rows))
         if not all(np.isfinite(part).all() for part in numbers) or any((part < 0).any() for part in counts):
             raise BundleError("the stored feature state is damaged; start the engine's state anew from its history")
-        return EngineState(self._features, past, repeats)
+        return EngineState(self._features, past, repeats, departures)
 
     def step(self, state: EngineState, row: SensorRow, *, age_known: bool = True) -> Step:
         """Take one row into the state and predict from it.
 
-        A channel that is missing, out of range or stuck is held at its smoothed value, and the interval widens, also
-        while the channel is recovering from that; so it does for other things that the row's flags tell. With too many
-        such channels, or where the operating condition is unknown, the row still enters the state but the prediction is
-        refused.
+        A channel that is missing, out of range, stuck or drifting is held at its smoothed value, and the interval
+        widens, also while the channel is recovering from that; so it does for other things that the row's flags tell.
+        With too many such channels, or where the operating condition is unknown, the row still enters the state but the
+        prediction is refused.
 
         Args:
             state: updated in place.
@@ -141,7 +157,9 @@ class Predictor:
             values = [np.nan if name in flags else value for name, value in zip(self._channels, values, strict=True)]
         regime_channel = self.manifest.features.regime_channel
         setting = np.nan if regime_channel in flags else row.channels[regime_channel]
-        features = self._features.step(state.past, row.cycle, setting, np.array(values), age_known=age_known)
+        usable = np.array(values)
+        self._flag_drift(flags, state, setting, usable)
+        features = self._features.step(state.past, row.cycle, setting, usable, age_known=age_known)
         window = _window(state.past)
         self._flag_history(flags, state.past, window, age_known)
         if row.flags:
@@ -194,6 +212,17 @@ class Predictor:
                 # What it showed before it was found to be stuck stood in for its values just as well.
                 held[column] = max(held[column], rows[column] - 1)
 
+    def _flag_drift(self, flags: Flags, state: EngineState, setting: float, values: NDArray[np.float64]) -> None:
+        """Flag the channels that drift, and take their values away."""
+        if self._drift is None or (regime := self._features.regime(setting)) is None:
+            return
+        drifting = self._drift.step(state.departures, regime, values)
+        if np.count_nonzero(drifting):
+            drifting &= ~np.isnan(values)
+            values[drifting] = np.nan
+            for column in np.flatnonzero(drifting):
+                flags[self._channels[column]] = [DRIFT]
+
     def _flag_history(self, flags: Flags, past: FeatureState, window: Window, age_known: bool) -> None:
         """Flag what is wrong with the row beside those before, and with the rows so far."""
         if not past.regime_known:
@@ -238,53 +267,6 @@ class Predictor:
             return None
         reasons = ", ".join(f"{name} {flags[name][0]}" for name in wrong)
         return f"{len(wrong)} of {len(self._channels)} channels are unusable ({reasons}); the model allows {allowed}"
-
-
-class Network:
-    """The interpreter of one model file, int8 in, int8 out."""
-
-    def __init__(self, bundle: Bundle, runtime_name: str) -> None:
-        module = importlib.import_module(MODULES[runtime_name])
-        # For one row at a time tflite-runtime's optimised kernels take eight times as long (DECISIONS.md, entry 35).
-        resolver = module.OpResolverType.BUILTIN_REF
-        self._interpreter: Any = module.Interpreter(
-            model_content=bundle.model, num_threads=1, experimental_op_resolver_type=resolver
-        )
-        self._interpreter.allocate_tensors()
-        self._input = self._index(self._interpreter.get_input_details(), bundle.manifest.input)
-        self._output = self._index(self._interpreter.get_output_details(), bundle.manifest.output)
-        stored = bundle.manifest.input
-        # As arrays: with a number a ufunc takes twice as long on one row.
-        self._scale, self._zero_point = np.array([[stored.scale], [stored.zero_point]], np.float32)
-        self._lowest, self._highest = np.array([[-128], [127]], np.float32)
-
-    @staticmethod
-    def _index(details: list[dict[str, Any]], stated: Quantisation) -> int:
-        """Where the only input or output is, once it is stored as the manifest says."""
-        scale, zero_point = details[0]["quantization"]
-        if not np.isclose(scale, stated.scale, rtol=1e-6) or zero_point != stated.zero_point:
-            raise BundleError(
-                f"the model file stores {details[0]['name']} with scale {scale} and zero point {zero_point}, its "
-                f"manifest says {stated.scale} and {stated.zero_point}; install the released bundle again"
-            )
-        return int(details[0]["index"])
-
-    def quantise(self, features: NDArray[np.float32]) -> Int8:
-        """Features → input tensor."""
-        stored = features / self._scale
-        np.rint(stored, out=stored)
-        stored += self._zero_point
-        np.maximum(stored, self._lowest, out=stored)
-        np.minimum(stored, self._highest, out=stored)
-        tensor: Int8 = stored.astype(np.int8)
-        return tensor
-
-    def run(self, tensor: Int8) -> Int8:
-        """Input tensor → output tensor, one value per head."""
-        self._interpreter.set_tensor(self._input, tensor[None])
-        self._interpreter.invoke()
-        output: Int8 = self._interpreter.get_tensor(self._output)[0]
-        return output
 
 
 def load_bundle(path: Path, runtime: Runtime = "auto", trusted_cache: Path | None = None) -> Predictor:

@@ -1,5 +1,7 @@
 """Judges a row before it reaches the features: channels missing, stuck, unknown or out of range, cycles skipped.
 
+Which channels drift is found by ``shared.drift``.
+
 Flags are of two kinds. Most of them say that a channel cannot be used. Those in ``TOLD`` say something of the samples
 that a row was made of (``shared.reduce``); what could not be used of them was left out, and the channel's value is good
 or it is missing. They make no channel unusable and widen an interval only if the manifest lists them.
@@ -18,6 +20,7 @@ from shared.rows import SensorRow
 MISSING = "missing"
 OUT_OF_RANGE = "out_of_range"
 STUCK = "stuck"
+DRIFT = "drift"
 RECOVERING = "recovering"
 UNKNOWN_REGIME = "unknown_regime"
 CONTRADICTED = "contradicted"
@@ -86,8 +89,8 @@ def row_flags(manifest: Manifest, row: SensorRow, last_cycle: int | None) -> Fla
     """Flag what is wrong with a row.
 
     A flag stands under a channel's name, under ``cycle`` for the row as a whole, and under ``channels`` where the row
-    has channels that the model does not know. Which channels are stuck, recovering or contradicted depends on the rows
-    before, and on the others: that is for the predictor to say.
+    has channels that the model does not know. Which channels are stuck, drifting, recovering or contradicted depends on
+    the rows before, and on the others: that is for the predictor to say.
 
     Args:
         manifest: names the channels and their valid ranges; a channel the row lacks is flagged as missing.

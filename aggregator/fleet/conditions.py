@@ -16,9 +16,9 @@ from aggregator.fleet.due import LEAST_CAUTIOUS, MOST_CAUTIOUS, Doubt, Life, cyc
 from aggregator.fleet.durations import in_words
 from aggregator.fleet.liveness import LinkState, Signs, liveness_of, silent_from, state_of
 from aggregator.fleet.rul import Rul
-from shared.quality import CHANNELS, CONTRADICTED, CYCLE, MISSING, OUT_OF_RANGE, STUCK
+from shared.quality import CHANNELS, CONTRADICTED, CYCLE, DRIFT, MISSING, OUT_OF_RANGE, STUCK
 
-_UNUSABLE = frozenset({MISSING, OUT_OF_RANGE, STUCK, CONTRADICTED})
+_UNUSABLE = frozenset({MISSING, OUT_OF_RANGE, STUCK, DRIFT, CONTRADICTED})
 _OF_THE_ROW = frozenset({CYCLE, CHANNELS})
 
 Duration = Annotated[float, Field(gt=0, le=400 * 86_400)]
@@ -143,7 +143,7 @@ class FastDecline(_Condition):
 
 
 class SensorBad(_Condition):
-    """In row after row some channel has no value that can be used: missing, out of range, stuck or contradicted."""
+    """In row after row some channel cannot be used: missing, out of range, stuck, drifting or contradicted."""
 
     kind: Literal["sensor_bad"] = "sensor_bad"
     rows: InARow = Field(default=10, description="So many rows in a row raise the alarm, or clear it.")

@@ -56,7 +56,7 @@ from shared.features import Features
 from shared.interval import calibrate
 from shared.manifest import HEADS
 from shared.messages import RulCycles
-from shared.predictor import Network
+from shared.network import Network
 from shared.scoring import phm08_score
 from simulators.engine_model import frozen_constants
 

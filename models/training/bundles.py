@@ -15,6 +15,7 @@ from shared.cmapss import CHANNELS
 from shared.manifest import (
     Calibration,
     Channel,
+    DriftSpec,
     FeatureSpec,
     GoldenHistory,
     GoldenTensor,
@@ -42,6 +43,7 @@ def make_bundle(
     seed: int,
     spec: FeatureSpec,
     channels: list[Channel],
+    drift: DriftSpec,
     training_files: dict[str, str],
 ) -> Bundle:
     """Wrap an int8 file; calibration, widening, figures and golden vectors are still to come."""
@@ -59,6 +61,7 @@ def make_bundle(
         head_scale_cycles=recipe.CAP_CYCLES,
         cap_cycles=recipe.CAP_CYCLES,
         calibration=UNCALIBRATED,
+        drift=drift,
         widening=UNWIDENED,
         golden_tensors=[],
         golden_histories=[],

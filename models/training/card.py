@@ -5,7 +5,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 from models.figures import Table, mean_and_sd
 from models.training import judgement, recipe
-from models.training.faults import GAP_BEFORE_ROWS, LONGEST_BACK_ROWS, LONGEST_GAP_CYCLES
+from models.training.faults import (
+    FASTEST_DRIFT,
+    GAP_BEFORE_ROWS,
+    LONGEST_BACK_ROWS,
+    LONGEST_GAP_CYCLES,
+    SLOWEST_DRIFT,
+)
 from models.training.folds import CUTS_PER_ENGINE, EARLIEST_CUT_CYCLE
 from models.training.held_out import AGE_UNKNOWN, FLOAT, SHIPPED, HeldOut
 from shared.manifest import Manifest
@@ -62,8 +68,8 @@ Released {created}. `model.tflite`: {size_bytes} bytes, full int8, sha256
 - Labels are capped at {cap:.0f} cycles: a prediction there means "{cap:.0f} or more". The RAW figures show that it
   says nothing beyond.
 - An operating condition other than {regimes} kft (± {tolerance:g}) is unknown to it, and it refuses to predict there.
-- It refuses when more than {allowed} of its {channels} feature channels are missing, out of range or stuck. Below,
-  what each fault costs and how far it widens the interval.
+- It refuses when more than {allowed} of its {channels} feature channels are missing, out of range, stuck or drifting.
+  Below, what each fault costs and how far it widens the interval.
 - The age of the engine (cycles since installation) is one of its inputs; the rows "age unknown" show what it is
   worth.
 - It has learned from simulated engines too: how well it predicts others of the same simulator says little of engines
@@ -119,7 +125,8 @@ which it does not, because it has not found it yet, cannot find it, or takes it 
 
 "channels out": so many feature channels give nothing from a random row on. "a channel back": one that gave nothing for
 a while gives values again in the last 1 to {back} rows. "a channel stuck": from a random row on it shows the same
-value. "cycles skipped": up to {gap} of the last {far} cycles never came. "starts late": the gateway knows nothing of
+value. "a channel drifts": from a random row on it wanders off by {slowest:g} to {fastest:g} sd of its noise a cycle.
+"cycles skipped": up to {gap} of the last {far} cycles never came. "starts late": the gateway knows nothing of
 the engine's youth and has {enough} rows or more; "short": fewer. "short history": the first {short} rows of every
 engine.
 Widths differ from those above also because the faults are tried at other cuts.
@@ -151,7 +158,7 @@ age hidden from {hide:.0%} of the rows, the first rows from {forget:.0%}. The la
 and noise. Full int8 post-training quantisation on {calibration} training rows.
 Beside each training engine {simulated} simulated ones of its type are trained on, each of which weighs {worth:.2f} of a
 real one (`simulators/engine_model.py`, with constants fitted to the training engines and engines of its own for each
-seed). Features, standardisation, ranges and quantisation are fitted to C-MAPSS engines alone.
+seed). Features, standardisation, ranges, drift and quantisation are fitted to C-MAPSS engines alone.
 
 ## Made from
 {files}
@@ -207,6 +214,8 @@ def write_card(
         faults=_table(mean_and_sd([judgement.fault_table(parts) for parts in seeds]), FAULTS),
         back=LONGEST_BACK_ROWS,
         gap=LONGEST_GAP_CYCLES,
+        slowest=SLOWEST_DRIFT,
+        fastest=FASTEST_DRIFT,
         far=LONGEST_GAP_CYCLES + GAP_BEFORE_ROWS,
         enough=recipe.SHORT_HISTORY_ROWS,
         short=recipe.SHORT_HISTORY_ROWS - 1,

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.training import recipe
-from models.training.specification import COLUMNS, LATEST_BASELINE_START
-from shared.quality import LATE_START, RECOVERING, SHORT_HISTORY, SHORT_LATE_START, STUCK, WINDOW_GAP
+from models.training.specification import ALTITUDE, COLUMNS, LATEST_BASELINE_START
+from shared.quality import DRIFT, LATE_START, RECOVERING, SHORT_HISTORY, SHORT_LATE_START, STUCK, WINDOW_GAP
 
 LONGEST_GAP_CYCLES = 50
 GAP_BEFORE_ROWS = 40
 LONGEST_BACK_ROWS = 50
+# In sd of the channel's noise a cycle.
+SLOWEST_DRIFT, FASTEST_DRIFT = 0.2, 5.0
 
 History = tuple[NDArray[np.int64], NDArray[np.float64]]
 Fault = Callable[[History, np.random.Generator], History | None]
@@ -49,6 +51,17 @@ def channel_stuck(history: History, generator: np.random.Generator) -> History:
     return cycles, values
 
 
+def channel_drifts(history: History, generator: np.random.Generator) -> History:
+    """From a random row on, a feature channel wanders off, up or down, farther with each cycle."""
+    cycles, values = history
+    values = values.copy()
+    noise = noise_sd(values)
+    column, first = generator.choice(np.array(COLUMNS)[noise[COLUMNS] > 0]), generator.integers(len(values))
+    rate = np.exp(generator.uniform(np.log(SLOWEST_DRIFT), np.log(FASTEST_DRIFT))) * generator.choice([-1, 1])
+    values[first:, column] += rate * noise[column] * (cycles[first:] - cycles[first] + 1)
+    return cycles, values
+
+
 def cycles_skipped(history: History, generator: np.random.Generator) -> History:
     """Some of the latest cycles never came; the first and the last did."""
     cycles, values = history
@@ -76,12 +89,21 @@ def starts_late_short(history: History, generator: np.random.Generator) -> Histo
     return _from(generator.integers(earliest, rows), history)
 
 
+def noise_sd(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sd of each channel's noise, by how much it changes between rows of the same operating condition."""
+    altitude = values[:, ALTITUDE].round()
+    changes = [np.diff(values[altitude == one], axis=0) for one in np.unique(altitude)]
+    noise: NDArray[np.float64] = np.sqrt((np.concatenate(changes) ** 2).mean(axis=0) / 2)
+    return noise
+
+
 def _from(first: int, history: History) -> History:
     return history[0][first:], history[1][first:]
 
 
 STARTS_LATE, STARTS_LATE_SHORT = "starts late", "starts late, short"
 STUCK_CHANNEL, CHANNEL_BACK, SKIPPED = "a channel stuck", "a channel back", "cycles skipped"
+DRIFTING_CHANNEL = "a channel drifts"
 SHORT = "short history"
 CHANNELS_OUT = [f"channels out: {count}" for count in range(1, recipe.MOST_UNUSABLE_CHANNELS + 1)]
 FAULTS: dict[str, Fault] = {
@@ -91,6 +113,7 @@ FAULTS: dict[str, Fault] = {
     SKIPPED: cycles_skipped,
     STARTS_LATE: starts_late,
     STARTS_LATE_SHORT: starts_late_short,
+    DRIFTING_CHANNEL: channel_drifts,
 }
 # By which flag the agent finds a fault, where it does; channels that are out it counts.
 FLAGS = {
@@ -100,4 +123,5 @@ FLAGS = {
     STUCK_CHANNEL: STUCK,
     CHANNEL_BACK: RECOVERING,
     SKIPPED: WINDOW_GAP,
+    DRIFTING_CHANNEL: DRIFT,
 }

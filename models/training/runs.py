@@ -36,9 +36,10 @@ _REPOSITORY = Path(__file__).parents[2]
 SOURCES = (
     "models/reading.py",
     "models/stepping.py",
-    *(f"models/training/{name}.py" for name in ("batches", "bundles", "faults", "folds", "held_out", "recipe")),
-    *(f"models/training/{name}.py" for name in ("simulated", "specification", "student", "trial")),
-    *(f"shared/{name}.py" for name in ("cmapss", "features", "manifest", "predictor", "quality", "rows")),
+    *(f"models/training/{name}.py" for name in ("batches", "bundles", "drift", "faults", "folds", "held_out")),
+    *(f"models/training/{name}.py" for name in ("recipe", "simulated", "specification", "student", "trial")),
+    *(f"shared/{name}.py" for name in ("cmapss", "drift", "features", "manifest", "network", "predictor")),
+    *(f"shared/{name}.py" for name in ("quality", "rows")),
     *(f"simulators/{name}.py" for name in ("engine_model", "fit", "fit_population")),
 )
 

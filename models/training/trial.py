@@ -12,6 +12,7 @@ from models.reading import Life
 from models.stepping import SteppedLife
 from models.training import recipe
 from models.training.bundles import make_bundle
+from models.training.drift import fit_drift
 from models.training.faults import FAULTS, SHORT
 from models.training.folds import cut_rows, folds
 from models.training.held_out import AGE_UNKNOWN, FLOAT, SHIPPED, FaultHeads, HeldOut
@@ -47,7 +48,7 @@ def train_student(
 ) -> tuple[FloatHeads, Bundle]:
     """Train on some engines and simulated ones; returns what the float model says and its int8 bundle.
 
-    Features, ranges and quantisation are fitted to ``subsets`` alone. Needs TensorFlow.
+    Features, ranges, drift and quantisation are fitted to ``subsets`` alone. Needs TensorFlow.
     """
     from models.training import student
 
@@ -61,7 +62,8 @@ def train_student(
     model = student.train(features, rows, label.astype(np.float32), weight, seed, after_epoch)
     content = student.to_int8(model, features, rows[: sum(len(life.values) for life in real)], seed)
     quantisation = student.quantisation(content)
-    bundle = make_bundle(content, quantisation, seed, spec, channel_ranges(subsets), training_files)
+    ranges, drift = channel_ranges(subsets), fit_drift(subsets, spec)
+    bundle = make_bundle(content, quantisation, seed, spec, ranges, drift, training_files)
     return lambda some: model(some).numpy(), bundle
 
 

@@ -2,4 +2,4 @@
 
 from datetime import date
 
-NAME, VERSION, CREATED = "turbofan", "1.2.1", date(2026, 11, 22)
+NAME, VERSION, CREATED = "turbofan", "1.3.0", date(2026, 11, 22)

@@ -10,7 +10,7 @@ import pytest
 from models import cli, verification
 from shared import manifest as manifests
 from shared.bundle import MODEL_FILE, find_bundle
-from shared.predictor import Network
+from shared.network import Network
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shared import runtimes
-from shared.bundle import read_bundle
+from shared.bundle import find_bundle, read_bundle
 from shared.cmapss import CHANNELS
 from shared.errors import BundleError, RowError
 from shared.features import feature_names
@@ -235,6 +235,64 @@ def test_an_altitude_that_stands_still_while_the_engine_does_not_is_contradicted
         "the operating condition is unknown: altitude is contradicted; the model knows 0, 10, 20, 25, 35, 42"
         in refusals
     )
+
+
+def drifting(row, channel, from_cycle, rate):
+    """The row, with one channel off by so much more each cycle."""
+    off = rate * max(0, row.cycle - from_cycle + 1)
+    return replace(row, channels=row.channels | {channel: row.channels[channel] + off})
+
+
+@pytest.mark.parametrize("subset", ["FD001", "FD004"])
+def test_a_channel_that_drifts_is_flagged_held_and_widens_where_it_would_pass_for_wear(predictor, subset):
+    healthy, ill = predictor.new_state(), predictor.new_state()
+    for row in list(rows_of("L1", subset=subset))[:100]:
+        expected = predictor.step(healthy, row)
+        found = predictor.step(ill, drifting(row, "T50", 61, rate=4.0))
+        if row.cycle <= 60:
+            assert found == expected
+    assert (expected.flags, found.flags) == ({}, {"T50": ["drift"]})
+    assert width(found) > width(expected)
+    unaware = Predictor(read_bundle_without_drift(), predictor.runtime)
+    state = unaware.new_state()
+    for row in list(rows_of("L1", subset=subset))[:100]:
+        blind = unaware.step(state, drifting(row, "T50", 61, rate=4.0))
+    assert blind.flags == {}
+    off, blindly_off = (expected.outcome.rul_cycles.q50 - one.outcome.rul_cycles.q50 for one in (found, blind))
+    assert abs(off) < 20 < blindly_off
+
+
+def test_a_drift_that_has_ended_is_recovered_from(predictor):
+    state = predictor.new_state()
+    flags = []
+    for row in list(rows_of("L1"))[:100]:
+        shown = drifting(row, "T50", 61, rate=12.0) if row.cycle <= 70 else row
+        flags.append(predictor.step(state, shown).flags.get("T50"))
+    assert flags[64:70] == [["drift"]] * 6
+    assert flags.index(["recovering"]) < 80
+    assert flags[-1] is None
+
+
+def test_a_state_from_before_drift_was_looked_for_goes_on_with_none_found(predictor):
+    """The networks of 1.2.1 and 1.3.0 are the same, and states go by the network."""
+    old = Predictor(read_bundle_without_drift(), predictor.runtime)
+    state, rows = old.new_state(), list(rows_of("L1"))[:60]
+    for row in rows[:40]:
+        old.step(state, row)
+    departures = len(predictor.manifest.features.channels) * 8
+    upgraded = predictor.state_from_bytes(state.to_bytes()[:-departures])
+    assert [predictor.step(upgraded, row) for row in rows[40:]] == [old.step(state, row) for row in rows[40:]]
+
+
+@pytest.mark.parametrize("damage", [lambda stored: stored[:-1], lambda stored: stored[:-8] + b"\xff" * 8])
+def test_stored_departures_that_are_damaged_are_refused(predictor, damage):
+    with pytest.raises(BundleError, match="start the engine's state anew"):
+        predictor.state_from_bytes(damage(predictor.new_state().to_bytes()))
+
+
+def read_bundle_without_drift():
+    bundle = read_bundle(find_bundle("turbofan"))
+    return replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, drift=None))
 
 
 def test_a_young_engine_is_flagged_until_its_history_is_long_enough(predictor):

@@ -3,11 +3,16 @@ import pytest
 
 from shared import manifest as manifests
 from shared.errors import BundleError
-from shared.manifest import Calibration
+from shared.manifest import Calibration, DriftSpec
 
 
 def calibration(nodes, count):
     return Calibration(nodes=nodes, **{part: [1.0] * count for part in ("mean", "median", "below", "above")})
+
+
+def drift(channels=3, regimes=2, limits=3, diagonal=1.0):
+    lower = [[0.0] * row + [diagonal] for row in range(channels)]
+    return DriftSpec(version=1, precision=[lower] * regimes, ewma_alpha=0.2, clip=8.0, limits=[2.0] * limits)
 
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path, manifest):
@@ -23,6 +28,14 @@ def test_without_a_calibration_of_their_own_rows_of_unknown_age_have_that_of_the
     manifests.write(msgspec.structs.replace(manifest, ageless_calibration=own), tmp_path)
     assert manifests.read(tmp_path).calibration_for(age_known=False) == own
     assert manifests.read(tmp_path).calibration_for(age_known=True) == manifest.calibration
+
+
+def test_a_manifest_may_say_by_what_drift_is_found_and_without_that_none_is_looked_for(tmp_path, manifest):
+    manifests.write(manifest, tmp_path)
+    assert b"drift" not in (tmp_path / "manifest.json").read_bytes()
+    assert manifests.read(tmp_path).drift is None
+    manifests.write(msgspec.structs.replace(manifest, drift=drift()), tmp_path)
+    assert manifests.read(tmp_path).drift == drift()
 
 
 def test_a_missing_manifest_says_what_a_bundle_holds(tmp_path):
@@ -55,6 +68,10 @@ def test_a_field_of_the_wrong_kind_is_named(tmp_path, manifest):
         ({"calibration": calibration([50.0, 50.0], count=2)}, "nodes do not ascend"),
         ({"ageless_calibration": calibration([0.0, 50.0], count=1)}, "nodes and values do not fit"),
         ({"ageless_calibration": calibration([50.0, 50.0], count=2)}, "nodes do not ascend"),
+        ({"drift": drift(channels=2)}, "drift does not fit regimes and feature channels"),
+        ({"drift": drift(regimes=1)}, "drift does not fit regimes and feature channels"),
+        ({"drift": drift(limits=2)}, "drift does not fit regimes and feature channels"),
+        ({"drift": drift(diagonal=0.0)}, "drift does not fit regimes and feature channels"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(tmp_path, manifest, changes, reason):

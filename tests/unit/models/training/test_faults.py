@@ -2,8 +2,15 @@ import numpy as np
 import pytest
 
 from models.training import recipe
-from models.training.faults import CHANNELS_OUT, FAULTS, LONGEST_BACK_ROWS, LONGEST_GAP_CYCLES
-from models.training.specification import COLUMNS, LATEST_BASELINE_START
+from models.training.faults import (
+    CHANNELS_OUT,
+    FASTEST_DRIFT,
+    FAULTS,
+    LONGEST_BACK_ROWS,
+    LONGEST_GAP_CYCLES,
+    SLOWEST_DRIFT,
+)
+from models.training.specification import ALTITUDE, COLUMNS, LATEST_BASELINE_START
 from shared.cmapss import CHANNELS
 
 
@@ -50,6 +57,27 @@ def test_a_stuck_channel_shows_one_value_to_the_end():
         for column in columns:
             first = int(changed[:, column].argmax()) - 1
             assert len(set(values[first:, column])) == 1
+
+
+def test_a_channel_that_drifts_is_farther_off_with_each_cycle_to_the_end():
+    for seed in range(30):
+        cycles, values = done("a channel drifts", seed=seed)
+        off = values - history()[1]
+        (column,) = np.flatnonzero(off.any(axis=0))
+        first = int(off[:, column].astype(bool).argmax())
+        assert column in COLUMNS
+        # The noise of the history has an sd of 1.
+        assert SLOWEST_DRIFT / 1.3 < abs(off[first, column]) < FASTEST_DRIFT * 1.3
+        np.testing.assert_allclose(off[first:, column], off[first, column] * (cycles[first:] - cycles[first] + 1))
+
+
+def test_a_drift_is_measured_by_noise_and_not_by_the_operating_condition():
+    cycles, values = history()
+    high = np.arange(len(values)) % 2 == 1
+    values[high] += 1000.0
+    values[:, ALTITUDE] = 20.0 * high
+    _, drifting = FAULTS["a channel drifts"]((cycles, values), np.random.default_rng(0))
+    assert 0 < np.abs(np.diff((drifting - values).sum(axis=1))).max() < FASTEST_DRIFT * 1.3
 
 
 def test_a_channel_that_is_back_was_away_and_has_values_in_its_last_rows():
