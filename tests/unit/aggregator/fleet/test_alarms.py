@@ -100,6 +100,7 @@ def test_at_the_models_cap_nobody_says_that_few_are_left():
         ({}, GOOD),
         ({"T30": ["missing"]}, BAD),
         ({"T30": ["late", "stuck"]}, BAD),
+        ({"T30": ["drift"]}, BAD),
         ({"T30": ["recovering", "spike"]}, GOOD),
         ({"cycle": ["cycle_gap"], "channels": ["unknown"]}, GOOD),
     ],
