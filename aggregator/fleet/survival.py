@@ -15,7 +15,6 @@ _BETWEEN = 0.5 - _OUTSIDE
 _TAIL = 0.257
 """Scale of a tail by the distance from its quantile to the median: (2.326 - 1.645) / 1.645 / ln 5."""
 _LEAST_CYCLES = 1e-3  # between two quantiles: a step would have no slope
-_FAR = 20.0  # scales of a tail; what is beyond looks like what is there
 
 Floats = NDArray[np.float64]
 
@@ -50,8 +49,8 @@ def odds(quantiles: tuple[Floats, Floats, Floats], cap: Floats, used: Floats, un
     q50 = np.maximum(q50, q05 + _LEAST_CYCLES)
     q95 = np.maximum(q95, q50 + _LEAST_CYCLES)
     curve = _Curve(q05, q50, q95, cap[:, None])
-    # An exponential tail remembers nothing: whoever has outlived all expectation is looked at as from its beginning.
-    late = np.maximum(0.0, used[:, None] - (q95 + _FAR * curve.upper_scale))
+    # An exponential tail remembers nothing: whoever is in it is looked at as at its beginning, far from rounding.
+    late = np.maximum(0.0, used[:, None] - q95)
     now, then, end = used[:, None] - late, np.minimum(until, cap[:, None]) - late, cap[:, None] - late
     alive = 1.0 - curve.failed(now)
     fails = (curve.failed(then) - curve.failed(now)) / alive
@@ -67,13 +66,13 @@ class _Curve:
         self._lower_slope = np.where(q50 < cap, _BETWEEN / (q50 - q05), 0.0)
         self._upper_slope = np.where(q95 < cap, _BETWEEN / (q95 - q50), 0.0)
         self._lower_scale = _TAIL * (q50 - q05)
-        self.upper_scale = _TAIL * (q95 - q50)
+        self._upper_scale = _TAIL * (q95 - q50)
 
     def failed(self, cycles: Floats) -> Floats:
         """The probability of no more than so many cycles."""
         below, lower, upper, above = self._parts(cycles)
         low_tail = _OUTSIDE * np.exp(below / self._lower_scale)
-        high_tail = _OUTSIDE * -np.expm1(-above / self.upper_scale)
+        high_tail = _OUTSIDE * -np.expm1(-above / self._upper_scale)
         return np.asarray(low_tail + self._lower_slope * lower + self._upper_slope * upper + high_tail)
 
     def failed_area(self, cycles: Floats) -> Floats:
@@ -82,7 +81,7 @@ class _Curve:
         area = _OUTSIDE * self._lower_scale * np.exp(below / self._lower_scale)
         area += _OUTSIDE * lower + self._lower_slope * lower**2 / 2
         area += 0.5 * upper + self._upper_slope * upper**2 / 2
-        area += above - _OUTSIDE * self.upper_scale * -np.expm1(-above / self.upper_scale)
+        area += above - _OUTSIDE * self._upper_scale * -np.expm1(-above / self._upper_scale)
         return np.asarray(area)
 
     def _parts(self, cycles: Floats) -> tuple[Floats, Floats, Floats, Floats]:

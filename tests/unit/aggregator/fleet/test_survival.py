@@ -54,6 +54,12 @@ def test_below_the_cap_it_says_what_due_dates_say(of, confidence):
     assert fails == pytest.approx(1 - confidence, abs=1e-6)
 
 
+def test_in_the_tail_nothing_is_lost_to_rounding():
+    fails, wasted = one((-20.0, 0.001, 1.0), 60.0, 30.0, 30.0, 30.0 + 1e-6, 30.1)
+    assert fails == pytest.approx([0, 1e-6 / 0.25674, 0.32260], rel=1e-3)
+    assert wasted[0] >= wasted[1] >= wasted[2]
+
+
 @pytest.mark.parametrize(
     ("of", "fails"),
     [((110, 125, 126), 0.05), ((90, 115, 126), 0.5), ((60, 80, 100), 1.0), ((126, 127, 128), 0.0)],
