@@ -16,7 +16,7 @@ from shared.messages import CYCLE_MAX, decode_record
 from shared.predictor import find_bundle, load_bundle
 from shared.rows import SensorRow
 
-HEADER_BYTES, REPEATS_WORDS = 14, 16 * 3
+HEADER_BYTES, REPEATS_WORDS, DRIFT_WORDS = 14, 16 * 3, 16 * 2
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 GOOD = SensorRow("E-1", CYCLE_MAX, NOW, dict.fromkeys(CHANNELS, 100.0))
 
@@ -59,10 +59,11 @@ def of_this_model(predictor, state):
 def damaged_states(good):
     """States that no step has stored, by what is wrong with them."""
     numbers = np.frombuffer(good[HEADER_BYTES:], np.int32).copy()
-    nowhere, backwards, uncounted = numbers.copy(), numbers.copy(), numbers.copy()
+    nowhere, backwards, uncounted, adrift = (numbers.copy() for _ in range(4))
     nowhere[0] = np.float32(np.nan).view(np.int32)
-    backwards[-REPEATS_WORDS - 1] = -5
-    uncounted[-1] = -5
+    backwards[-DRIFT_WORDS - REPEATS_WORDS - 1] = -5
+    uncounted[-DRIFT_WORDS - 1] = -5
+    adrift[-DRIFT_WORDS:] = np.full(DRIFT_WORDS // 2, np.inf).view(np.int32)
     return {
         "empty": b"",
         "short": good[:-1],
@@ -70,11 +71,21 @@ def damaged_states(good):
         "not a number": good[:HEADER_BYTES] + nowhere.tobytes(),
         "cycles that fall": good[:HEADER_BYTES] + backwards.tobytes(),
         "less than no repeats": good[:HEADER_BYTES] + uncounted.tobytes(),
+        "beyond all drift": good[:HEADER_BYTES] + adrift.tobytes(),
     }
 
 
 @pytest.mark.parametrize(
-    "what", ["empty", "short", "another model's", "not a number", "cycles that fall", "less than no repeats"]
+    "what",
+    [
+        "empty",
+        "short",
+        "another model's",
+        "not a number",
+        "cycles that fall",
+        "less than no repeats",
+        "beyond all drift",
+    ],
 )
 def test_an_engine_whose_stored_state_is_damaged_starts_afresh(predictor, what, capsys):
     engines = Engines(predictor, ["E-1"], lambda _: None, lambda: NOW)
