@@ -57,7 +57,10 @@ def measure(store: str, fleet: Fleet, clients: int, seconds: float) -> dict[str,
 
 
 def ask_all(folder: Path, database_url: str, fleet: Fleet, clients: int, seconds: float) -> dict[str, object]:
-    """Put each question to an aggregator over a filled store: as fast as it is answered, then at a pace it can keep."""
+    """Put each question to an aggregator over a filled store.
+
+    As fast as it is answered; each client once a second; and at a pace that the aggregator can keep.
+    """
     result: dict[str, object] = {}
     with mosquitto(folder) as broker, aggregator(folder, broker, database_url) as centre:
         for question, paths in questions(fleet).items():
@@ -65,7 +68,9 @@ def ask_all(folder: Path, database_url: str, fleet: Fleet, clients: int, seconds
             cpu_s = centre.cpu_s()
             saturated = ask(plan)
             cpu_ms = (centre.cpu_s() - cpu_s) / saturated["requests"] * 1000
-            result[question] = {"saturated": saturated | {"cpu_ms": cpu_ms}, "paced": pace(plan, saturated)}
+            each_second = ask(plan | {"rate": float(clients)})
+            answers = {"saturated": saturated | {"cpu_ms": cpu_ms}, "each_second": each_second}
+            result[question] = answers | {"paced": pace(plan, saturated)}
     return result
 
 

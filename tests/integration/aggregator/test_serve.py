@@ -20,7 +20,7 @@ import websockets.sync.client
 
 PROGRAM = Path(sys.executable).with_name("spoolwatch-aggregator")
 DEADLINE_S = 60.0
-STOP_S = 5.0
+STOP_S = 10.0
 
 
 class Aggregator:
