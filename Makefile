@@ -45,10 +45,11 @@ ifeq ($(shell test 0$(SHM_MB) -ge 4096 && echo enough),enough)
 test: export PYTEST_DEBUG_TEMPROOT ?= /dev/shm
 endif
 
+# Three on two cores: a third of what tests do is waiting for the programs that they start.
 .PHONY: test
 test: $(VENV)/.dev ## every test of CI, with coverage; installs Debian packages that it needs
 	tests/system-packages.sh
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long" --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 .PHONY: test-long
 test-long: $(VENV)/.dev ## the tests that take longer than CI may
