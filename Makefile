@@ -45,7 +45,7 @@ ifeq ($(shell test 0$(SHM_MB) -ge 4096 && echo enough),enough)
 test: export PYTEST_DEBUG_TEMPROOT ?= /dev/shm
 endif
 
-# Three on two cores: a third of what tests do is waiting for the programs that they start.
+# Three, for two cores: with two a quarter of the time went by in waiting for programs that tests start.
 .PHONY: test
 test: $(VENV)/.dev ## every test of CI, with coverage; installs Debian packages that it needs
 	tests/system-packages.sh
