@@ -43,7 +43,7 @@ def packages(tmp_path_factory):
     control = folder / "next" / "DEBIAN" / "control"
     control.write_text(re.sub(r"(?m)^Version: (.*)$", r"Version: \g<1>+next", control.read_text()))
     run("dpkg-deb", "--root-owner-group", "-Znone", "-b", folder / "next", folder / "next.deb")
-    present, centre = (shutil.copy(each, folder) for each in (built, centre))
+    present, centre = (Path(shutil.copy(each, folder)) for each in (built, centre))
     return {"present": present, "next": folder / "next.deb", "centre": centre}
 
 
