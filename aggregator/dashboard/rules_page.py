@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aggregator.access.roles import Caller, Role, Sites
@@ -97,14 +98,9 @@ class RuleListing(Listing):
             return " ".join(_tried(store, visitor, rule_id, now) for rule_id in ids_of(keys))
 
         def switch(rule_id: int) -> None:
-            replace_rule(store, rule_id, lambda rule: _switched(rule, on=action == "on"), now, by=visitor)
+            replace_rule(store, rule_id, lambda rule: replace(rule, is_enabled=action == "on"), now, by=visitor)
 
         return each(ids_of(keys), switch)
-
-
-def _switched(rule: Rule, *, on: bool) -> Rule:
-    scope = rule.site, rule.type
-    return Rule(rule.name, rule.priority, rule.condition, *scope, on, rule.escalates_after_s)
 
 
 def _tried(store: Store, visitor: Caller, rule_id: int, now: datetime) -> str:
